@@ -1,0 +1,44 @@
+//! Processes that tests start end with them.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use pilothouse_test_support::{ProcessGuard, free_port};
+
+fn sleeper() -> ProcessGuard {
+    ProcessGuard::spawn(Command::new("sleep").arg("600")).unwrap()
+}
+
+#[test]
+fn a_guarded_process_ends_with_the_signal_it_was_sent() {
+    let mut process = sleeper();
+    assert_eq!(process.wait_for_exit(Duration::from_millis(20)), None);
+    process.terminate();
+    assert_eq!(process.wait_for_exit(Duration::from_mins(1)).unwrap().signal(), Some(15));
+    process.terminate();
+
+    let mut process = sleeper();
+    process.kill9();
+    assert_eq!(process.wait_for_exit(Duration::ZERO).unwrap().signal(), Some(9));
+}
+
+#[test]
+fn a_panic_ends_the_guarded_process() {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let panicked = std::thread::spawn(move || {
+        let process = sleeper();
+        sender.send(process.child.id()).unwrap();
+        panic!("as a failing test does");
+    });
+    assert!(panicked.join().is_err());
+    assert!(!PathBuf::from(format!("/proc/{}", receiver.recv().unwrap())).exists());
+}
+
+#[test]
+fn a_free_port_can_be_listened_on() {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).unwrap();
+}
