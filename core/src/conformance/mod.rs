@@ -1,0 +1,91 @@
+//! What every store must do, as a suite that stores here and elsewhere run.
+//!
+//! A store's test calls the macro with a path to a function that makes a fresh, empty store:
+//!
+//! ```text
+//! async fn fresh(case: &'static str) -> Option<(Arc<dyn Storage>, impl Send)> { … }
+//! pilothouse_core::conformance_tests!(crate::fresh);
+//! ```
+//!
+//! `None` leaves the case out, which the function says for itself. The second value is kept until the case has ended.
+
+pub mod account;
+pub mod ops;
+pub mod transaction;
+
+/// Declares one `#[tokio::test]` per case. This list is the only one: add a case to its module and to it.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($fresh:path) => {
+        $crate::conformance_tests!(@family $fresh, transaction, [
+            dropped_is_rolled_back,
+            rolled_back_is_gone,
+            snapshot_does_not_move,
+            snapshot_refuses_writes,
+            announced_reaches_waiters,
+            clock_moves_forward,
+            lock_serialises,
+        ]);
+        $crate::conformance_tests!(@family $fresh, account, [
+            account_round_trip,
+            account_names_and_mails_are_unique,
+            account_pages,
+            account_update_needs_the_version,
+            account_delete_takes_its_tokens,
+            account_race_for_one_name,
+            token_round_trip,
+            token_ends,
+            login_failures_count,
+            audit_filters,
+        ]);
+        $crate::conformance_tests!(@family $fresh, ops, [
+            task_round_trip,
+            task_pages,
+            task_status_follows_its_task,
+            task_status_needs_the_version,
+            task_race_for_one_status,
+            machine_round_trip,
+            machine_race_for_one_name,
+        ]);
+    };
+    (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {
+        mod $family {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $case() {
+                    if let Some((storage, _kept)) = $fresh(concat!(stringify!($family), "::", stringify!($case))).await {
+                        $crate::conformance::$family::$case(storage).await;
+                    }
+                }
+            )*
+        }
+    };
+}
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::ports::Storage;
+
+/// Text that a careless store breaks: quotes, an emoji, a combining mark, what SQL or LIKE would take for its own.
+pub const AWKWARD: &str = "it's \"quoted\" \\ %_ $1 ?1 :x 🚀 e\u{301} 更新";
+
+/// The moment `micros` microseconds after a fixed one.
+pub fn moment(micros: i64) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(1_480_471_675_123_456 + micros).unwrap_or_default()
+}
+
+/// Runs `attempt` in 16 tasks at once and returns what each answered.
+pub async fn race<T, F>(storage: &Arc<dyn Storage>, attempt: impl Fn(Arc<dyn Storage>, i64) -> F) -> Vec<T>
+where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    let racers: Vec<_> = (0..16).map(|n| tokio::spawn(attempt(storage.clone(), n))).collect();
+    let mut answers = Vec::new();
+    for racer in racers {
+        answers.push(racer.await.unwrap());
+    }
+    answers
+}

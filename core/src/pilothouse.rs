@@ -1,0 +1,255 @@
+//! The domain as one value: the use cases over a store, a clock and settings.
+
+use std::collections::HashMap;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+
+use crate::account::{
+    Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
+};
+use crate::ops::{Machines, Tasks};
+use crate::ports::{Clock, Ids, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::{Error, Result};
+
+/// What an operator decides. `Settings::default()` holds the documented defaults.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a token lives: 12 hours.
+    pub token_life: TimeDelta,
+    /// The fewest characters of a password: 8.
+    pub password_min_length: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { token_life: TimeDelta::hours(12), password_min_length: 8 }
+    }
+}
+
+/// The domain. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Pilothouse(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    storage: Arc<dyn Storage>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn Ids>,
+    settings: Settings,
+    passwords: Passwords,
+    gates: Gates,
+    refusals: Mutex<HashMap<Refusal, i64>>,
+    last_used: Mutex<HashMap<TokenId, DateTime<Utc>>>,
+}
+
+/// Refusals are counted per actor, address, right and minute, so that they cannot fill a disk.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Refusal {
+    minute: DateTime<Utc>,
+    actor: i64,
+    actor_name: String,
+    address: Option<std::net::IpAddr>,
+    right: String,
+}
+
+impl Pilothouse {
+    /// Over a store, with the machine's clock and randomness.
+    pub fn new(storage: Arc<dyn Storage>, settings: Settings) -> Result<Self> {
+        Self::with(storage, settings, Arc::new(SystemClock), Arc::new(RandomIds))
+    }
+
+    /// Over a store, with a clock and a source of identifiers of one's own.
+    pub fn with(
+        storage: Arc<dyn Storage>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn Ids>,
+    ) -> Result<Self> {
+        let passwords = Passwords::new(settings.password_min_length)?;
+        Ok(Self(Arc::new(Inner {
+            storage,
+            clock,
+            ids,
+            settings,
+            passwords,
+            gates: Gates::default(),
+            refusals: Mutex::default(),
+            last_used: Mutex::default(),
+        })))
+    }
+
+    /// The use cases of accounts.
+    pub fn accounts(&self) -> Accounts<'_> {
+        Accounts(self)
+    }
+
+    /// Logging in.
+    pub fn logins(&self) -> Logins<'_> {
+        Logins(self)
+    }
+
+    /// One's own tokens.
+    pub fn tokens(&self) -> Tokens<'_> {
+        Tokens(self)
+    }
+
+    /// The audit trail.
+    pub fn audit_trail(&self) -> Audit<'_> {
+        Audit(self)
+    }
+
+    /// Release tasks.
+    pub fn tasks(&self) -> Tasks<'_> {
+        Tasks(self)
+    }
+
+    /// Machines.
+    pub fn machines(&self) -> Machines<'_> {
+        Machines(self)
+    }
+
+    /// The store.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.0.storage
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.0.clock
+    }
+
+    /// The settings.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub(crate) fn ids(&self) -> &dyn Ids {
+        &*self.0.ids
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.passwords
+    }
+
+    pub(crate) fn gates(&self) -> &Gates {
+        &self.0.gates
+    }
+
+    /// Refuses a caller that does not hold `group`.
+    pub(crate) fn require(&self, caller: &Caller, group: Group) -> Result<()> {
+        if caller.holds(group) { Ok(()) } else { Err(self.refuse(caller, &format!("group {}", group.id()))) }
+    }
+
+    /// Refuses a token that opens only the cdn family.
+    pub(crate) fn require_account_scope(&self, caller: &Caller) -> Result<()> {
+        match caller.scope {
+            Scope::Account => Ok(()),
+            Scope::Cdn => Err(self.refuse(caller, "a token for the whole account")),
+        }
+    }
+
+    /// Counts a refusal for the audit trail; `right` is what was missing.
+    pub(crate) fn refuse(&self, caller: &Caller, right: &str) -> Error {
+        let now = self.clock().now();
+        let refusal = Refusal {
+            minute: now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now),
+            actor: caller.id,
+            actor_name: caller.name.clone(),
+            address: caller.address,
+            right: right.to_owned(),
+        };
+        *lock(&self.0.refusals).entry(refusal).or_default() += 1;
+        Error::Forbidden
+    }
+
+    /// Writes an entry within the transaction of the deed itself.
+    pub(crate) async fn audit(&self, work: &mut dyn UnitOfWork, caller: &Caller, entry: Entry) -> Result<()> {
+        let Entry { action, object, old, new } = entry;
+        let row = AuditRow {
+            id: 0,
+            at: self.clock().now(),
+            actor: Some(caller.id),
+            actor_name: caller.name.clone(),
+            address: caller.address,
+            action: action.to_owned(),
+            object,
+            old,
+            new,
+            count: 1,
+        };
+        Ok(work.audit().append(&row).await?)
+    }
+
+    /// Writes an entry of the command line.
+    pub(crate) async fn audit_command(&self, work: &mut dyn UnitOfWork, entry: Entry) -> Result<()> {
+        let Entry { action, object, old, new } = entry;
+        let row = AuditRow {
+            id: 0,
+            at: self.clock().now(),
+            actor: None,
+            actor_name: "command line".to_owned(),
+            address: None,
+            action: action.to_owned(),
+            object,
+            old,
+            new,
+            count: 1,
+        };
+        Ok(work.audit().append(&row).await?)
+    }
+
+    pub(crate) fn note_use(&self, token: TokenId, at: DateTime<Utc>) {
+        lock(&self.0.last_used).insert(token, at);
+    }
+
+    pub(crate) async fn flush_last_used(&self) -> Result<()> {
+        let used: Vec<_> = mem::take(&mut *lock(&self.0.last_used)).into_iter().collect();
+        if used.is_empty() {
+            return Ok(());
+        }
+        let mut work = self.storage().begin().await?;
+        work.tokens().touch(&used).await?;
+        Ok(work.commit().await?)
+    }
+
+    pub(crate) async fn flush_refusals(&self) -> Result<()> {
+        let refusals = mem::take(&mut *lock(&self.0.refusals));
+        if refusals.is_empty() {
+            return Ok(());
+        }
+        let mut work = self.storage().begin().await?;
+        for (refusal, count) in refusals {
+            let row = AuditRow {
+                id: 0,
+                at: refusal.minute,
+                actor: Some(refusal.actor),
+                actor_name: refusal.actor_name,
+                address: refusal.address,
+                action: "refused".to_owned(),
+                object: refusal.right,
+                old: None,
+                new: None,
+                count,
+            };
+            work.audit().append(&row).await?;
+        }
+        Ok(work.commit().await?)
+    }
+
+    /// What is to be done every minute: notes kept in memory go to the store, what has ended is forgotten.
+    pub async fn housekeep(&self) -> Result<()> {
+        self.flush_last_used().await?;
+        self.flush_refusals().await?;
+        let mut work = self.storage().begin().await?;
+        self.logins().prune(&mut *work).await?;
+        work.tokens().prune(self.clock().now()).await?;
+        Ok(work.commit().await?)
+    }
+}
+
+/// A poisoned map is still a map: what it counts is never half-written.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,9 @@
+//! What the domain needs from outside, as traits.
+
+mod authenticator;
+mod clock;
+mod storage;
+
+pub use authenticator::Authenticator;
+pub use clock::{Clock, Ids, RandomIds, SystemClock};
+pub use storage::{LockKey, Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};

@@ -1,0 +1,113 @@
+//! The store: transactions, snapshots, and wake-ups.
+
+use std::error::Error as StdError;
+use std::fmt::Debug;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
+
+use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
+use crate::ops::{MachineRepository, TaskRepository};
+
+/// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
+pub type StorageResult<T> = Result<T, StorageError>;
+
+/// Why the store could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A write through [`Storage::read`].
+    #[error("a snapshot cannot be written to")]
+    ReadOnly,
+    /// The connection broke while the commit was under way: it happened or it did not, and nobody knows.
+    #[error("it is unknown whether the commit happened")]
+    CommitUnknown(#[source] Box<dyn StdError + Send + Sync>),
+    /// The database holds something this version cannot read.
+    #[error("the store holds an unreadable {what}")]
+    Corrupt {
+        /// The column or file.
+        what: &'static str,
+    },
+    /// Anything else the database said.
+    #[error("the database refused")]
+    Backend(#[source] Box<dyn StdError + Send + Sync>),
+}
+
+impl StorageError {
+    /// Wraps what the database said.
+    pub fn backend(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self::Backend(source.into())
+    }
+}
+
+/// Use cases that a version column cannot protect are serialised by one of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LockKey {
+    /// Who holds which group: the last administrator must stay.
+    Accounts,
+}
+
+/// Something other processes may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// There may be a job to claim.
+    Jobs,
+}
+
+/// What a waiter is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// The topic changed; read it again.
+    Changed(Topic),
+    /// Signals may have been missed; read everything again.
+    Lost,
+}
+
+/// A store. Cheap to share behind an `Arc`.
+#[async_trait]
+pub trait Storage: Debug + Send + Sync + 'static {
+    /// Begins a write transaction. On a single-writer store this waits for the writer.
+    async fn begin(&self) -> StorageResult<Box<dyn UnitOfWork>>;
+
+    /// Opens a snapshot: everything read through it was true at one moment. A write is [`StorageError::ReadOnly`].
+    async fn read(&self) -> StorageResult<Box<dyn Repositories>>;
+
+    /// Wakes the waiters of all processes on this store. Called after a commit; best effort and outside of it, so a
+    /// lost wake-up must cost only delay.
+    async fn announce(&self, topics: &[Topic]);
+
+    /// The wake-ups, from now on.
+    fn signals(&self) -> BoxStream<'static, Signal>;
+
+    /// Whether the store answers, with the schema this version needs.
+    async fn ready(&self) -> StorageResult<()>;
+}
+
+/// The repositories of one transaction or snapshot: one accessor per aggregate.
+pub trait Repositories: Send {
+    /// Accounts.
+    fn accounts(&mut self) -> &mut dyn AccountRepository;
+    /// Access tokens.
+    fn tokens(&mut self) -> &mut dyn TokenRepository;
+    /// Failed log-ins.
+    fn login_failures(&mut self) -> &mut dyn LoginFailureRepository;
+    /// The audit trail.
+    fn audit(&mut self) -> &mut dyn AuditRepository;
+    /// Release tasks and their status.
+    fn tasks(&mut self) -> &mut dyn TaskRepository;
+    /// Machines.
+    fn machines(&mut self) -> &mut dyn MachineRepository;
+}
+
+/// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.
+#[async_trait]
+pub trait UnitOfWork: Repositories {
+    /// Waits until no other transaction holds `key`, and holds it until this one ends.
+    async fn lock(&mut self, key: LockKey) -> StorageResult<()>;
+    /// The store's clock. Leases are compared only against it.
+    async fn now(&mut self) -> StorageResult<DateTime<Utc>>;
+    /// Makes everything durable, then visible to others, then returns.
+    async fn commit(self: Box<Self>) -> StorageResult<()>;
+    /// Undoes everything.
+    async fn rollback(self: Box<Self>) -> StorageResult<()>;
+}

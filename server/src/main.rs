@@ -1,0 +1,2 @@
+//! The Pilothouse server and its commands.
+fn main() {}

@@ -1,0 +1,20 @@
+//! Accounts, tokens, failed log-ins and the audit trail.
+
+#[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
+mod account;
+mod audit;
+mod login;
+mod token;
+
+use pilothouse_core::account::{Account, AuditRow, Token};
+
+use crate::state::Table;
+use login::LoginFailure;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AccountState {
+    pub(crate) accounts: Table<Account>,
+    pub(crate) tokens: Table<(Token, [u8; 32])>,
+    login_failures: Table<LoginFailure>,
+    audit: Table<AuditRow>,
+}

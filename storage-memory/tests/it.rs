@@ -1,0 +1,12 @@
+//! The conformance suite on the memory store.
+
+use std::sync::Arc;
+
+use pilothouse_core::ports::Storage;
+use pilothouse_storage_memory::MemoryStorage;
+
+async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
+    Some((Arc::new(MemoryStorage::new()), ()))
+}
+
+pilothouse_core::conformance_tests!(crate::fresh);

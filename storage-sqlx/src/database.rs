@@ -1,0 +1,238 @@
+//! The only module that knows there are two databases: pools, transactions, statements.
+
+use std::fmt::Write as _;
+
+use pilothouse_core::ports::{StorageError, StorageResult};
+use sqlx::{AssertSqlSafe, FromRow};
+
+use crate::value::Value;
+
+#[cfg(feature = "postgres")]
+use sqlx::postgres::{PgPool, PgRow, Postgres};
+#[cfg(feature = "sqlite")]
+use sqlx::sqlite::{Sqlite, SqliteRow};
+
+/// A row of either database.
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+pub(crate) trait Row:
+    for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin
+{
+}
+#[cfg(all(feature = "postgres", feature = "sqlite"))]
+impl<T: for<'r> FromRow<'r, PgRow> + for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
+
+/// A row.
+#[cfg(all(feature = "postgres", not(feature = "sqlite")))]
+pub(crate) trait Row: for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+#[cfg(all(feature = "postgres", not(feature = "sqlite")))]
+impl<T: for<'r> FromRow<'r, PgRow> + Send + Unpin> Row for T {}
+
+/// A row.
+#[cfg(all(feature = "sqlite", not(feature = "postgres")))]
+pub(crate) trait Row: for<'r> FromRow<'r, SqliteRow> + Send + Unpin {}
+#[cfg(all(feature = "sqlite", not(feature = "postgres")))]
+impl<T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin> Row for T {}
+
+/// The pools.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    #[cfg(feature = "postgres")]
+    Postgres(PgPool),
+    #[cfg(feature = "sqlite")]
+    Sqlite(crate::wal::SqlitePools),
+}
+
+/// An open transaction or snapshot.
+pub(crate) enum Connection {
+    #[cfg(feature = "postgres")]
+    Postgres(sqlx::Transaction<'static, Postgres>),
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlx::Transaction<'static, Sqlite>),
+}
+
+/// One thing to do on whichever database it is. Inside, `$connection` is its connection.
+macro_rules! on_database {
+    ($this:expr, $connection:ident => $body:expr) => {
+        match $this {
+            #[cfg(feature = "postgres")]
+            Connection::Postgres($connection) => $body,
+            #[cfg(feature = "sqlite")]
+            Connection::Sqlite($connection) => $body,
+        }
+    };
+}
+
+/// A statement with its values bound.
+macro_rules! bound {
+    ($query:expr, $values:expr) => {{
+        let mut query = $query;
+        for value in $values {
+            query = match value {
+                Value::Int(value) => query.bind(*value),
+                Value::Text(value) => query.bind(value.as_deref()),
+                Value::Bytes(value) => query.bind(value.as_deref()),
+                Value::Bool(value) => query.bind(*value),
+            };
+        }
+        query
+    }};
+}
+
+impl Database {
+    /// Opens a snapshot that refuses writes.
+    pub(crate) async fn read(&self) -> StorageResult<Connection> {
+        match self.clone() {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => {
+                begun(async move {
+                    let begin = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await;
+                    begin.map(Connection::Postgres)
+                })
+                .await
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pools) => {
+                begun(async move { pools.readers.begin_with("BEGIN DEFERRED").await.map(Connection::Sqlite) })
+                    .await
+            }
+        }
+    }
+
+    /// Begins a write transaction.
+    pub(crate) async fn begin(&self) -> StorageResult<Connection> {
+        match self.clone() {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => {
+                begun(async move { pool.begin_with("BEGIN").await.map(Connection::Postgres) }).await
+            }
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pools) => {
+                pools.check()?;
+                begun(async move { pools.writer.begin_with("BEGIN IMMEDIATE").await.map(Connection::Sqlite) })
+                    .await
+            }
+        }
+    }
+}
+
+/// Begins in a task of its own: a `begin` that is dropped half-way leaves its pooled connection inside a transaction.
+async fn begun(
+    begin: impl Future<Output = sqlx::Result<Connection>> + Send + 'static,
+) -> StorageResult<Connection> {
+    tokio::spawn(begin).await.map_err(StorageError::backend)?.map_err(refused)
+}
+
+impl Connection {
+    /// All rows.
+    pub(crate) async fn all<R: Row>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> StorageResult<Vec<R>> {
+        on_database!(self, connection => {
+            bound!(sqlx::query_as::<_, R>(sql), values).fetch_all(&mut **connection).await
+        })
+        .map_err(refused)
+    }
+
+    /// The first row, if there is one.
+    pub(crate) async fn optional<R: Row>(
+        &mut self,
+        sql: &'static str,
+        values: &[Value<'_>],
+    ) -> StorageResult<Option<R>> {
+        on_database!(self, connection => {
+            bound!(sqlx::query_as::<_, R>(sql), values).fetch_optional(&mut **connection).await
+        })
+        .map_err(refused)
+    }
+
+    /// The row that is always there, as of an aggregate.
+    pub(crate) async fn one<R: Row>(&mut self, sql: &'static str, values: &[Value<'_>]) -> StorageResult<R> {
+        self.optional(sql, values).await?.ok_or_else(|| refused(sqlx::Error::RowNotFound))
+    }
+
+    /// Executes; the number of rows affected.
+    pub(crate) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> StorageResult<u64> {
+        on_database!(self, connection => {
+            let done = bound!(sqlx::query(sql), values).execute(&mut **connection).await;
+            done.map(|done| done.rows_affected())
+        })
+        .map_err(refused)
+    }
+
+    /// Executes `<head> VALUES ($1, …), … <tail>` for many rows of `width` values, some hundred rows a statement.
+    ///
+    /// `head` and `tail` are constants; only placeholders are generated.
+    #[expect(dead_code, reason = "used by the cdn family")]
+    pub(crate) async fn insert_many(
+        &mut self,
+        head: &'static str,
+        tail: &'static str,
+        width: usize,
+        values: &[Value<'_>],
+    ) -> StorageResult<u64> {
+        const ROWS: usize = 500;
+        let mut affected = 0;
+        for rows in values.chunks(width * ROWS) {
+            let mut sql = format!("{head} VALUES ");
+            for row in 0..rows.len() / width {
+                sql.push_str(if row == 0 { "(" } else { ", (" });
+                for column in 0..width {
+                    let comma = if column == 0 { "" } else { ", " };
+                    let _ = write!(sql, "{comma}${}", row * width + column + 1);
+                }
+                sql.push(')');
+            }
+            let _ = write!(sql, " {tail}");
+            // The placeholders differ only in the last, shorter statement: worth caching.
+            affected += on_database!(self, connection => {
+                let done = bound!(sqlx::query(AssertSqlSafe(sql)), rows).execute(&mut **connection).await;
+                done.map(|done| done.rows_affected())
+            })
+            .map_err(refused)?;
+        }
+        Ok(affected)
+    }
+
+    /// Executes a script of constant statements.
+    pub(crate) async fn script(&mut self, sql: &'static str) -> StorageResult<()> {
+        on_database!(self, connection => {
+            sqlx::raw_sql(sql).execute(&mut **connection).await.map(|_| ())
+        })
+        .map_err(refused)
+    }
+
+    /// The one of a pair of texts that this database understands.
+    pub(crate) fn pick<T>(&self, _postgres: T, _sqlite: T) -> T {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => _postgres,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => _sqlite,
+        }
+    }
+
+    /// Commits on the database; on SQLite the log still has to reach the disk.
+    pub(crate) async fn commit(self) -> StorageResult<()> {
+        on_database!(self, connection => connection.commit().await).map_err(|error| match error {
+            sqlx::Error::Database(_) => refused(error),
+            _ => StorageError::CommitUnknown(error.into()),
+        })
+    }
+
+    /// Rolls back.
+    pub(crate) async fn rollback(self) -> StorageResult<()> {
+        on_database!(self, connection => connection.rollback().await).map_err(refused)
+    }
+}
+
+/// What the database said, as the domain knows it.
+pub(crate) fn refused(error: sqlx::Error) -> StorageError {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    // Postgres: read_only_sql_transaction. SQLite: SQLITE_READONLY, in the low byte of an extended code.
+    let read_only = code.is_some_and(|code| {
+        code == "25006" || code.parse::<u32>().is_ok_and(|n| n & 0xff == 8 && n < 10_000)
+    });
+    if read_only { StorageError::ReadOnly } else { StorageError::backend(error) }
+}

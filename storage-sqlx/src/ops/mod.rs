@@ -1,0 +1,4 @@
+//! Machines and release tasks.
+
+mod machine;
+mod task;

@@ -1,0 +1,29 @@
+//! The conformance suite on SQLite and on Postgres.
+
+use std::sync::Arc;
+
+use pilothouse_core::ports::Storage;
+use pilothouse_storage_sqlx::SqlxStorage;
+use tempfile::TempDir;
+
+async fn sqlite_store(_case: &'static str) -> Option<(Arc<dyn Storage>, TempDir)> {
+    let folder = TempDir::new().unwrap();
+    let storage = SqlxStorage::sqlite(folder.path().join("pilothouse.db")).await.unwrap();
+    storage.migrate().await.unwrap();
+    Some((Arc::new(storage), folder))
+}
+
+async fn postgres_store(case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
+    let postgres = pilothouse_test_support::postgres_or_skip(case)?;
+    let storage = SqlxStorage::postgres(&postgres.database().url).await.unwrap();
+    storage.migrate().await.unwrap();
+    Some((Arc::new(storage), ()))
+}
+
+mod sqlite {
+    pilothouse_core::conformance_tests!(crate::sqlite_store);
+}
+
+mod postgres {
+    pilothouse_core::conformance_tests!(crate::postgres_store);
+}
