@@ -1,0 +1,1 @@
+//! Parsing, aggregating and archiving of CDN access logs.
