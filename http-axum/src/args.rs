@@ -24,7 +24,6 @@ const BODY: usize = 8 << 20;
 pub(crate) struct Args<T>(pub(crate) T);
 
 /// Like [`Args`], but a POST may carry them in its query string too.
-#[expect(dead_code, reason = "POST /level3/user is on its way")]
 pub(crate) struct AnywhereArgs<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Args<T> {
