@@ -153,7 +153,7 @@ fn measure(name: &str, bytes: usize, mut run: impl FnMut()) {
     let best = (0..3).map(|_| {
         let start = now();
         run();
-        now() - start
+        now().saturating_sub(start)
     });
     let best = best.min().unwrap_or(Duration::MAX).as_nanos();
     println!("  {name:32} {:7} MB/s", bytes as u128 * 1000 / best.max(1));

@@ -143,7 +143,7 @@ impl Memory {
     /// What must be equal however the same lines came in.
     pub(crate) fn result(&self) -> impl PartialEq + std::fmt::Debug {
         let kept = [A, B].into_iter().flat_map(|id| self.days(id).into_iter().map(move |day| (id, day)));
-        (self.traffic.clone(), self.counters, kept.map(|(id, day)| self.kept(id, day)).collect())
+        (self.traffic.clone(), self.counters, kept.map(|(id, day)| self.kept(id, day)).collect::<Vec<_>>())
     }
 }
 
