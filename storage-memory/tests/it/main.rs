@@ -1,4 +1,10 @@
-//! The conformance suite on the memory store.
+//! The conformance suite on the memory store, and the use cases over it.
+
+mod engine;
+mod job;
+mod sync;
+mod workers;
+mod world;
 
 use std::sync::Arc;
 
@@ -9,4 +15,6 @@ async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(MemoryStorage::new()), ()))
 }
 
-pilothouse_core::conformance_tests!(crate::fresh);
+mod conformance {
+    pilothouse_core::conformance_tests!(crate::fresh);
+}
