@@ -18,6 +18,7 @@ pub mod ports;
 mod error;
 mod pilothouse;
 mod text;
+mod workers;
 
 #[cfg(feature = "conformance")]
 #[expect(clippy::unwrap_used, reason = "a failing case panics")]
@@ -27,3 +28,4 @@ pub mod conformance;
 pub use error::{Error, ErrorKind, Result};
 pub use pilothouse::{Pilothouse, Settings};
 pub use text::{Page, check_text, check_token};
+pub use workers::Workers;

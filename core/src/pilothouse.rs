@@ -9,9 +9,9 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains};
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs};
 use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::ports::{Clock, Ids, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
 use crate::{Error, Result};
 
 /// What an operator decides. `Settings::default()` holds the documented defaults.
@@ -33,7 +33,7 @@ impl Default for Settings {
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Inner>);
+pub struct Pilothouse(Arc<Inner>, Providers);
 
 #[derive(Debug)]
 struct Inner {
@@ -71,7 +71,7 @@ impl Pilothouse {
         ids: Arc<dyn Ids>,
     ) -> Result<Self> {
         let passwords = Passwords::new(settings.password_min_length)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             storage,
             clock,
             ids,
@@ -80,7 +80,14 @@ impl Pilothouse {
             gates: Gates::default(),
             refusals: Mutex::default(),
             last_used: Mutex::default(),
-        })))
+        };
+        Ok(Self(Arc::new(inner), Providers::default()))
+    }
+
+    /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
+    #[must_use]
+    pub fn with_providers(self, providers: Providers) -> Self {
+        Self(self.0, providers)
     }
 
     /// The use cases of accounts.
@@ -133,6 +140,11 @@ impl Pilothouse {
         CdnLogins(self)
     }
 
+    /// Refreshes and preloads.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs(self)
+    }
+
     /// Companies.
     pub fn companies(&self) -> Companies<'_> {
         Companies(self)
@@ -151,6 +163,11 @@ impl Pilothouse {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The providers.
+    pub fn providers(&self) -> &Providers {
+        &self.1
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {

@@ -11,6 +11,7 @@
 
 pub mod account;
 pub mod cdn;
+pub mod job;
 pub mod ops;
 pub mod transaction;
 
@@ -60,6 +61,17 @@ macro_rules! conformance_tests {
             domain_released_with_its_customer,
             company_round_trip,
             company_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, job, [
+            job_round_trip,
+            job_list_is_newest_first,
+            job_claim_takes_what_is_due,
+            job_lease_ends,
+            job_stale_report_is_refused,
+            job_progress_round_trip,
+            job_goes_with_its_account,
+            job_race_for_one_claim,
+            job_race_shares_out,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {

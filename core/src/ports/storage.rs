@@ -10,7 +10,7 @@ use futures_util::stream::BoxStream;
 use crate::account::{
     AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
 };
-use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository};
+use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
@@ -112,6 +112,8 @@ pub trait Repositories: Send {
     fn domains(&mut self) -> &mut dyn DomainRepository;
     /// Companies.
     fn companies(&mut self) -> &mut dyn CompanyRepository;
+    /// Refreshes and preloads.
+    fn jobs(&mut self) -> &mut dyn JobRepository;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.
