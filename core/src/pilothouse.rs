@@ -9,6 +9,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
+use crate::config::{Apps, Grants, Items, Nodes, Releases};
 use crate::ops::{Machines, Tasks};
 use crate::ports::{Clock, Ids, RandomIds, Storage, SystemClock, UnitOfWork};
 use crate::{Error, Result};
@@ -20,11 +21,20 @@ pub struct Settings {
     pub token_life: TimeDelta,
     /// The fewest characters of a password: 8.
     pub password_min_length: usize,
+    /// The zone of the times that people read: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
+    /// The profiles in which nobody approves their own change: none.
+    pub four_eyes_profiles: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8 }
+        Self {
+            token_life: TimeDelta::hours(12),
+            password_min_length: 8,
+            timezone: chrono_tz::Asia::Shanghai,
+            four_eyes_profiles: Vec::new(),
+        }
     }
 }
 
@@ -108,6 +118,31 @@ impl Pilothouse {
     /// Machines.
     pub fn machines(&self) -> Machines<'_> {
         Machines(self)
+    }
+
+    /// Apps.
+    pub fn apps(&self) -> Apps<'_> {
+        Apps(self)
+    }
+
+    /// Grants on apps.
+    pub fn grants(&self) -> Grants<'_> {
+        Grants(self)
+    }
+
+    /// Configuration items.
+    pub fn items(&self) -> Items<'_> {
+        Items(self)
+    }
+
+    /// Releases of configuration items.
+    pub fn releases(&self) -> Releases<'_> {
+        Releases(self)
+    }
+
+    /// Nodes.
+    pub fn nodes(&self) -> Nodes<'_> {
+        Nodes(self)
     }
 
     /// The store.

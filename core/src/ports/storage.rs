@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
 use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
+use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
@@ -40,11 +41,14 @@ impl StorageError {
     }
 }
 
-/// Use cases that a version column cannot protect are serialised by one of these.
+/// Use cases that a version column cannot protect are serialised by one of these. Who needs several locks takes them in
+/// this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockKey {
-    /// Who holds which group: the last administrator must stay.
+    /// Who may do what: accounts, their groups, and their grants. The last administrator must stay.
     Accounts,
+    /// What an app's configuration is, and its revision.
+    App(AppId),
 }
 
 /// Something other processes may wait for.
@@ -52,6 +56,8 @@ pub enum LockKey {
 pub enum Topic {
     /// There may be a job to claim.
     Jobs,
+    /// What is published of an app changed.
+    App(AppId),
 }
 
 /// What a waiter is told.
@@ -97,6 +103,14 @@ pub trait Repositories: Send {
     fn tasks(&mut self) -> &mut dyn TaskRepository;
     /// Machines.
     fn machines(&mut self) -> &mut dyn MachineRepository;
+    /// Apps.
+    fn apps(&mut self) -> &mut dyn AppRepository;
+    /// Grants on apps.
+    fn grants(&mut self) -> &mut dyn GrantRepository;
+    /// Configuration items and their versions.
+    fn items(&mut self) -> &mut dyn ItemRepository;
+    /// Releases.
+    fn releases(&mut self) -> &mut dyn ReleaseRepository;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.
