@@ -10,6 +10,7 @@
 //! `None` leaves the case out, which the function says for itself. The second value is kept until the case has ended.
 
 pub mod account;
+pub mod config;
 pub mod ops;
 pub mod transaction;
 
@@ -46,6 +47,25 @@ macro_rules! conformance_tests {
             task_race_for_one_status,
             machine_round_trip,
             machine_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, config, [
+            app_round_trip,
+            app_race_for_one_name,
+            app_revision_grows,
+            app_race_for_revisions,
+            app_lock_serialises,
+            app_delete_takes_everything,
+            grant_round_trip,
+            grant_reaches,
+            grant_ends_with_its_account,
+            grant_race_for_one_account,
+            item_round_trip,
+            item_profiles,
+            item_versions,
+            item_published,
+            item_delete_and_again,
+            item_races,
+            release_round_trip,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {
