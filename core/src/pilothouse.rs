@@ -178,7 +178,7 @@ impl Pilothouse {
     }
 
     /// Refuses a token that opens only the cdn family.
-    pub(crate) fn require_account_scope(&self, caller: &Caller) -> Result<()> {
+    pub fn require_account_scope(&self, caller: &Caller) -> Result<()> {
         match caller.scope {
             Scope::Account => Ok(()),
             Scope::Cdn => Err(self.refuse(caller, "a token for the whole account")),
