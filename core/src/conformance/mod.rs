@@ -11,6 +11,7 @@
 
 pub mod account;
 pub mod config;
+pub mod config_races;
 pub mod ops;
 pub mod transaction;
 
@@ -66,6 +67,13 @@ macro_rules! conformance_tests {
             item_delete_and_again,
             item_races,
             release_round_trip,
+        ]);
+        $crate::conformance_tests!(@family $fresh, config_races, [
+            last_admin_stays,
+            deleted_app_gets_no_item,
+            deleted_app_gets_no_grant,
+            published_item_is_not_deleted_by_a_developer,
+            publishes_have_revisions_without_gaps,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {
