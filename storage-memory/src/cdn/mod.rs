@@ -1,14 +1,15 @@
-//! Cdns, customers, their domains, and companies.
+//! Cdns, customers, their domains, companies, and jobs.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
 mod company;
 mod customer;
 mod domain;
+mod job;
 
 use imbl::{OrdMap, OrdSet};
 use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer};
+use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, EdgeProgress, Job, JobId};
 
 use crate::state::Table;
 use domain::Holding;
@@ -20,6 +21,8 @@ pub(crate) struct CdnState {
     mappings: OrdSet<(AccountId, CdnId)>,
     domains: Table<Holding>,
     companies: Table<Company>,
+    jobs: Table<Job>,
+    progress: OrdMap<(JobId, String), EdgeProgress>,
 }
 
 impl CdnState {
@@ -34,5 +37,6 @@ impl CdnState {
     pub(crate) fn account_deleted(&mut self, account_id: AccountId) {
         self.end_access(account_id);
         self.disown_companies(account_id);
+        self.remove_jobs(account_id);
     }
 }

@@ -2,6 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod customer;
+mod engine;
+mod job;
+mod sync;
+mod workers;
+mod world;
 
 use std::sync::Arc;
 
@@ -13,4 +18,6 @@ async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(MemoryStorage::new()), ()))
 }
 
-pilothouse_core::conformance_tests!(crate::fresh);
+mod conformance {
+    pilothouse_core::conformance_tests!(crate::fresh);
+}
