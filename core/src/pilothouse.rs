@@ -32,10 +32,10 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8, cdns: Vec::new() }
         Self {
             token_life: TimeDelta::hours(12),
             password_min_length: 8,
+            cdns: Vec::new(),
             timezone: chrono_tz::Asia::Shanghai,
             four_eyes_profiles: Vec::new(),
         }
@@ -159,6 +159,8 @@ impl Pilothouse {
     /// Companies.
     pub fn companies(&self) -> Companies<'_> {
         Companies(self)
+    }
+
     /// Apps.
     pub fn apps(&self) -> Apps<'_> {
         Apps(self)
