@@ -23,11 +23,18 @@ pub struct Settings {
     pub password_min_length: usize,
     /// The names of the cdns that have a provider: none.
     pub cdns: Vec<String>,
+    /// The zone of the times that people read: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8, cdns: Vec::new() }
+        Self {
+            token_life: TimeDelta::hours(12),
+            password_min_length: 8,
+            cdns: Vec::new(),
+            timezone: chrono_tz::Asia::Shanghai,
+        }
     }
 }
 

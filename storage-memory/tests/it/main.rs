@@ -1,6 +1,7 @@
 //! The conformance suite on the memory store, and the use cases over it.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod customer;
 mod engine;
 mod job;
 mod sync;
@@ -12,7 +13,6 @@ use std::sync::Arc;
 use pilothouse_core::ports::Storage;
 use pilothouse_storage_memory::MemoryStorage;
 
-#[expect(clippy::unused_async, reason = "other stores have to wait")]
 async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(MemoryStorage::new()), ()))
 }
