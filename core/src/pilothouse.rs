@@ -37,11 +37,6 @@ impl Default for Settings {
             password_min_length: 8,
             cdns: Vec::new(),
             timezone: chrono_tz::Asia::Shanghai,
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8, cdns: Vec::new() }
-        Self {
-            token_life: TimeDelta::hours(12),
-            password_min_length: 8,
-            timezone: chrono_tz::Asia::Shanghai,
             four_eyes_profiles: Vec::new(),
         }
     }
@@ -164,6 +159,8 @@ impl Pilothouse {
     /// Companies.
     pub fn companies(&self) -> Companies<'_> {
         Companies(self)
+    }
+
     /// Apps.
     pub fn apps(&self) -> Apps<'_> {
         Apps(self)
