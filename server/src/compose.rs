@@ -46,6 +46,9 @@ pub(crate) fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Result<P
     let domain = pilothouse_core::Settings {
         token_life: TimeDelta::hours(settings.token_hours.into()),
         password_min_length: settings.password_min_length,
+        timezone: settings.timezone,
+        four_eyes_profiles: settings.four_eyes_profiles.clone(),
+        ..pilothouse_core::Settings::default()
     };
     Ok(Pilothouse::new(storage, domain)?)
 }

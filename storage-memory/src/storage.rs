@@ -155,6 +155,9 @@ impl Repositories for Transaction {
     }
 
     fn jobs(&mut self) -> &mut dyn JobRepository {
+        self
+    }
+
     fn apps(&mut self) -> &mut dyn AppRepository {
         self
     }

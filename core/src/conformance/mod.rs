@@ -11,9 +11,9 @@
 
 pub mod account;
 pub mod cdn;
-pub mod job;
 pub mod config;
 pub mod config_races;
+pub mod job;
 pub mod ops;
 pub mod transaction;
 
@@ -74,6 +74,7 @@ macro_rules! conformance_tests {
             job_goes_with_its_account,
             job_race_for_one_claim,
             job_race_shares_out,
+        ]);
         $crate::conformance_tests!(@family $fresh, config, [
             app_round_trip,
             app_race_for_one_name,

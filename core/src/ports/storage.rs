@@ -11,7 +11,6 @@ use crate::account::{
     AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
 };
 use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository};
-use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 
