@@ -1,4 +1,7 @@
-//! The conformance suite on the memory store.
+//! The conformance suite on the memory store, and use cases over it.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+mod config;
 
 use std::sync::Arc;
 
@@ -10,4 +13,6 @@ async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(MemoryStorage::new()), ()))
 }
 
-pilothouse_core::conformance_tests!(crate::fresh);
+mod conformance {
+    pilothouse_core::conformance_tests!(crate::fresh);
+}
