@@ -9,6 +9,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
+use pilothouse_core::cdn::{
+    CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
+};
 use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
@@ -188,6 +191,26 @@ impl Repositories for Transaction {
         self
     }
 
+    fn cdns(&mut self) -> &mut dyn CdnRepository {
+        self
+    }
+
+    fn customers(&mut self) -> &mut dyn CustomerRepository {
+        self
+    }
+
+    fn domains(&mut self) -> &mut dyn DomainRepository {
+        self
+    }
+
+    fn companies(&mut self) -> &mut dyn CompanyRepository {
+        self
+    }
+
+    fn jobs(&mut self) -> &mut dyn JobRepository {
+        self
+    }
+
     fn apps(&mut self) -> &mut dyn AppRepository {
         self
     }
@@ -251,6 +274,8 @@ fn lock_number(key: LockKey) -> i64 {
     const MARK: i64 = 0x5048 << 48;
     let (kind, row) = match key {
         LockKey::Accounts => (1, 0),
+        LockKey::Customer(account_id) => (3, account_id),
+        LockKey::Cdns => (4, 0),
         LockKey::App(id) => (2, id),
     };
     MARK | (kind << 40) | (row & 0xff_ffff_ffff)

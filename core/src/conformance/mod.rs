@@ -10,8 +10,10 @@
 //! `None` leaves the case out, which the function says for itself. The second value is kept until the case has ended.
 
 pub mod account;
+pub mod cdn;
 pub mod config;
 pub mod config_races;
+pub mod job;
 pub mod ops;
 pub mod transaction;
 
@@ -48,6 +50,30 @@ macro_rules! conformance_tests {
             task_race_for_one_status,
             machine_round_trip,
             machine_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, cdn, [
+            cdn_round_trip,
+            cdn_race_for_one_name,
+            customer_round_trip,
+            customer_race_for_one_account,
+            customer_mappings,
+            domain_round_trip,
+            domain_released_and_claimed_again,
+            domain_race_of_customers,
+            domain_released_with_its_customer,
+            company_round_trip,
+            company_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, job, [
+            job_round_trip,
+            job_list_is_newest_first,
+            job_claim_takes_what_is_due,
+            job_lease_ends,
+            job_stale_report_is_refused,
+            job_progress_round_trip,
+            job_goes_with_its_account,
+            job_race_for_one_claim,
+            job_race_shares_out,
         ]);
         $crate::conformance_tests!(@family $fresh, config, [
             app_round_trip,

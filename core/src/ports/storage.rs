@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
-use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
+use crate::account::{
+    AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
+};
+use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository};
 use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 
@@ -47,6 +50,10 @@ impl StorageError {
 pub enum LockKey {
     /// Who may do what: accounts, their groups, and their grants. The last administrator must stay.
     Accounts,
+    /// Whether this account has cdn access, and with which password. Taken before [`LockKey::Cdns`].
+    Customer(AccountId),
+    /// Cdn names, and which customer holds which domain.
+    Cdns,
     /// What an app's configuration is, and its revision.
     App(AppId),
 }
@@ -103,6 +110,16 @@ pub trait Repositories: Send {
     fn tasks(&mut self) -> &mut dyn TaskRepository;
     /// Machines.
     fn machines(&mut self) -> &mut dyn MachineRepository;
+    /// Cdns.
+    fn cdns(&mut self) -> &mut dyn CdnRepository;
+    /// Customers of the cdns.
+    fn customers(&mut self) -> &mut dyn CustomerRepository;
+    /// Domains that customers hold.
+    fn domains(&mut self) -> &mut dyn DomainRepository;
+    /// Companies.
+    fn companies(&mut self) -> &mut dyn CompanyRepository;
+    /// Refreshes and preloads.
+    fn jobs(&mut self) -> &mut dyn JobRepository;
     /// Apps.
     fn apps(&mut self) -> &mut dyn AppRepository;
     /// Grants on apps.

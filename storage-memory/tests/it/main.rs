@@ -1,7 +1,13 @@
-//! The conformance suite on the memory store, and use cases over it.
+//! The conformance suite on the memory store, and the use cases over it.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod config;
+mod customer;
+mod engine;
+mod job;
+mod sync;
+mod workers;
+mod world;
 
 use std::sync::Arc;
 
