@@ -4,7 +4,13 @@
 mod cdn;
 mod company;
 mod domains;
+mod job;
 mod login;
+mod preload;
+mod preload_list;
+mod refresh;
+mod refresh_list;
+mod task;
 mod user;
 mod user_cdns;
 mod user_domains;
@@ -31,6 +37,11 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(user_cdns::get_user_cdns, user_cdns::post_user_cdns))
         .routes(routes!(company::post_create_company))
+        .routes(routes!(refresh::post_refresh))
+        .routes(routes!(preload::post_preload))
+        .routes(routes!(refresh_list::get_refresh_list))
+        .routes(routes!(preload_list::get_preload_list))
+        .routes(routes!(task::get_task))
         .merge(cdn::routes())
 }
 
