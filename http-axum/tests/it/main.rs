@@ -5,5 +5,6 @@ mod account;
 mod api;
 mod config;
 mod customer;
+mod job;
 mod ops;
 mod transport;
