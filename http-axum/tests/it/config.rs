@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use crate::api::{Answer, Api};
 
-fn success(data: Value) -> Value {
-    json!({"code": 0, "msg": "success", "data": data})
+fn success() -> Value {
+    json!({"code": 0, "msg": "success", "data": null})
 }
 
 /// Calls by GET, as the document shows it.
@@ -47,7 +47,7 @@ async fn app_samples() {
     let dyf = api.account("dyf", "").await;
     let created = api.get(&dyf, "/app/create?app=app10&appType=1&name=test-name2&charger=dyf").await;
     assert_eq!(created.headers["cache-control"], "no-store");
-    assert_eq!(created.ok(), success(Value::Null));
+    assert_eq!(created.ok(), success());
     assert_eq!(code(&api, &dyf, "/app/create?app=app10&appType=1&name=test-name2&charger=dyf").await, 5);
 
     let listed = ok(&api, &dyf, "/app/list").await;
@@ -76,7 +76,7 @@ async fn app_samples() {
         let refused = api.get(&dyf, uri).await.ok();
         assert_eq!(refused, json!({"code": 2, "msg": expected}), "{uri}");
     }
-    assert_eq!(api.get(&dyf, "/app/del/app10").await.ok(), success(Value::Null));
+    assert_eq!(api.get(&dyf, "/app/del/app10").await.ok(), success());
     assert_eq!(code(&api, &dyf, "/app/del/app10").await, 4);
     assert_eq!(ok(&api, &dyf, "/app/list").await, json!([]));
 }
