@@ -3,6 +3,7 @@
 
 mod account;
 mod api;
+mod config;
 mod customer;
 mod job;
 mod ops;
