@@ -146,7 +146,9 @@ impl JobEngine {
             }
         }
         work.commit().await?;
-        waiting.iter().for_each(|job| self.tell(job));
+        for job in &waiting {
+            self.tell(job);
+        }
         Ok(claimed)
     }
 

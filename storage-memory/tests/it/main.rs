@@ -15,7 +15,6 @@ use pilothouse_core::ports::Storage;
 use pilothouse_storage_memory::MemoryStorage;
 
 #[expect(clippy::unused_async, reason = "the macro awaits it, as other stores need")]
-#[expect(clippy::unused_async, reason = "other stores have to wait")]
 async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(MemoryStorage::new()), ()))
 }
