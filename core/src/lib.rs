@@ -11,6 +11,7 @@
 //! | who is calling | [`account::Caller`] |
 
 pub mod account;
+pub mod cdn;
 pub mod ops;
 pub mod ports;
 

@@ -9,6 +9,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains};
 use crate::ops::{Machines, Tasks};
 use crate::ports::{Clock, Ids, RandomIds, Storage, SystemClock, UnitOfWork};
 use crate::{Error, Result};
@@ -20,11 +21,13 @@ pub struct Settings {
     pub token_life: TimeDelta,
     /// The fewest characters of a password: 8.
     pub password_min_length: usize,
+    /// The names of the cdns that have a provider: none.
+    pub cdns: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8 }
+        Self { token_life: TimeDelta::hours(12), password_min_length: 8, cdns: Vec::new() }
     }
 }
 
@@ -110,6 +113,31 @@ impl Pilothouse {
         Machines(self)
     }
 
+    /// Cdns.
+    pub fn cdns(&self) -> Cdns<'_> {
+        Cdns(self)
+    }
+
+    /// Customers of the cdns.
+    pub fn customers(&self) -> Customers<'_> {
+        Customers(self)
+    }
+
+    /// Customers' domains.
+    pub fn domains(&self) -> Domains<'_> {
+        Domains(self)
+    }
+
+    /// Logging in to the cdn family alone.
+    pub fn cdn_logins(&self) -> CdnLogins<'_> {
+        CdnLogins(self)
+    }
+
+    /// Companies.
+    pub fn companies(&self) -> Companies<'_> {
+        Companies(self)
+    }
+
     /// The store.
     pub fn storage(&self) -> &dyn Storage {
         &*self.0.storage
@@ -143,7 +171,7 @@ impl Pilothouse {
     }
 
     /// Refuses a token that opens only the cdn family.
-    pub(crate) fn require_account_scope(&self, caller: &Caller) -> Result<()> {
+    pub fn require_account_scope(&self, caller: &Caller) -> Result<()> {
         match caller.scope {
             Scope::Account => Ok(()),
             Scope::Cdn => Err(self.refuse(caller, "a token for the whole account")),

@@ -4,6 +4,7 @@ use imbl::OrdMap;
 use pilothouse_core::Page;
 
 use crate::account::AccountState;
+use crate::cdn::CdnState;
 use crate::ops::OpsState;
 
 /// Cloning shares everything, so it costs next to nothing.
@@ -11,6 +12,7 @@ use crate::ops::OpsState;
 pub(crate) struct State {
     pub(crate) account: AccountState,
     pub(crate) ops: OpsState,
+    pub(crate) cdn: CdnState,
 }
 
 /// Rows by an id that this table gives out, never twice.

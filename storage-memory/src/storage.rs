@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
+use pilothouse_core::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -131,6 +132,22 @@ impl Repositories for Transaction {
     }
 
     fn machines(&mut self) -> &mut dyn MachineRepository {
+        self
+    }
+
+    fn cdns(&mut self) -> &mut dyn CdnRepository {
+        self
+    }
+
+    fn customers(&mut self) -> &mut dyn CustomerRepository {
+        self
+    }
+
+    fn domains(&mut self) -> &mut dyn DomainRepository {
+        self
+    }
+
+    fn companies(&mut self) -> &mut dyn CompanyRepository {
         self
     }
 }

@@ -4,6 +4,7 @@
 //! Times are microseconds since the epoch, addresses text, identifiers of the domain bytes.
 
 mod account;
+mod cdn;
 mod database;
 mod migrate;
 mod ops;

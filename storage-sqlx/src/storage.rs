@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
+use pilothouse_core::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -186,6 +187,22 @@ impl Repositories for Transaction {
     fn machines(&mut self) -> &mut dyn MachineRepository {
         self
     }
+
+    fn cdns(&mut self) -> &mut dyn CdnRepository {
+        self
+    }
+
+    fn customers(&mut self) -> &mut dyn CustomerRepository {
+        self
+    }
+
+    fn domains(&mut self) -> &mut dyn DomainRepository {
+        self
+    }
+
+    fn companies(&mut self) -> &mut dyn CompanyRepository {
+        self
+    }
 }
 
 #[async_trait]
@@ -234,6 +251,8 @@ fn lock_number(key: LockKey) -> i64 {
     const MARK: i64 = 0x5048 << 48;
     let (kind, row) = match key {
         LockKey::Accounts => (1, 0),
+        LockKey::Customer(account_id) => (3, account_id),
+        LockKey::Cdns => (4, 0),
     };
     MARK | (kind << 40) | (row & 0xff_ffff_ffff)
 }

@@ -239,6 +239,9 @@ impl Accounts<'_> {
             return Err(self.0.refuse(caller, "to delete an account with groups it does not hold"));
         }
         keep_an_administrator(&mut *work, &account, Groups::NONE).await?;
+        // Its cdn access and its domains go with it.
+        work.lock(LockKey::Customer(account.id)).await?;
+        work.lock(LockKey::Cdns).await?;
         work.accounts().delete(account.id).await?;
         self.0.audit(&mut *work, caller, Entry::new("account.delete", name).old(account.digest())).await?;
         Ok(work.commit().await?)
@@ -294,15 +297,16 @@ async fn keep_an_administrator(work: &mut dyn UnitOfWork, account: &Account, gro
 }
 
 fn check_new(new: &NewAccount) -> Result<()> {
-    check_name(&new.name)?;
+    check_name("name", &new.name)?;
     check_mail("mail", &new.mail)?;
     check_text("department", &new.department, 0, 128, false)
 }
 
-fn check_name(name: &str) -> Result<()> {
-    check_text("name", name, 1, 64, false)?;
+/// Refuses what cannot be an account's name: 1 to 64 bytes, no `@`, no blanks.
+pub(crate) fn check_name(field: &'static str, name: &str) -> Result<()> {
+    check_text(field, name, 1, 64, false)?;
     if name.contains(|c: char| c == '@' || c.is_whitespace()) {
-        return Err(Error::invalid("name", "must not hold @ or blanks"));
+        return Err(Error::invalid(field, "must not hold @ or blanks"));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@
 //! `None` leaves the case out, which the function says for itself. The second value is kept until the case has ended.
 
 pub mod account;
+pub mod cdn;
 pub mod ops;
 pub mod transaction;
 
@@ -46,6 +47,19 @@ macro_rules! conformance_tests {
             task_race_for_one_status,
             machine_round_trip,
             machine_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, cdn, [
+            cdn_round_trip,
+            cdn_race_for_one_name,
+            customer_round_trip,
+            customer_race_for_one_account,
+            customer_mappings,
+            domain_round_trip,
+            domain_released_and_claimed_again,
+            domain_race_of_customers,
+            domain_released_with_its_customer,
+            company_round_trip,
+            company_race_for_one_name,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
-use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
+use crate::account::{
+    AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
+};
+use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
@@ -45,6 +48,10 @@ impl StorageError {
 pub enum LockKey {
     /// Who holds which group: the last administrator must stay.
     Accounts,
+    /// Whether this account has cdn access, and with which password. Taken before [`LockKey::Cdns`].
+    Customer(AccountId),
+    /// Cdn names, and which customer holds which domain.
+    Cdns,
 }
 
 /// Something other processes may wait for.
@@ -97,6 +104,14 @@ pub trait Repositories: Send {
     fn tasks(&mut self) -> &mut dyn TaskRepository;
     /// Machines.
     fn machines(&mut self) -> &mut dyn MachineRepository;
+    /// Cdns.
+    fn cdns(&mut self) -> &mut dyn CdnRepository;
+    /// Customers of the cdns.
+    fn customers(&mut self) -> &mut dyn CustomerRepository;
+    /// Domains that customers hold.
+    fn domains(&mut self) -> &mut dyn DomainRepository;
+    /// Companies.
+    fn companies(&mut self) -> &mut dyn CompanyRepository;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.

@@ -1,0 +1,175 @@
+//! One flat JSON object a line. Only what is needed is read: the rest, nested values too, is stepped over.
+
+use super::{Line, field};
+use memchr::memchr2;
+
+/// A member's value as written, without quotes.
+#[derive(Clone, Copy)]
+enum Value<'a> {
+    /// Had no escapes: what is written is what it means.
+    Text(&'a [u8]),
+    /// Had escapes. No host, method or number needs one, so such a value is never looked into.
+    Escaped,
+    /// A number, `null`, `true` or `false`.
+    Bare(&'a [u8]),
+    Nested,
+}
+
+impl<'a> Value<'a> {
+    fn text(self) -> Option<&'a [u8]> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// Numbers come bare or quoted, as writers differ.
+    fn number(self) -> Option<&'a [u8]> {
+        if let Self::Text(text) | Self::Bare(text) = self { Some(text) } else { None }
+    }
+}
+
+/// A member given twice counts as given last. What comes before a break in the line still stands.
+pub(super) fn parse(line: &[u8]) -> Line<'_> {
+    let mut read = Line::default();
+    let (mut method, mut uri) = (None, false);
+    let mut members = Members { rest: line.trim_ascii_start().strip_prefix(b"{").unwrap_or_default() };
+    while let Some((name, value)) = members.next() {
+        match name {
+            b"t" => read.time = value.number().and_then(field::seconds),
+            b"h" => read.host = value.text().and_then(field::host),
+            b"s" => read.status = value.number().and_then(field::status),
+            b"b" => read.bytes = value.number().and_then(field::bytes),
+            b"ip" => read.address = value.text(),
+            b"c" => read.hit = value.text().is_some_and(field::is_hit),
+            b"m" => method = value.text().filter(|method| !method.is_empty()),
+            b"u" => uri = matches!(value, Value::Escaped) || value.text().is_some_and(|uri| !uri.is_empty()),
+            _ => {}
+        }
+    }
+    read.method = method.filter(|_| uri);
+    read
+}
+
+struct Members<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Members<'a> {
+    fn next(&mut self) -> Option<(&'a [u8], Value<'a>)> {
+        self.blanks();
+        let name = match self.string()? {
+            Value::Text(name) => name,
+            _ => b"",
+        };
+        self.blanks();
+        self.rest = self.rest.strip_prefix(b":")?;
+        self.blanks();
+        let value = self.value()?;
+        self.blanks();
+        self.rest = match self.rest.split_first() {
+            Some((b',', rest)) => rest,
+            _ => &[],
+        };
+        Some((name, value))
+    }
+
+    fn blanks(&mut self) {
+        self.rest = self.rest.trim_ascii_start();
+    }
+
+    fn value(&mut self) -> Option<Value<'a>> {
+        match self.rest.first()? {
+            b'"' => self.string(),
+            b'{' | b'[' => self.nested(),
+            _ => {
+                let end = self.rest.iter().position(|byte| matches!(byte, b',' | b'}' | b' ' | b'\t'));
+                let (value, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+                self.rest = rest;
+                Some(Value::Bare(value))
+            }
+        }
+    }
+
+    /// The string that `rest` begins with; nothing if it begins otherwise or has no end.
+    fn string(&mut self) -> Option<Value<'a>> {
+        let text = self.rest.strip_prefix(b"\"")?;
+        let (mut from, mut escaped) = (0, false);
+        loop {
+            let at = from + memchr2(b'"', b'\\', text.get(from..)?)?;
+            if text[at] == b'"' {
+                self.rest = &text[at + 1..];
+                return Some(if escaped { Value::Escaped } else { Value::Text(&text[..at]) });
+            }
+            (from, escaped) = (at + 2, true);
+        }
+    }
+
+    /// Steps over an object or array; brackets in strings do not count. Depth is a number, so it cannot exhaust the stack.
+    fn nested(&mut self) -> Option<Value<'a>> {
+        let mut depth = 0_usize;
+        loop {
+            match self.rest.first()? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.rest = &self.rest[1..];
+            if depth == 0 {
+                return Some(Value::Nested);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_come_in_any_order_among_others() {
+        let line = parse(
+            br#" { "x":[{"t":1,"]":"}\""}], "u":"/a\"b","m":"GET" ,"c":"HIT","ip":"1.2.3.4","b":"17","s":200,"h":"a.example.com","t":1795237945.037,"rt":0.1}"#,
+        );
+        assert_eq!((line.time, line.host), (Some(1_795_237_945), Some(&b"a.example.com"[..])));
+        assert_eq!((line.status, line.bytes, line.hit), (Some(200), Some(17), true));
+        assert_eq!((line.method, line.address), (Some(&b"GET"[..]), Some(&b"1.2.3.4"[..])));
+    }
+
+    #[test]
+    fn the_last_of_two_counts_and_dash_is_zero() {
+        let line = parse(br#"{"b":5,"b":"-","s":200,"s":404}"#);
+        assert_eq!((line.bytes, line.status), (Some(0), Some(404)));
+    }
+
+    #[test]
+    fn a_break_spares_what_came_before() {
+        let line = parse(br#"{"t":1795237945.037,"h":"a.example.com","s":200,"b":5,"m":"GET","u":"/x"#);
+        assert!(line.host.is_some() && line.time.is_some() && line.bytes == Some(5) && line.method.is_none());
+        let line = parse(br#"{"t":1795237945.037,"h":"a.example.com" "s":200}"#);
+        assert_eq!((line.time, line.status), (Some(1_795_237_945), None));
+    }
+
+    #[test]
+    fn what_is_no_value_of_its_kind_is_not_read() {
+        for line in [
+            r#"{"t":-1,"h":null,"s":true,"b":1.5}"#,
+            r#"{"t":NaN,"h":["a"],"s":{"a":1},"b":-5}"#,
+            r#"{"t":1e400,"h":"a\u002eb","s":"2x0","b":99999999999999999999}"#,
+            "[1,2]",
+            "",
+            "{",
+            "{\"",
+            "{\"t",
+            "{\"t\"",
+            "{\"t\":",
+            "{\"t\":\"\\",
+            "null",
+            "{{{{",
+            "{\"x\":[[[[",
+        ] {
+            assert_eq!(parse(line.as_bytes()), Line::default(), "{line}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! TAB separated lines, which nginx and varnishncsa are told to write.
+
+use super::{Line, field};
+
+pub(super) fn parse(line: &[u8]) -> Line<'_> {
+    let mut fields = Fields { rest: Some(line) };
+    let time = fields.next().and_then(field::seconds);
+    let host = fields.next().and_then(field::host);
+    let status = fields.next().and_then(field::status);
+    let bytes = fields.next().and_then(field::bytes);
+    let address = fields.next();
+    let hit = fields.next().is_some_and(field::is_hit);
+    let _seconds = fields.next();
+    // A request is a method and a uri; without either it was not read.
+    let method = fields.next().filter(|method| !method.is_empty() && fields.next_is_filled());
+    Line { host, time, method, status, bytes, address, hit }
+}
+
+struct Fields<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Fields<'a> {
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let Some(end) = find_tab(rest) else {
+            self.rest = None;
+            return Some(rest);
+        };
+        self.rest = Some(&rest[end + 1..]);
+        Some(&rest[..end])
+    }
+
+    fn next_is_filled(&self) -> bool {
+        self.rest.is_some_and(|rest| !matches!(rest.first(), None | Some(b'\t')))
+    }
+}
+
+/// Fields before the uri are a few bytes long, too short for a call into a vectorised search to pay: eight at a time.
+#[inline]
+fn find_tab(text: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = ONES << 7;
+    const TABS: u64 = u64::from_ne_bytes([b'\t'; 8]);
+    let (words, tail) = text.as_chunks::<8>();
+    for (index, &word) in words.iter().enumerate() {
+        let difference = u64::from_le_bytes(word) ^ TABS;
+        // The lowest marked byte is exact; only bytes above a true match can be marked falsely.
+        let marked = difference.wrapping_sub(ONES) & !difference & HIGH;
+        if marked != 0 {
+            return Some(index * 8 + marked.trailing_zeros() as usize / 8);
+        }
+    }
+    tail.iter().position(|&byte| byte == b'\t').map(|position| words.len() * 8 + position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn every_field_is_found() {
+        let line = parse(b"1795237559.641\ta.example.com\t200\t330\t127.0.0.1\thit\t0.000046\tGET\t/vv/1?q=1\tmore\tfields");
+        assert_eq!(line.host, Some(&b"a.example.com"[..]));
+        assert_eq!(line.time, Some(1_795_237_559));
+        assert_eq!((line.status, line.bytes, line.hit), (Some(200), Some(330), true));
+        assert_eq!((line.address, line.method), (Some(&b"127.0.0.1"[..]), Some(&b"GET"[..])));
+    }
+
+    #[test]
+    fn a_broken_field_spares_the_others() {
+        let line = parse(b"1795237559.641\ta.example.com\txx\t330\t\t\t\tGET\t/");
+        assert_eq!((line.status, line.bytes, line.hit), (None, Some(330), false));
+        assert!(line.host.is_some() && line.time.is_some() && !line.is_complete());
+        let cut = parse(b"1795237559.641\ta.example.com\t200\t330\t127.0.0.1\tHIT\t0.1\tGET");
+        assert_eq!((cut.method, cut.hit), (None, true), "no uri, so no request");
+        assert_eq!(parse(b"1795237559.641\ta.example.com\t200\t330\t\t\t\tGET\t").method, None);
+        assert_eq!(parse(b"1\t-\t200\t3").host, None);
+        assert_eq!(parse(b""), Line { address: None, ..Line::default() });
+    }
+
+    proptest! {
+        #[test]
+        fn tabs_are_found_where_they_are(text in proptest::collection::vec(prop_oneof![Just(b'\t'), Just(8), Just(10), Just(0x89), any::<u8>()], 0..40)) {
+            prop_assert_eq!(find_tab(&text), text.iter().position(|&byte| byte == b'\t'));
+        }
+    }
+}

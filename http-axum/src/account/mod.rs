@@ -1,0 +1,18 @@
+//! `/admin/*`: accounts, log-ins and tokens.
+
+mod token;
+mod user;
+mod user_login;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::ApiState;
+
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(user::get_user, user::post_user, user::delete_user))
+        .routes(routes!(user_login::post_user_login))
+        .routes(routes!(user_login::post_user_logout))
+        .routes(routes!(token::get_token, token::delete_token))
+}

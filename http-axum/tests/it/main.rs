@@ -1,0 +1,7 @@
+//! The documented HTTP API over the memory store.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+mod account;
+mod api;
+mod ops;
+mod transport;

@@ -1,0 +1,7 @@
+//! Cdns, customers, their domains, and companies.
+
+#[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
+mod cdn;
+mod company;
+mod customer;
+mod domain;
