@@ -17,6 +17,7 @@ pub mod ports;
 
 mod error;
 mod pilothouse;
+mod secret;
 mod text;
 
 #[cfg(feature = "conformance")]
@@ -26,4 +27,5 @@ pub mod conformance;
 
 pub use error::{Error, ErrorKind, Result};
 pub use pilothouse::{Pilothouse, Settings};
+pub use secret::SecretKey;
 pub use text::{Page, check_text, check_token};

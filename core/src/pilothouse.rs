@@ -9,10 +9,10 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains};
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Traffic};
 use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, RandomIds, Storage, SystemClock, UnitOfWork};
-use crate::{Error, Result};
+use crate::ports::{Clock, Ids, LogArchive, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::{Error, Result, SecretKey};
 
 /// What an operator decides. `Settings::default()` holds the documented defaults.
 #[derive(Clone, Debug)]
@@ -23,11 +23,39 @@ pub struct Settings {
     pub password_min_length: usize,
     /// The names of the cdns that have a provider: none.
     pub cdns: Vec<String>,
+    /// The zone days of logs begin in: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
+    /// Where users reach the server, for links: `http://127.0.0.1:8080`.
+    pub public_url: String,
+    /// What keys are derived from: random, so that another process cannot read what this one signed.
+    pub secret: SecretKey,
+    /// Whether logs are read with a city database, without which there are no areas: false.
+    pub geo_city_database: bool,
+    /// For how many days kept lines can be downloaded: 92.
+    pub log_days: u32,
+    /// For how many days traffic is known by city: 92.
+    pub city_days: u32,
+    /// For how many days traffic is known: 800.
+    pub traffic_days: u32,
+    /// Where kept lines lie: nowhere, so there is nothing to download.
+    pub log_archive: Option<Arc<dyn LogArchive>>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8, cdns: Vec::new() }
+        Self {
+            token_life: TimeDelta::hours(12),
+            password_min_length: 8,
+            cdns: Vec::new(),
+            timezone: chrono_tz::Asia::Shanghai,
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            secret: SecretKey::default(),
+            geo_city_database: false,
+            log_days: 92,
+            city_days: 92,
+            traffic_days: 800,
+            log_archive: None,
+        }
     }
 }
 
@@ -136,6 +164,11 @@ impl Pilothouse {
     /// Companies.
     pub fn companies(&self) -> Companies<'_> {
         Companies(self)
+    }
+
+    /// Traffic, and the logs it is read from.
+    pub fn traffic(&self) -> Traffic<'_> {
+        Traffic(self)
     }
 
     /// The store.

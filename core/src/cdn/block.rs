@@ -215,7 +215,8 @@ mod tests {
 
     #[test]
     fn a_city_with_nothing_is_left_out() {
-        let cities = CityColumns::from([(3, BTreeMap::from([(5, 0)])), (4, BTreeMap::from([(0, 1), (9, 0)]))]);
+        let cities =
+            CityColumns::from([(3, BTreeMap::from([(5, 0)])), (4, BTreeMap::from([(0, 1), (9, 0)]))]);
         let kept = CityColumns::from([(4, BTreeMap::from([(0, 1)]))]);
         assert_eq!(decode_cities(&encode_cities(&cities)), Some(kept));
     }

@@ -145,7 +145,9 @@ impl Traffic<'_> {
                 Some(AreaRow { city, city_cn, value: value(cities.get(&id)?) })
             })
             .collect();
-        rows.push(AreaRow { city: "Unknown".to_owned(), city_cn: "未知".to_owned(), value: value(&unknown) });
+        rows.push(AreaRow {
+            city: "Unknown".to_owned(), city_cn: "未知".to_owned(), value: value(&unknown)
+        });
         rows.retain(|row| row.value > 0);
         rows.sort_by(|a, b| b.value.cmp(&a.value).then_with(|| a.city.cmp(&b.city)));
         Ok(rows)

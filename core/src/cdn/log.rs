@@ -73,8 +73,8 @@ pub trait LogChunkRepository: Send {
         first: NaiveDate,
         last: NaiveDate,
     ) -> StorageResult<Vec<(NaiveDate, i64)>>;
-    /// Domains and days before `before` with chunks in packs, at most `limit` of them.
-    async fn unsealed(&mut self, before: NaiveDate, limit: i64) -> StorageResult<Vec<(DomainId, NaiveDate)>>;
+    /// Domains and days before `before` with chunks in packs, by day and domain.
+    async fn unsealed(&mut self, before: NaiveDate) -> StorageResult<Vec<(DomainId, NaiveDate)>>;
     /// Chunks of days before `before`, by id, at most `limit` of them.
     async fn expired(&mut self, before: NaiveDate, limit: i64) -> StorageResult<Vec<LogChunk>>;
     /// Removes chunks; how many there were.
@@ -108,7 +108,10 @@ pub struct LogDownload {
 
 impl std::fmt::Debug for LogDownload {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("LogDownload").field("name", &self.name).field("size", &self.size).finish_non_exhaustive()
+        f.debug_struct("LogDownload")
+            .field("name", &self.name)
+            .field("size", &self.size)
+            .finish_non_exhaustive()
     }
 }
 
@@ -124,7 +127,10 @@ impl Traffic<'_> {
             return Err(Error::invalid("endDate", "must not be before startDate"));
         }
         if (end - start).num_days() >= MAX_DAYS {
-            return Err(Error::invalid("endDate", format!("must be at most {MAX_DAYS} days from startDate on")));
+            return Err(Error::invalid(
+                "endDate",
+                format!("must be at most {MAX_DAYS} days from startDate on"),
+            ));
         }
         let mut snapshot = self.0.storage().read().await?;
         let domains = self.domains(&mut *snapshot, caller, std::slice::from_ref(&name)).await?;
@@ -222,7 +228,10 @@ mod tests {
 
     #[test]
     fn dates_are_eight_digits() {
-        assert_eq!(parse_date("startDate", "20160928").unwrap(), NaiveDate::from_ymd_opt(2016, 9, 28).unwrap());
+        assert_eq!(
+            parse_date("startDate", "20160928").unwrap(),
+            NaiveDate::from_ymd_opt(2016, 9, 28).unwrap()
+        );
         for bad in ["2016-09-28", "20160931", "2016092", "201609280", "", "+2016928", "２0160928"] {
             assert!(parse_date("startDate", bad).is_err(), "{bad}");
         }

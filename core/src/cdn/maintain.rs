@@ -46,7 +46,7 @@ impl Traffic<'_> {
             // Packs go before chunks leave them, so that a download that has just begun still finds its own.
             done.pruned_packs = self.prune_packs(&*archive).await?;
             done.pruned_chunks = self.prune_chunks(&*archive).await?;
-            done.sealed_logs = self.seal_logs(&archive).await?;
+            done.sealed_logs = self.seal_logs(&*archive).await?;
         }
         Ok(done)
     }
@@ -76,7 +76,7 @@ impl Traffic<'_> {
     async fn prune(&self) -> Result<u64> {
         let settings = self.0.settings();
         let now = self.0.clock().now();
-        let first = |days: u32| traffic::day_of((now.timestamp()) / BUCKET_SECONDS) - i64::from(days);
+        let first = |days: u32| traffic::day_of(now.timestamp() / BUCKET_SECONDS) - i64::from(days);
         let mut work = self.0.storage().begin().await?;
         work.lock(LockKey::Traffic).await?;
         let mut pruned = 0;
@@ -119,20 +119,18 @@ impl Traffic<'_> {
         }
     }
 
-    async fn seal_logs(&self, archive: &Arc<dyn LogArchive>) -> Result<u64> {
+    async fn seal_logs(&self, archive: &dyn LogArchive) -> Result<u64> {
         let before = (self.0.clock().now() - GRACE).with_timezone(&self.0.settings().timezone).date_naive();
+        let days = self.0.storage().read().await?.log_chunks().unsealed(before).await?;
         let mut sealed = 0;
-        loop {
-            let mut snapshot = self.0.storage().read().await?;
-            let days = snapshot.log_chunks().unsealed(before, AT_ONCE).await?;
-            drop(snapshot);
-            if days.is_empty() {
-                return Ok(sealed);
-            }
-            for (domain_id, day) in days {
-                sealed += self.seal_log(&**archive, domain_id, day).await?;
+        for (domain_id, day) in days {
+            match self.seal_log(archive, domain_id, day).await {
+                Ok(count) => sealed += count,
+                // One log that lacks a file must not keep the others from being sealed.
+                Err(error) => tracing::warn!(%error, domain_id, %day, "a day of logs was not sealed"),
             }
         }
+        Ok(sealed)
     }
 
     /// Puts what packs hold of a domain's day into one file. Another server that does the same at the same time writes

@@ -114,7 +114,11 @@ pub trait TrafficRepository: Send {
         buckets: RangeInclusive<Bucket>,
     ) -> StorageResult<Vec<Cell>>;
     /// Removes the open buckets of a domain and returns them, by bucket.
-    async fn take(&mut self, domain_id: DomainId, buckets: RangeInclusive<Bucket>) -> StorageResult<Vec<Cell>>;
+    async fn take(
+        &mut self,
+        domain_id: DomainId,
+        buckets: RangeInclusive<Bucket>,
+    ) -> StorageResult<Vec<Cell>>;
     /// Domains and days that have open buckets before `end`, at most `limit` of them.
     async fn unsealed(&mut self, end: Bucket, limit: i64) -> StorageResult<Vec<(DomainId, Day)>>;
     /// The blocks of some domains, by domain and day.
@@ -388,9 +392,12 @@ mod tests {
         assert_eq!(query(299, 300).buckets(400).unwrap(), 0..=1);
         assert_eq!(query(300, 300).buckets(400).unwrap(), 1..=1);
         assert!(query(0, 400 * 86_400).buckets(400).is_ok());
-        for (start, end, field) in
-            [(-1, 5, "startTime"), (0, -1, "endTime"), (600, 599, "endTime"), (0, 400 * 86_400 + 1, "endTime")]
-        {
+        for (start, end, field) in [
+            (-1, 5, "startTime"),
+            (0, -1, "endTime"),
+            (600, 599, "endTime"),
+            (0, 400 * 86_400 + 1, "endTime"),
+        ] {
             let refused = query(start, end).buckets(400).unwrap_err();
             assert!(refused.to_string().starts_with(field), "{refused}");
         }

@@ -10,7 +10,10 @@ use futures_util::stream::BoxStream;
 use crate::account::{
     AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
 };
-use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository};
+use crate::cdn::{
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    LogChunkRepository, LogSourceRepository, TrafficRepository,
+};
 use crate::ops::{MachineRepository, TaskRepository};
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
@@ -52,6 +55,8 @@ pub enum LockKey {
     Customer(AccountId),
     /// Cdn names, and which customer holds which domain.
     Cdns,
+    /// Traffic, kept lines, and how far logs were read.
+    Traffic,
 }
 
 /// Something other processes may wait for.
@@ -112,6 +117,14 @@ pub trait Repositories: Send {
     fn domains(&mut self) -> &mut dyn DomainRepository;
     /// Companies.
     fn companies(&mut self) -> &mut dyn CompanyRepository;
+    /// Traffic.
+    fn traffic(&mut self) -> &mut dyn TrafficRepository;
+    /// Cities and the traffic that went there.
+    fn cities(&mut self) -> &mut dyn CityRepository;
+    /// How far access logs were read.
+    fn log_sources(&mut self) -> &mut dyn LogSourceRepository;
+    /// Kept lines of access logs.
+    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.
