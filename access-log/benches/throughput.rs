@@ -1,1 +1,207 @@
-fn main() {}
+//! How many bytes of a log a second: `cargo bench -p pilothouse-access-log [-- WORD…]`, where the words choose measurements
+//! by name. Parsing and feeding are measured in processor time of their one thread, `ingest` in real time: it compresses on
+//! two more threads. Each figure is the best of three runs over a generated log of 256 MiB, or 2 GiB for `ingest`.
+
+use std::convert::Infallible;
+use std::fmt::Write;
+use std::hint::black_box;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pilothouse_access_log::archive::Archive;
+use pilothouse_access_log::city::CityDatabase;
+use pilothouse_access_log::parse::Parser;
+use pilothouse_access_log::{
+    Batch, Cities, Domains, Feeder, Format, Input, Known, Ledger, Options, Progress, Rules, SourceKey, ingest,
+};
+
+const SIZE: usize = 256 << 20;
+
+fn main() {
+    let domains = Domains::new((0..20).map(|number| (format!("cdn{number}.example.com"), number)));
+    let rules = Rules {
+        format: Format::Tsv,
+        domains: &domains,
+        default_domain: None,
+        cities: None,
+        timezone: chrono_tz::Asia::Shanghai,
+    };
+    let cities =
+        CityDatabase::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/synthetic-cn-city.mmdb"))
+            .expect("the test database opens");
+    for format in [Format::Tsv, Format::VhostCombined, Format::Json] {
+        if !is_wanted(&format!("{format} parse feed, cities")) {
+            continue;
+        }
+        let log = generate(format, &cities);
+        let lines = memchr::memchr_iter(b'\n', &log).count();
+        println!("{format}: {} bytes a line", log.len() / lines);
+        measure(&format!("{format} parse"), log.len(), || {
+            let mut parser = Parser::new(format);
+            let mut start = 0;
+            for end in memchr::memchr_iter(b'\n', &log) {
+                black_box(parser.parse(&log[start..=end]));
+                start = end + 1;
+            }
+        });
+        let rules = Rules { format, ..rules };
+        measure(&format!("{format} feed"), log.len(), || feed(&rules, &log));
+        let rules = Rules { cities: Some(&cities), ..rules };
+        measure(&format!("{format} feed, cities"), log.len(), || feed(&rules, &log));
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("edge.tsv");
+    if is_wanted("ingest") {
+        let log = generate(Format::Tsv, &cities);
+        let mut writer = std::fs::File::create(&file).expect("a temporary file");
+        for _ in 0..8 {
+            std::io::Write::write_all(&mut writer, &log).expect("room for the log");
+        }
+    }
+    let rules = Rules { cities: Some(&cities), ..rules };
+    for compression in [1, 3, 6] {
+        let options = Options { compression, ..Options::default() };
+        let mut packed = 0;
+        // Forgets the peak of before, where the system can.
+        let _ = std::fs::write("/proc/self/clear_refs", "5");
+        measure(&format!("ingest, archive, level {compression}"), SIZE * 8, || {
+            let archive = Archive::open(&folder.path().join("logs")).expect("the folder opens");
+            let mut disk = Disk { archive, named: 0, names: Vec::new(), bytes: 0 };
+            ingest(Input::open(&file).expect("the log opens"), &rules, &options, &mut disk)
+                .expect("the log is read");
+            packed = disk.bytes;
+            for name in disk.names {
+                disk.archive.delete(&name).expect("the pack is deleted");
+            }
+        });
+        if packed > 0 {
+            println!("    {packed} bytes archived, peak memory {} MiB", peak_memory_mib());
+        }
+    }
+}
+
+/// 20 domains, 50,000 visitors, some hundred requests a second.
+fn generate(format: Format, cities: &CityDatabase) -> Vec<u8> {
+    let mut log = String::with_capacity(SIZE + 1024);
+    let mut random = 1_u64;
+    let mut number = 0_i64;
+    let addresses = addresses(cities);
+    while log.len() < SIZE {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let r = random >> 20;
+        number += 1;
+        let time = 1_795_190_000 + number / 400;
+        let (domain, bytes, millis) = (r % 20, (r >> 8) % 200_000, number % 400);
+        let status = [200, 200, 200, 200, 206, 304, 404, 502][(r >> 5) as usize % 8];
+        let cache = ["HIT", "HIT", "HIT", "MISS"][(r >> 12) as usize % 4];
+        let ip = addresses[(r >> 16) as usize % addresses.len()];
+        let uri = format_args!("/static/{}/chunk-{:x}.js?v={}", r % 97, r, r % 1009);
+        match format {
+            Format::Tsv => writeln!(
+                log,
+                "{time}.{millis:03}\tcdn{domain}.example.com\t{status}\t{bytes}\t{ip}\t{cache}\t0.{millis:03}\tGET\t{uri}"
+            ),
+            Format::Json => writeln!(
+                log,
+                r#"{{"t":{time}.{millis:03},"h":"cdn{domain}.example.com","m":"GET","u":"{uri}","s":{status},"b":{bytes},"ip":"{ip}","c":"{cache}","rt":0.{millis:03}}}"#
+            ),
+            _ => {
+                let second = number / 400;
+                writeln!(
+                    log,
+                    r#"cdn{domain}.example.com:443 {ip} - - [20/Nov/2026:{:02}:{:02}:{:02} +0800] "GET {uri} HTTP/1.1" {status} {bytes} "https://www.example.com/" "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36" {cache}"#,
+                    second / 3600 % 24,
+                    second / 60 % 60,
+                    second % 60
+                )
+            }
+        }
+        .expect("writing to a string succeeds");
+    }
+    log.into_bytes()
+}
+
+/// Half of them in cities the database knows.
+fn addresses(cities: &CityDatabase) -> Vec<Ipv4Addr> {
+    let all = (0..u32::MAX).step_by(9973).map(Ipv4Addr::from_bits);
+    let (known, unknown): (Vec<_>, Vec<_>) = all.partition(|address| cities.city(IpAddr::V4(*address)).0 > 0);
+    known.into_iter().cycle().take(25_000).chain(unknown.into_iter().take(25_000)).collect()
+}
+
+fn feed(rules: &Rules<'_>, log: &[u8]) {
+    let mut feeder = Feeder::new(rules).expect("the rules are complete");
+    for chunk in log.chunks(256 << 10) {
+        feeder.feed(chunk);
+        if feeder.pending() >= 16 << 20 {
+            black_box(feeder.take(String::new()));
+        }
+    }
+}
+
+fn is_wanted(name: &str) -> bool {
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-'));
+    words.all(|word| name.contains(&word))
+}
+
+fn measure(name: &str, bytes: usize, mut run: impl FnMut()) {
+    if !is_wanted(name) {
+        return;
+    }
+    let clock = Instant::now();
+    let now = || if name.contains("ingest") { clock.elapsed() } else { busy().unwrap_or(clock.elapsed()) };
+    let best = (0..3).map(|_| {
+        let start = now();
+        run();
+        now().saturating_sub(start)
+    });
+    let best = best.min().unwrap_or(Duration::MAX).as_nanos();
+    println!("  {name:32} {:7} MB/s", bytes as u128 * 1000 / best.max(1));
+}
+
+/// Processor time of this thread, where the system tells it: other programs do not move it.
+fn busy() -> Option<Duration> {
+    let figures = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    Some(Duration::from_nanos(figures.split(' ').next()?.parse().ok()?))
+}
+
+/// Of this process so far; 0 where the system does not say.
+fn peak_memory_mib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    peak.and_then(|peak| peak.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+}
+
+/// Writes packs and forgets the rest.
+struct Disk {
+    archive: Archive,
+    named: usize,
+    names: Vec<String>,
+    bytes: usize,
+}
+
+impl Ledger for Disk {
+    type Error = Infallible;
+
+    fn sources(&mut self, _: [SourceKey; 2]) -> Result<Vec<Known>, Infallible> {
+        Ok(Vec::new())
+    }
+
+    fn pack_name(&mut self) -> String {
+        self.named += 1;
+        format!("pack-{}", self.named)
+    }
+
+    fn record(&mut self, batch: Batch) -> Result<i64, Infallible> {
+        if let Some(pack) = batch.pack {
+            self.archive.write(&pack).expect("the pack is written");
+            self.bytes += pack.data.len();
+            self.names.push(pack.name);
+        }
+        Ok(1)
+    }
+
+    fn progress(&mut self, _: Progress) -> Result<(), Infallible> {
+        Ok(())
+    }
+}

@@ -161,9 +161,11 @@ struct Recent {
     cell: usize,
     day: NaiveDate,
     kept: usize,
+    /// Bytes kept of one day in the last batch: about what the next one will have.
+    expected: usize,
 }
 
-const NOWHERE: Recent = Recent { bucket: -1, cell: 0, day: NaiveDate::MIN, kept: 0 };
+const NOWHERE: Recent = Recent { bucket: -1, cell: 0, day: NaiveDate::MIN, kept: 0, expected: 0 };
 
 #[derive(Debug)]
 pub(crate) struct Aggregator<'a> {
@@ -241,7 +243,10 @@ impl<'a> Aggregator<'a> {
     }
 
     pub(crate) fn take(&mut self) -> Sums {
-        self.recent.fill(NOWHERE);
+        for recent in &mut self.recent {
+            let last = if recent.day == NaiveDate::MIN { 0 } else { self.kept[recent.kept].raw.len() };
+            *recent = Recent { expected: last + last / 8, ..NOWHERE };
+        }
         self.cell_index.clear();
         self.kept_index.clear();
         let cells = std::mem::take(&mut self.cells);
@@ -368,7 +373,7 @@ impl<'a> Aggregator<'a> {
                     domain: self.rules.domains.ids()[slot],
                     day,
                     lines: 0,
-                    raw: Vec::new(),
+                    raw: Vec::with_capacity(recent.expected),
                 });
                 self.kept.len() - 1
             });

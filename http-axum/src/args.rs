@@ -19,6 +19,7 @@ use crate::query;
 
 /// The most bytes of a body.
 const BODY: usize = 8 << 20;
+const TOO_LONG: Failure = Failure::Transport(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 8 MiB");
 
 /// The arguments as a `T`.
 pub(crate) struct Args<T>(pub(crate) T);
@@ -49,11 +50,14 @@ async fn collect<T: DeserializeOwned>(request: Request, query_always: bool) -> R
         query_always || family == Family::Config || matches!(*request.method(), Method::GET | Method::DELETE);
     let (parts, body) = request.into_parts();
     if parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| too_long(length.as_bytes())) {
-        return Err(Failure::Transport(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 8 MiB"));
+        return Err(TOO_LONG);
     }
-    let body = to_bytes(body, BODY).await.map_err(|error| match is_length_limit(&error) {
-        true => Failure::Transport(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 8 MiB"),
-        false => Failure::Transport(StatusCode::BAD_REQUEST, "the body broke off"),
+    let body = to_bytes(body, BODY).await.map_err(|error| {
+        if is_length_limit(&error) {
+            TOO_LONG
+        } else {
+            Failure::Transport(StatusCode::BAD_REQUEST, "the body broke off")
+        }
     })?;
     let mut arguments = body_arguments(family, &parts.headers, &body)?;
     let members: Vec<String> = arguments.keys().cloned().collect();

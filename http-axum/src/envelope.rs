@@ -163,6 +163,7 @@ pub(crate) struct Info<T> {
 }
 
 /// A success of the ops family.
+#[expect(clippy::unnecessary_wraps, reason = "handlers end in it")]
 pub(crate) fn info<T>(info: T) -> Reply<Info<T>> {
     Ok(Json(Info { code: 200, info }))
 }
@@ -182,6 +183,7 @@ pub(crate) struct Data<T> {
 
 /// A success of the config family.
 #[expect(dead_code, reason = "the config family is on its way")]
+#[expect(clippy::unnecessary_wraps, reason = "handlers end in it")]
 pub(crate) fn data<T>(data: T) -> Reply<Data<T>> {
     Ok(Json(Data { code: 0, msg: "success", data }))
 }

@@ -39,11 +39,12 @@ pub(crate) fn refuse_secrets(pairs: &[(String, String)]) -> Result<()> {
 /// Adds parameters; the same name with another value is refused.
 pub(crate) fn merge(into: &mut Map<String, Value>, pairs: Vec<(String, String)>) -> Result<()> {
     for (name, value) in pairs {
-        let same = match into.get(&name) {
-            None => true,
-            Some(Value::String(held)) => *held == value,
-            Some(held) => held.to_string() == value,
-        };
+        let same = into.get(&name).is_none_or(|held| match held {
+            Value::String(held) => *held == value,
+            Value::Bool(held) => value.parse() == Ok(*held),
+            Value::Number(held) => value.parse::<i64>().ok() == held.as_i64(),
+            _ => false,
+        });
         if !same {
             return Err(Error::invalid(name, "is given twice, with different values"));
         }

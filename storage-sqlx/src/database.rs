@@ -204,12 +204,16 @@ impl Connection {
     }
 
     /// The one of a pair of texts that this database understands.
-    pub(crate) fn pick<T>(&self, _postgres: T, _sqlite: T) -> T {
+    #[cfg_attr(
+        not(all(feature = "postgres", feature = "sqlite")),
+        expect(unused_variables, reason = "one is picked")
+    )]
+    pub(crate) fn pick<T: Copy>(&self, postgres: T, sqlite: T) -> T {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => _postgres,
+            Self::Postgres(_) => postgres,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => _sqlite,
+            Self::Sqlite(_) => sqlite,
         }
     }
 

@@ -59,9 +59,9 @@ fn remembered<K: Copy + Default + PartialEq + std::hash::Hash>(
     address: K,
     look_up: impl FnOnce() -> CityKey,
 ) -> CityKey {
-    // The high bits are the well mixed ones.
-    let hash = FxBuildHasher.hash_one(address);
-    let place = &mut places[(hash >> 40) as usize % places.len()];
+    // The high bits are the well mixed ones; the number of places is a power of two.
+    let hash = usize::try_from(FxBuildHasher.hash_one(address) >> 40).unwrap_or_default();
+    let place = &mut places[hash & (places.len() - 1)];
     if place.0 != address || address == K::default() {
         *place = (address, look_up());
     }

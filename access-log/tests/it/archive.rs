@@ -16,7 +16,7 @@ fn piece(pack: &str, offset: u64, length: u64) -> Piece {
 }
 
 fn later() -> SystemTime {
-    SystemTime::now() + Duration::from_secs(60)
+    SystemTime::now() + Duration::from_mins(1)
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn what_nothing_points_at_is_found_and_deleted() {
     }
     std::fs::write(folder.path().join("packs/.unfinished-abc"), "cut off").unwrap();
     let referenced = HashSet::from(["two".to_owned()]);
-    let long_ago = SystemTime::now() - Duration::from_secs(60);
+    let long_ago = SystemTime::now() - Duration::from_mins(1);
     assert!(archive.unreferenced(&referenced, long_ago).unwrap().is_empty(), "too young");
     assert_eq!(archive.delete_unfinished(long_ago).unwrap(), 0);
     assert_eq!(archive.unreferenced(&referenced, later()).unwrap(), ["one", "three"]);

@@ -73,10 +73,14 @@ fn another_log_with_the_same_beginning_is_counted_whole() {
         let more = 1 + if shared > 1000 { shared / 256 } else { 0 };
         another.extend(other.repeat(more).into_bytes());
         let (found, count) = tsv(&mut memory, &another);
-        if shared == known as usize {
+        if shared as u64 == known {
             assert_eq!((found, count), (Found::Continued, 1), "{known} {shared}");
         } else {
-            assert_eq!((found, count as usize), (Found::New, shared + more), "{known} {shared}");
+            assert_eq!(
+                (found, count),
+                (Found::New, i64::try_from(shared + more).unwrap()),
+                "{known} {shared}"
+            );
             // Both are known from now on.
             assert_eq!(tsv(&mut memory, &another), (Found::Continued, 0));
             assert_eq!(tsv(&mut memory, &log), (Found::Continued, 0));
@@ -99,21 +103,21 @@ fn the_first_line_alone_decides_nothing() {
 
 #[test]
 fn a_last_line_without_line_end_counts_once_however_it_grows() {
-    let one = line("a.example.com", 1_795_190_000, 100);
-    let two = line("a.example.com", 1_795_190_001, 23_456);
-    let whole = format!("{one}{two}");
+    let first = line("a.example.com", 1_795_190_000, 100);
+    let second = line("a.example.com", 1_795_190_001, 23_456);
+    let whole = format!("{first}{second}");
     for cut in 16..whole.len() {
         let mut memory = Memory::default();
-        let first = tsv(&mut memory, &whole.as_bytes()[..cut]);
-        assert_eq!(first.0, Found::New, "{cut}");
+        let before = tsv(&mut memory, &whole.as_bytes()[..cut]);
+        assert_eq!(before.0, Found::New, "{cut}");
         assert_eq!(tsv(&mut memory, &whole.as_bytes()[..cut]), (Found::Continued, 0), "{cut}");
         let grown = tsv(&mut memory, whole.as_bytes());
-        assert_eq!((grown.0, first.1 + grown.1), (Found::Continued, 2), "{cut}");
+        assert_eq!((grown.0, before.1 + grown.1), (Found::Continued, 2), "{cut}");
         assert_eq!(memory.sources.len(), 1, "{cut}");
         let mut once = Memory::default();
         read(&mut once, Format::Tsv, whole.as_bytes());
         assert_eq!(memory.result(), once.result(), "{cut}");
-        if [one.len() - 1, one.len(), whole.len() - 1].contains(&cut) {
+        if [first.len() - 1, first.len(), whole.len() - 1].contains(&cut) {
             assert_eq!(tsv(&mut memory, &whole.as_bytes()[..cut]), (Found::Copy, 0), "{cut}");
         }
     }

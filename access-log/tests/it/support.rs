@@ -121,7 +121,8 @@ impl Memory {
         for (pack, member) in
             self.members.iter().filter(|(_, member)| (member.domain, member.day) == (domain, day))
         {
-            let (from, to) = (member.offset as usize, (member.offset + member.length) as usize);
+            let from = usize::try_from(member.offset).unwrap();
+            let to = from + usize::try_from(member.length).unwrap();
             gzip.extend_from_slice(&self.packs[pack].data[from..to]);
         }
         gunzip(&gzip)
@@ -140,9 +141,9 @@ impl Memory {
     }
 
     /// What must be equal however the same lines came in.
-    pub(crate) fn result(&self) -> (BTreeMap<(i64, i64), Traffic>, Counters, Vec<Vec<u8>>) {
+    pub(crate) fn result(&self) -> impl PartialEq + std::fmt::Debug {
         let kept = [A, B].into_iter().flat_map(|id| self.days(id).into_iter().map(move |day| (id, day)));
-        (self.traffic.clone(), self.counters, kept.map(|(id, day)| self.kept(id, day)).collect())
+        (self.traffic.clone(), self.counters, kept.map(|(id, day)| self.kept(id, day)).collect::<Vec<_>>())
     }
 }
 

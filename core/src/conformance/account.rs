@@ -112,7 +112,7 @@ pub async fn account_race_for_one_name(storage: Arc<dyn Storage>) {
 fn token(account: AccountId, n: u8) -> NewToken {
     NewToken {
         account,
-        scope: if n % 2 == 0 { Scope::Cdn } else { Scope::Account },
+        scope: if n.is_multiple_of(2) { Scope::Cdn } else { Scope::Account },
         digest: [n; 32],
         created: moment(0),
         expires: moment(i64::from(n)),
@@ -164,10 +164,8 @@ pub async fn login_failures_count(storage: Arc<dyn Storage>) {
     let (here, there) = (IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V4(Ipv4Addr::BROADCAST));
     let mut work = storage.begin().await.unwrap();
     let failures = work.login_failures();
-    for (n, (name, address)) in
-        [("ann", here), ("ann", there), ("bob", here), ("ann", here)].into_iter().enumerate()
-    {
-        failures.insert(name, address, moment(n as i64)).await.unwrap();
+    for (n, (name, address)) in (0..).zip([("ann", here), ("ann", there), ("bob", here), ("ann", here)]) {
+        failures.insert(name, address, moment(n)).await.unwrap();
     }
     assert_eq!(failures.count(Some("ann"), Some(here), moment(-1)).await.unwrap(), 2);
     assert_eq!(failures.count(Some("ann"), None, moment(-1)).await.unwrap(), 3);

@@ -1,6 +1,7 @@
 //! The samples of the accounts' part of the ops document, and what it forbids.
 
-use pilothouse_core::account::Caller;
+use pilothouse_core::Page;
+use pilothouse_core::account::{AuditFilter, Caller};
 use serde_json::{Value, json};
 
 use crate::api::{Api, PASSWORD};
@@ -160,7 +161,7 @@ async fn refusals_and_deeds_are_audited() {
     }
     let caller = Caller { groups: pilothouse_core::account::Groups::all(), ..caller_of(&api, &nobody).await };
     let rows =
-        api.pilothouse.audit_trail().list(&caller, &Default::default(), Default::default()).await.unwrap();
+        api.pilothouse.audit_trail().list(&caller, &AuditFilter::default(), Page::default()).await.unwrap();
     let told: Vec<_> =
         rows.iter().map(|row| (row.actor_name.as_str(), row.action.as_str(), row.object.as_str())).collect();
     assert!(told.contains(&("root", "account.add", "nobody")), "{told:?}");
