@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
-use pilothouse_core::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository};
+use pilothouse_core::cdn::{
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    LogChunkRepository, LogSourceRepository, TrafficRepository,
+};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -148,6 +151,22 @@ impl Repositories for Transaction {
     }
 
     fn companies(&mut self) -> &mut dyn CompanyRepository {
+        self
+    }
+
+    fn traffic(&mut self) -> &mut dyn TrafficRepository {
+        self
+    }
+
+    fn cities(&mut self) -> &mut dyn CityRepository {
+        self
+    }
+
+    fn log_sources(&mut self) -> &mut dyn LogSourceRepository {
+        self
+    }
+
+    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
         self
     }
 }

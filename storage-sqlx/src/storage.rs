@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
-use pilothouse_core::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository};
+use pilothouse_core::cdn::{
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    LogChunkRepository, LogSourceRepository, TrafficRepository,
+};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -203,6 +206,22 @@ impl Repositories for Transaction {
     fn companies(&mut self) -> &mut dyn CompanyRepository {
         self
     }
+
+    fn traffic(&mut self) -> &mut dyn TrafficRepository {
+        self
+    }
+
+    fn cities(&mut self) -> &mut dyn CityRepository {
+        self
+    }
+
+    fn log_sources(&mut self) -> &mut dyn LogSourceRepository {
+        self
+    }
+
+    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
+        self
+    }
 }
 
 #[async_trait]
@@ -253,6 +272,7 @@ fn lock_number(key: LockKey) -> i64 {
         LockKey::Accounts => (1, 0),
         LockKey::Customer(account_id) => (3, account_id),
         LockKey::Cdns => (4, 0),
+        LockKey::Traffic => (5, 0),
     };
     MARK | (kind << 40) | (row & 0xff_ffff_ffff)
 }

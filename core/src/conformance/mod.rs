@@ -12,6 +12,7 @@
 pub mod account;
 pub mod cdn;
 pub mod ops;
+pub mod traffic;
 pub mod transaction;
 
 /// Declares one `#[tokio::test]` per case. This list is the only one: add a case to its module and to it.
@@ -60,6 +61,23 @@ macro_rules! conformance_tests {
             domain_released_with_its_customer,
             company_round_trip,
             company_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, traffic, [
+            open_buckets_add_up,
+            open_buckets_never_overflow,
+            open_buckets_are_taken_once,
+            blocks_round_trip,
+            cities_are_interned,
+            city_buckets_add_up,
+            city_race_for_one_id,
+            log_source_round_trip,
+            log_source_race_for_one_length,
+            log_chunk_round_trip,
+            log_chunk_days,
+            record_is_all_or_nothing,
+            record_race_for_a_new_log,
+            record_race_for_a_grown_log,
+            sealing_loses_nothing,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {

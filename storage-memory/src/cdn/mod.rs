@@ -1,17 +1,25 @@
-//! Cdns, customers, their domains, and companies.
+//! Cdns, customers, their domains, companies, traffic, and the logs it is read from.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
+mod city;
 mod company;
 mod customer;
 mod domain;
+mod log;
+mod source;
+mod traffic;
+
+use std::collections::BTreeSet;
 
 use imbl::{OrdMap, OrdSet};
 use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer};
+use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, DomainId, LogChunk, LogSource};
 
 use crate::state::Table;
+use city::CityState;
 use domain::Holding;
+use traffic::TrafficState;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CdnState {
@@ -20,6 +28,10 @@ pub(crate) struct CdnState {
     mappings: OrdSet<(AccountId, CdnId)>,
     domains: Table<Holding>,
     companies: Table<Company>,
+    traffic: TrafficState,
+    cities: CityState,
+    log_sources: Table<LogSource>,
+    log_chunks: Table<LogChunk>,
 }
 
 impl CdnState {
@@ -35,4 +47,9 @@ impl CdnState {
         self.end_access(account_id);
         self.disown_companies(account_id);
     }
+}
+
+/// Domains in order, each once, as a statement would find them.
+fn each(domains: &[DomainId]) -> BTreeSet<DomainId> {
+    domains.iter().copied().collect()
 }

@@ -1,7 +1,11 @@
-//! Cdns, customers, their domains, and companies.
+//! Cdns, customers, their domains, companies, traffic, and the logs it is read from.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
+mod city;
 mod company;
 mod customer;
 mod domain;
+mod log;
+mod source;
+mod traffic;
