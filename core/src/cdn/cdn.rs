@@ -116,3 +116,17 @@ impl Cdns<'_> {
         Ok(cdn)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documents_slip_is_understood() {
+        assert_eq!(cdn_name("cdn", "qcould").unwrap(), "qcloud");
+        assert_eq!(cdn_name("cdn", "Maichuang").unwrap(), "Maichuang");
+        for name in ["", "a b", "云", &"x".repeat(65)] {
+            assert!(cdn_name("cdn", name).is_err(), "{name}");
+        }
+    }
+}

@@ -270,3 +270,48 @@ fn holding_digest(held: &[CdnDomains]) -> String {
     }
     digest(&parts)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domain_names_are_host_names_in_lower_case() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!(longest.len(), 253);
+        for name in
+            ["cdn.exrqs.com", "CDN.Exrqs.com", "xn--fiqs8s.example", "a--b.1.test", "localhost", &longest]
+        {
+            assert_eq!(domain_name("domains", name).unwrap(), name.to_ascii_lowercase());
+        }
+        let too_long = format!("{label}.{label}.{label}.{}", "a".repeat(62));
+        for name in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "*.a.test",
+            "-a.test",
+            "a-.test",
+            "a_b.test",
+            "a b.test",
+            "中国.test",
+            "a.test:80",
+            "http://a.test",
+            "a/b",
+            "192.0.2.1",
+            "[::1]",
+            "a.test\0",
+            &"a".repeat(64),
+            &too_long,
+        ] {
+            assert_eq!(
+                domain_name("domains", name).unwrap_err().kind(),
+                crate::ErrorKind::Invalid,
+                "{name:?}"
+            );
+        }
+    }
+}
