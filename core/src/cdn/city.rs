@@ -123,10 +123,8 @@ impl Traffic<'_> {
         query: &TrafficQuery,
         value: fn(&Reach) -> i64,
     ) -> Result<Vec<AreaRow>> {
-        let buckets = query.buckets(MAX_DAYS)?;
-        let names = query.names()?;
         let mut snapshot = self.0.storage().read().await?;
-        let domains = self.domains(&mut *snapshot, caller, &names).await?;
+        let (domains, buckets) = self.asked(&mut *snapshot, caller, query, MAX_DAYS).await?;
         let asked: HashSet<_> = domains.iter().map(|domain| &domain.name).collect();
         if asked.len() > MAX_DOMAINS {
             let reason = format!("must be at most {MAX_DOMAINS} domains, not {}", asked.len());
@@ -177,7 +175,9 @@ async fn reaches(
                 }
             }
         }
-        rest.into_values().for_each(|rest| unknown.add(rest));
+        for rest in rest.into_values() {
+            unknown.add(rest);
+        }
     }
     Ok((cities, unknown))
 }

@@ -1,8 +1,10 @@
 //! Taking in what was read from access logs: all of a batch or nothing, and never twice.
 
+use std::collections::BTreeMap;
+
 use super::log::LogChunk;
 use super::source::{Counters, LogSource, SourceKey};
-use super::traffic::{Cell, Traffic};
+use super::traffic::{Cell, Figures, Traffic};
 use super::{CdnId, City, CityCell, Domain, DomainId, cdn_name};
 use crate::ports::{LockKey, UnitOfWork};
 use crate::{Error, Result, check_text};
@@ -73,7 +75,7 @@ pub struct Batch {
     pub state: Vec<u8>,
     /// To be added to the source's.
     pub counters: Counters,
-    /// To be added to the traffic. A pair of domain and bucket occurs once.
+    /// To be added to the traffic. No figure but the bytes is beyond 10^15.
     pub cells: Vec<Cell>,
     /// The cities that `city_cells` name by their place in this list, counted from 0.
     pub cities: Vec<City>,
@@ -89,6 +91,8 @@ pub struct Batch {
 
 /// The longest state of a source.
 const MAX_STATE: usize = 64 << 10;
+/// The most requests of a cell.
+const MAX_COUNT: u64 = 1_000_000_000_000_000;
 /// The first second of the year 10000, in buckets: later ones are no time of a log.
 const END_OF_TIME: i64 = 253_402_300_800 / 300;
 
@@ -117,14 +121,12 @@ impl Traffic<'_> {
     /// permission.
     ///
     /// A conflict when somebody else has read the same log meanwhile; reading it again then finds out what is new.
-    pub async fn record(&self, mut batch: Batch) -> Result<i64> {
+    pub async fn record(&self, batch: Batch) -> Result<i64> {
         batch.check()?;
-        // One order for everybody who writes the same rows.
-        batch.cells.sort_unstable_by_key(|cell| (cell.domain_id, cell.bucket));
         let mut work = self.0.storage().begin().await?;
         work.lock(LockKey::Traffic).await?;
         let id = self.record_source(&mut *work, &batch).await?;
-        work.traffic().add(&batch.cells).await?;
+        work.traffic().add(&cells(&batch)).await?;
         record_cities(&mut *work, &batch).await?;
         if let Some((pack, offset)) = &batch.withdrawn {
             work.log_chunks().withdraw(pack, *offset).await?;
@@ -171,12 +173,22 @@ impl Traffic<'_> {
     }
 }
 
+/// The cells in order, each once.
+fn cells(batch: &Batch) -> Vec<Cell> {
+    let mut sums = BTreeMap::<_, Figures>::new();
+    for cell in &batch.cells {
+        sums.entry((cell.domain_id, cell.bucket)).or_default().add(cell.figures);
+    }
+    let cell = |((domain_id, bucket), figures)| Cell { domain_id, bucket, figures };
+    sums.into_iter().map(cell).collect()
+}
+
 async fn record_cities(work: &mut dyn UnitOfWork, batch: &Batch) -> Result<()> {
     if batch.city_cells.is_empty() {
         return Ok(());
     }
     let ids = work.cities().intern(&batch.cities).await?;
-    let mut sums = std::collections::BTreeMap::<_, i64>::new();
+    let mut sums = BTreeMap::<_, i64>::new();
     for cell in &batch.city_cells {
         let city_id = usize::try_from(cell.city_id).ok().and_then(|place| ids.get(place));
         let city_id = *city_id.ok_or_else(|| Error::invalid("city_cells", "must name places in cities"))?;
@@ -212,6 +224,11 @@ impl Batch {
         let in_time = |bucket| (0..END_OF_TIME).contains(&bucket);
         if !buckets.all(in_time) || !city_buckets.all(in_time) {
             return Err(Error::invalid("bucket", "must be of the years 1970 to 9999"));
+        }
+        // So many that no sum of them can overflow.
+        let counts = |figures: Figures| [figures.requests, figures.hits].into_iter().chain(figures.classes);
+        if self.cells.iter().any(|cell| counts(cell.figures).any(|count| count.unsigned_abs() > MAX_COUNT)) {
+            return Err(Error::invalid("cells", format!("must count at most {MAX_COUNT} requests each")));
         }
         self.cities.iter().try_for_each(City::check)?;
         if !self.kept.is_empty() {

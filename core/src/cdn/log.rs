@@ -121,6 +121,8 @@ impl Traffic<'_> {
     /// Dates are `YYYYMMDD` in the server's zone, both included, at most 92 days. Refuses a domain that the caller does
     /// not hold, whether or not it exists.
     pub async fn logs(&self, caller: &Caller, domain: &str, start: &str, end: &str) -> Result<Vec<LogDay>> {
+        let mut snapshot = self.0.storage().read().await?;
+        let customer = self.0.customer_of(&mut *snapshot, caller, None).await?;
         let name = domain_name("domain", domain)?;
         let (start, end) = (parse_date("startDate", start)?, parse_date("endDate", end)?);
         if end < start {
@@ -132,16 +134,16 @@ impl Traffic<'_> {
                 format!("must be at most {MAX_DAYS} days from startDate on"),
             ));
         }
-        let mut snapshot = self.0.storage().read().await?;
-        let domains = self.domains(&mut *snapshot, caller, std::slice::from_ref(&name)).await?;
+        let names = std::slice::from_ref(&name);
+        let domains = self.domains(&mut *snapshot, caller, &customer, names).await?;
         let sizes = snapshot.log_chunks().sizes(&traffic::ids(&domains), start, end).await?;
         let kept_from = self.0.log_days_begin();
         let mut days = Vec::new();
         for date in start.iter_days().take_while(|date| *date <= end) {
             let size = sizes.iter().find(|(day, size)| *day == date && *size > 0 && date >= kept_from);
-            let (size, url) = match (size, domains.first()) {
-                (Some((_, size)), Some(domain)) => (*size, self.link(domain.account_id, &name, date)),
-                _ => (0, String::new()),
+            let (size, url) = match size {
+                Some((_, size)) => (*size, self.link(customer.account_id, &name, date)),
+                None => (0, String::new()),
             };
             days.push(LogDay { domain: name.clone(), date, size, url });
         }
@@ -149,7 +151,7 @@ impl Traffic<'_> {
     }
 
     /// A link to a day of the domains of this name that an account holds.
-    fn link(&self, account: AccountId, domain: &str, date: NaiveDate) -> String {
+    fn link(self, account: AccountId, domain: &str, date: NaiveDate) -> String {
         let expires = (self.0.clock().now() + LINK_LIFE).timestamp();
         let file = file_name(domain, date);
         let key = self.0.settings().secret.derive(PURPOSE);

@@ -96,7 +96,7 @@ impl Traffic<'_> {
     async fn prune_packs(&self, archive: &dyn LogArchive) -> Result<u64> {
         let packs = self.0.storage().read().await?.log_chunks().packs().await?;
         let keep: HashSet<_> = packs.into_iter().collect();
-        archive.prune(keep, self.0.clock().now() - PACK_GRACE).await.map_err(archive_failed)
+        archive.prune(keep, self.0.clock().now() - PACK_GRACE).await.map_err(|error| archive_failed(&error))
     }
 
     async fn prune_chunks(&self, archive: &dyn LogArchive) -> Result<u64> {
@@ -112,7 +112,7 @@ impl Traffic<'_> {
             // The file first: a row without its file is found again by the next call, a file without row by nobody.
             for chunk in &expired {
                 if let LogFile::Sealed(name) = &chunk.file {
-                    archive.delete(name, chunk.day).await.map_err(archive_failed)?;
+                    archive.delete(name, chunk.day).await.map_err(|error| archive_failed(&error))?;
                 }
             }
             pruned += self.replace(&expired, &[]).await?;
@@ -140,7 +140,7 @@ impl Traffic<'_> {
         chunks.retain(|chunk| matches!(chunk.file, LogFile::Pack(_)));
         let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return Ok(0) };
         let name = format!("{domain_id}-{}-{}-{}", first.id, last.id, chunks.len());
-        let length = archive.seal(&name, day, &chunks).await.map_err(archive_failed)?;
+        let length = archive.seal(&name, day, &chunks).await.map_err(|error| archive_failed(&error))?;
         let sealed = LogChunk {
             id: 0,
             domain_id,
@@ -184,6 +184,6 @@ fn end_of_sealing(now: DateTime<Utc>) -> Bucket {
     *traffic::buckets_of(traffic::day_of(bucket)).start()
 }
 
-fn archive_failed(error: io::Error) -> Error {
+fn archive_failed(error: &io::Error) -> Error {
     Error::Internal(format!("the archive of logs failed: {error}"))
 }

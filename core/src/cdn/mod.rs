@@ -1,8 +1,8 @@
 //! CDN management: the cdns there are, the customers who may use them, the domains each customer holds, and what
 //! traffic these had.
 
-#[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod block;
+#[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
 mod city;
 mod company;

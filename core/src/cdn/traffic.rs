@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use async_trait::async_trait;
 
 use super::block::{self, BUCKETS, Column};
-use super::{Domain, DomainId, domain_name};
+use super::{Customer, Domain, DomainId, domain_name};
 use crate::account::Caller;
 use crate::ports::{Repositories, StorageError, StorageResult};
 use crate::{Error, Pilothouse, Result};
@@ -156,7 +156,7 @@ pub struct TrafficQuery {
 
 impl TrafficQuery {
     /// The buckets asked for. Refuses negative times, an end before the start, and more than `days` days between them.
-    pub(super) fn buckets(&self, days: i64) -> Result<RangeInclusive<Bucket>> {
+    fn buckets(&self, days: i64) -> Result<RangeInclusive<Bucket>> {
         for (field, time) in [("startTime", self.start_time), ("endTime", self.end_time)] {
             if time < 0 {
                 return Err(Error::invalid(field, "must not be negative"));
@@ -170,18 +170,6 @@ impl TrafficQuery {
         }
         Ok(self.start_time / BUCKET_SECONDS..=self.end_time / BUCKET_SECONDS)
     }
-
-    /// The names as they are kept, each once.
-    pub(super) fn names(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        for name in &self.domains {
-            let name = domain_name("domain", name)?;
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
 }
 
 /// The use cases of traffic.
@@ -193,10 +181,8 @@ impl Traffic<'_> {
     ///
     /// Refuses a domain that the caller does not hold, whether or not it exists.
     pub async fn fluxs(&self, caller: &Caller, query: &TrafficQuery) -> Result<Vec<Point>> {
-        let buckets = query.buckets(MAX_DAYS)?;
-        let names = query.names()?;
         let mut snapshot = self.0.storage().read().await?;
-        let domains = self.domains(&mut *snapshot, caller, &names).await?;
+        let (domains, buckets) = self.asked(&mut *snapshot, caller, query, MAX_DAYS).await?;
         let sums = flux_sums(&mut *snapshot, &ids(&domains), buckets.clone()).await?;
         let point = |(bucket, value)| Point { time_stamp: bucket * BUCKET_SECONDS, value };
         Ok(buckets.zip(sums).map(point).collect())
@@ -213,10 +199,9 @@ impl Traffic<'_> {
 
     /// All figures per bucket, as [`Traffic::fluxs`] does for the bytes; with the second each bucket begins at.
     pub async fn stats(&self, caller: &Caller, query: &TrafficQuery) -> Result<Vec<(i64, Figures)>> {
-        let buckets = query.buckets(MAX_DAYS)?;
-        let names = query.names()?;
         let mut snapshot = self.0.storage().read().await?;
-        let domains = ids(&self.domains(&mut *snapshot, caller, &names).await?);
+        let (domains, buckets) = self.asked(&mut *snapshot, caller, query, MAX_DAYS).await?;
+        let domains = ids(&domains);
         let fluxs = flux_sums(&mut *snapshot, &domains, buckets.clone()).await?;
         let counts = count_sums(&mut *snapshot, &domains, buckets.clone()).await?;
         let all = buckets.zip(fluxs).zip(counts);
@@ -228,14 +213,32 @@ impl Traffic<'_> {
             .collect())
     }
 
-    /// The caller's domains of these names, on all its cdns; all it has where no name is given.
+    /// The domains and buckets of a query of at most `days` days.
+    pub(super) async fn asked(
+        &self,
+        repositories: &mut dyn Repositories,
+        caller: &Caller,
+        query: &TrafficQuery,
+        days: i64,
+    ) -> Result<(Vec<Domain>, RangeInclusive<Bucket>)> {
+        let customer = self.0.customer_of(repositories, caller, None).await?;
+        let buckets = query.buckets(days)?;
+        let mut names = Vec::new();
+        for name in &query.domains {
+            names.push(domain_name("domain", name)?);
+        }
+        Ok((self.domains(repositories, caller, &customer, &names).await?, buckets))
+    }
+
+    /// A customer's domains of these names, on all its cdns; all it has where no name is given. Refuses a name that is
+    /// none of them.
     pub(super) async fn domains(
         &self,
         repositories: &mut dyn Repositories,
         caller: &Caller,
+        customer: &Customer,
         names: &[String],
     ) -> Result<Vec<Domain>> {
-        let customer = self.0.customer_of(repositories, caller, None).await?;
         let mut domains = repositories.domains().of_account(customer.account_id, None).await?;
         if names.is_empty() {
             return Ok(domains);

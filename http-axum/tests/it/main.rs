@@ -5,4 +5,5 @@ mod account;
 mod api;
 mod customer;
 mod ops;
+mod traffic;
 mod transport;

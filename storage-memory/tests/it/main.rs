@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod customer;
+mod statistics;
 
 use std::sync::Arc;
 
