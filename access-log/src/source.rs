@@ -261,3 +261,47 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     *rest = tail;
     Some(*head)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tracker(lines: u64) -> Tracker {
+        let mut tracker = Tracker::new();
+        for number in 0..lines {
+            tracker.bytes(format!("line {number}\n").as_bytes());
+            if tracker.line() {
+                tracker.checkpoint();
+            }
+        }
+        tracker
+    }
+
+    #[test]
+    fn a_state_is_read_back_and_a_damaged_one_is_refused() {
+        let kept = Some(MemberRef { pack: "p".repeat(64), offset: 7 });
+        let open = OpenLine { length: 5, digest: [9; 16], counted: Verdict::Billed(-3), kept };
+        for open in
+            [None, Some(open.clone()), Some(OpenLine { kept: None, counted: Verdict::Unreadable, ..open })]
+        {
+            let source = tracker(40).source(open);
+            let bytes = source.encode();
+            assert_eq!(Source::decode(&bytes), Ok(source));
+            for length in 0..bytes.len() - 40 * 4 {
+                assert_eq!(Source::decode(&bytes[..length]), Err(DamagedSource), "{length}");
+            }
+            assert_eq!(Source::decode(&[&bytes[..], b"x"].concat()), Err(DamagedSource));
+        }
+        assert_eq!(Source::decode(&[2; 100]), Err(DamagedSource), "another version");
+    }
+
+    #[test]
+    fn a_state_grows_slower_than_its_log() {
+        let size = |lines| tracker(lines).source(None).encode().len();
+        assert_eq!((size(10), size(1024)), (74, 34 + 4096));
+        assert!(size(100_000) < 10 << 10);
+        // However long the log, with all checkpoints it may have.
+        let source = Source { checkpoints: vec![0; MOST_CHECKPOINTS], ..tracker(1).source(None) };
+        assert!(source.encode().len() < (32 << 10) - 200);
+    }
+}

@@ -12,6 +12,7 @@
 
 pub mod account;
 pub mod cdn;
+pub mod config;
 pub mod ops;
 pub mod ports;
 
@@ -19,6 +20,7 @@ mod error;
 mod pilothouse;
 mod secret;
 mod text;
+mod workers;
 
 #[cfg(feature = "conformance")]
 #[expect(clippy::unwrap_used, reason = "a failing case panics")]
@@ -29,3 +31,4 @@ pub use error::{Error, ErrorKind, Result};
 pub use pilothouse::{Pilothouse, Settings};
 pub use secret::SecretKey;
 pub use text::{Page, check_text, check_token};
+pub use workers::Workers;

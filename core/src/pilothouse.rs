@@ -13,6 +13,11 @@ use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Traffic};
 use crate::ops::{Machines, Tasks};
 use crate::ports::{Clock, Ids, LogArchive, RandomIds, Storage, SystemClock, UnitOfWork};
 use crate::{Error, Result, SecretKey};
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs};
+use crate::config::{Apps, Grants, Items, Nodes, Releases};
+use crate::ops::{Machines, Tasks};
+use crate::ports::{Clock, Ids, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::{Error, Result};
 
 /// What an operator decides. `Settings::default()` holds the documented defaults.
 #[derive(Clone, Debug)]
@@ -39,6 +44,10 @@ pub struct Settings {
     pub traffic_days: u32,
     /// Where kept lines lie: nowhere, so there is nothing to download.
     pub log_archive: Option<Arc<dyn LogArchive>>,
+    /// The zone of the times that people read: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
+    /// The profiles in which nobody approves their own change: none.
+    pub four_eyes_profiles: Vec<String>,
 }
 
 impl Default for Settings {
@@ -55,13 +64,14 @@ impl Default for Settings {
             city_days: 92,
             traffic_days: 800,
             log_archive: None,
+            four_eyes_profiles: Vec::new(),
         }
     }
 }
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Inner>);
+pub struct Pilothouse(Arc<Inner>, Providers);
 
 #[derive(Debug)]
 struct Inner {
@@ -99,7 +109,7 @@ impl Pilothouse {
         ids: Arc<dyn Ids>,
     ) -> Result<Self> {
         let passwords = Passwords::new(settings.password_min_length)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             storage,
             clock,
             ids,
@@ -108,7 +118,14 @@ impl Pilothouse {
             gates: Gates::default(),
             refusals: Mutex::default(),
             last_used: Mutex::default(),
-        })))
+        };
+        Ok(Self(Arc::new(inner), Providers::default()))
+    }
+
+    /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
+    #[must_use]
+    pub fn with_providers(self, providers: Providers) -> Self {
+        Self(self.0, providers)
     }
 
     /// The use cases of accounts.
@@ -161,6 +178,11 @@ impl Pilothouse {
         CdnLogins(self)
     }
 
+    /// Refreshes and preloads.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs(self)
+    }
+
     /// Companies.
     pub fn companies(&self) -> Companies<'_> {
         Companies(self)
@@ -169,6 +191,29 @@ impl Pilothouse {
     /// Traffic, and the logs it is read from.
     pub fn traffic(&self) -> Traffic<'_> {
         Traffic(self)
+    /// Apps.
+    pub fn apps(&self) -> Apps<'_> {
+        Apps(self)
+    }
+
+    /// Grants on apps.
+    pub fn grants(&self) -> Grants<'_> {
+        Grants(self)
+    }
+
+    /// Configuration items.
+    pub fn items(&self) -> Items<'_> {
+        Items(self)
+    }
+
+    /// Releases of configuration items.
+    pub fn releases(&self) -> Releases<'_> {
+        Releases(self)
+    }
+
+    /// Nodes.
+    pub fn nodes(&self) -> Nodes<'_> {
+        Nodes(self)
     }
 
     /// The store.
@@ -184,6 +229,11 @@ impl Pilothouse {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The providers.
+    pub fn providers(&self) -> &Providers {
+        &self.1
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {

@@ -1,2 +1,56 @@
 //! The Pilothouse server and its commands.
-fn main() {}
+//!
+//! `pilothouse` alone is `pilothouse serve`. Exit status: 0 done, 1 failed, 2 wrong usage or settings.
+
+mod args;
+mod command;
+mod compose;
+mod failure;
+mod folder;
+mod logging;
+mod metrics;
+mod serve;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::args::{Args, Command};
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    match run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("pilothouse: {failure}");
+            failure.status()
+        }
+    }
+}
+
+fn run(args: Args) -> Result<(), Failure> {
+    let command = args.command.unwrap_or_default();
+    if let Command::Openapi = command {
+        return command::openapi();
+    }
+    let settings = Settings::load(args.settings)?;
+    logging::start(settings.log_format);
+    // Postgres and TLS share one provider; without a default one, the first use would have to guess.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::failed("the runtime", error))?;
+    runtime.block_on(async {
+        match command {
+            Command::Serve(serve) => serve::serve(settings, serve).await,
+            Command::Worker => serve::work(settings).await,
+            Command::Sync => command::sync(settings).await,
+            Command::Migrate => command::migrate(settings).await,
+            Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,
+            Command::Backup { file } => command::backup(settings, &file).await,
+            Command::Openapi => Ok(()),
+        }
+    })
+}

@@ -10,6 +10,9 @@ use pilothouse_core::cdn::{
     CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
     LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
+    CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
+};
+use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -167,6 +170,23 @@ impl Repositories for Transaction {
     }
 
     fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
+    fn jobs(&mut self) -> &mut dyn JobRepository {
+        self
+    }
+
+    fn apps(&mut self) -> &mut dyn AppRepository {
+        self
+    }
+
+    fn grants(&mut self) -> &mut dyn GrantRepository {
+        self
+    }
+
+    fn items(&mut self) -> &mut dyn ItemRepository {
+        self
+    }
+
+    fn releases(&mut self) -> &mut dyn ReleaseRepository {
         self
     }
 }

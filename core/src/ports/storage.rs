@@ -14,6 +14,8 @@ use crate::cdn::{
     CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
     LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
+use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository};
+use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
@@ -46,10 +48,11 @@ impl StorageError {
     }
 }
 
-/// Use cases that a version column cannot protect are serialised by one of these.
+/// Use cases that a version column cannot protect are serialised by one of these. Who needs several locks takes them in
+/// this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockKey {
-    /// Who holds which group: the last administrator must stay.
+    /// Who may do what: accounts, their groups, and their grants. The last administrator must stay.
     Accounts,
     /// Whether this account has cdn access, and with which password. Taken before [`LockKey::Cdns`].
     Customer(AccountId),
@@ -57,6 +60,8 @@ pub enum LockKey {
     Cdns,
     /// Traffic, kept lines, and how far logs were read.
     Traffic,
+    /// What an app's configuration is, and its revision.
+    App(AppId),
 }
 
 /// Something other processes may wait for.
@@ -64,6 +69,8 @@ pub enum LockKey {
 pub enum Topic {
     /// There may be a job to claim.
     Jobs,
+    /// What is published of an app changed.
+    App(AppId),
 }
 
 /// What a waiter is told.
@@ -125,6 +132,16 @@ pub trait Repositories: Send {
     fn log_sources(&mut self) -> &mut dyn LogSourceRepository;
     /// Kept lines of access logs.
     fn log_chunks(&mut self) -> &mut dyn LogChunkRepository;
+    /// Refreshes and preloads.
+    fn jobs(&mut self) -> &mut dyn JobRepository;
+    /// Apps.
+    fn apps(&mut self) -> &mut dyn AppRepository;
+    /// Grants on apps.
+    fn grants(&mut self) -> &mut dyn GrantRepository;
+    /// Configuration items and their versions.
+    fn items(&mut self) -> &mut dyn ItemRepository;
+    /// Releases.
+    fn releases(&mut self) -> &mut dyn ReleaseRepository;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.

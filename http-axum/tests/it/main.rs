@@ -4,6 +4,7 @@
 mod account;
 mod api;
 mod customer;
+mod job;
 mod ops;
 mod traffic;
 mod transport;

@@ -1,4 +1,5 @@
 //! Cdns, customers, their domains, companies, traffic, and the logs it is read from.
+//! Cdns, customers, their domains, companies, and jobs.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
@@ -15,6 +16,11 @@ use std::collections::BTreeSet;
 use imbl::{OrdMap, OrdSet};
 use pilothouse_core::account::AccountId;
 use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, DomainId, LogChunk, LogSource};
+mod job;
+
+use imbl::{OrdMap, OrdSet};
+use pilothouse_core::account::AccountId;
+use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, EdgeProgress, Job, JobId};
 
 use crate::state::Table;
 use city::CityState;
@@ -32,6 +38,8 @@ pub(crate) struct CdnState {
     cities: CityState,
     log_sources: Table<LogSource>,
     log_chunks: Table<LogChunk>,
+    jobs: Table<Job>,
+    progress: OrdMap<(JobId, String), EdgeProgress>,
 }
 
 impl CdnState {
@@ -46,6 +54,7 @@ impl CdnState {
     pub(crate) fn account_deleted(&mut self, account_id: AccountId) {
         self.end_access(account_id);
         self.disown_companies(account_id);
+        self.remove_jobs(account_id);
     }
 }
 

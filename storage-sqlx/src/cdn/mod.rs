@@ -1,4 +1,5 @@
 //! Cdns, customers, their domains, companies, traffic, and the logs it is read from.
+//! Cdns, customers, their domains, companies, and jobs.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
@@ -9,3 +10,4 @@ mod domain;
 mod log;
 mod source;
 mod traffic;
+mod job;

@@ -1,0 +1,92 @@
+//! The command line.
+#![expect(clippy::doc_markdown, reason = "the texts are help on a terminal, not markdown")]
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// One control room for a small fleet: release tasks, configuration, CDN.
+#[derive(Debug, Parser)]
+#[command(name = "pilothouse", version)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) settings: Flags,
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Settings as flags; each beats the environment, which beats the file.
+#[derive(ClapArgs, Debug, Default)]
+pub(crate) struct Flags {
+    /// The settings file (TOML) [env: PILOTHOUSE_CONFIG]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Where to listen [env: PILOTHOUSE_LISTEN] [default: 127.0.0.1:8080]
+    #[arg(long, global = true, value_name = "ADDRESS:PORT")]
+    pub(crate) listen: Option<String>,
+    /// Where files are kept [env: PILOTHOUSE_DATA_DIR] [default: pilothouse-data]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub(crate) data_dir: Option<String>,
+    /// sqlite:FILE, postgres://… or memory: [env: PILOTHOUSE_DATABASE_URL] [default: sqlite:<data_dir>/pilothouse.db]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) database_url: Option<String>,
+    /// How clients reach this server [env: PILOTHOUSE_PUBLIC_URL] [default: http://<listen>]
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) public_url: Option<String>,
+    /// text or json [env: PILOTHOUSE_LOG_FORMAT] [default: text]
+    #[arg(long, global = true, value_name = "FORMAT")]
+    pub(crate) log_format: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Migrate, then serve and do the background work
+    Serve(Serve),
+    /// Bring the database to this version's schema and say what was applied
+    Migrate,
+    /// Make an account with every right; one line of standard input is the password
+    CreateSuperuser(Superuser),
+    /// Ask every provider for its domains and record them
+    Sync,
+    /// Do only the background work
+    Worker,
+    /// Write a consistent copy of the embedded store while it runs
+    Backup {
+        /// The file to write; it must not exist
+        file: PathBuf,
+    },
+    /// Print the API description (OpenAPI)
+    Openapi,
+}
+
+impl Default for Command {
+    fn default() -> Self {
+        Self::Serve(Serve::default())
+    }
+}
+
+/// How to serve.
+#[derive(ClapArgs, Debug, Default)]
+pub(crate) struct Serve {
+    /// Make this account with every right first, if there is none of that name
+    #[arg(long, value_name = "NAME:MAIL", requires = "password_stdin")]
+    pub(crate) superuser: Option<String>,
+    /// Read its password from standard input, one line
+    #[arg(long, requires = "superuser")]
+    pub(crate) password_stdin: bool,
+}
+
+/// The account to make.
+#[derive(ClapArgs, Debug)]
+pub(crate) struct Superuser {
+    /// Its name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// Its mail
+    #[arg(long)]
+    pub(crate) mail: String,
+    /// Read its password from standard input, one line; there is no default
+    #[arg(long, required = true)]
+    pub(crate) password_stdin: bool,
+}

@@ -1,0 +1,92 @@
+//! The commands that do one thing and end.
+
+use std::io::{BufRead, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use pilothouse_core::Pilothouse;
+use pilothouse_http_axum::{ApiState, router};
+use pilothouse_storage_memory::MemoryStorage;
+
+use crate::args::Superuser;
+use crate::compose;
+use crate::failure::Failure;
+use crate::settings::Settings;
+
+/// Says what was applied.
+pub(crate) async fn migrate(settings: Settings) -> Result<(), Failure> {
+    let opened = compose::open(&settings).await?;
+    if opened.applied.is_empty() {
+        return print("the schema is current");
+    }
+    opened.applied.iter().try_for_each(|name| print(&format!("applied {name}")))
+}
+
+/// Makes an account with every right.
+pub(crate) async fn create_superuser(settings: Settings, account: Superuser) -> Result<(), Failure> {
+    let password = password()?;
+    let opened = compose::open(&settings).await?;
+    let pilothouse = compose::domain(&settings, opened.storage).await?;
+    pilothouse.accounts().create_superuser(&account.name, &account.mail, &password).await?;
+    print(&format!("made the account {} with every right", account.name))
+}
+
+/// Asks every provider for its domains and records them.
+pub(crate) async fn sync(settings: Settings) -> Result<(), Failure> {
+    let opened = compose::open(&settings).await?;
+    let pilothouse = compose::domain(&settings, opened.storage).await?;
+    let mut failed = None;
+    for synced in pilothouse.sync().await? {
+        match synced.changed {
+            Ok(changed) => print(&format!("{}: {changed} domains changed their state", synced.cdn))?,
+            Err(error) => failed = Some(Failure::failed(synced.cdn, error)),
+        }
+    }
+    failed.map_or(Ok(()), Err)
+}
+
+/// Copies the embedded store.
+pub(crate) async fn backup(settings: Settings, file: &Path) -> Result<(), Failure> {
+    let opened = compose::open(&settings).await?;
+    let Some(file_name) = file.to_str() else {
+        return Err(Failure::usage("the backup's name must be UTF-8"));
+    };
+    let Some(database) = opened.database else {
+        return Err(Failure::usage("backup: the memory store has nothing to copy"));
+    };
+    if file.exists() {
+        return Err(Failure::usage(format!("backup: {} exists", file.display())));
+    }
+    database.backup(file_name).await?;
+    print(&format!("wrote {}", file.display()))
+}
+
+/// Prints the API description.
+pub(crate) fn openapi() -> Result<(), Failure> {
+    let pilothouse = Pilothouse::new(Arc::new(MemoryStorage::new()), pilothouse_core::Settings::default())?;
+    let (_, document) = router::<()>(ApiState::new(pilothouse));
+    let text = serde_json::to_string_pretty(&document);
+    print(&text.map_err(|error| Failure::failed("the API description", error))?)
+}
+
+/// One line of standard input.
+pub(crate) fn password() -> Result<String, Failure> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    read.map_err(|error| Failure::failed("the password on standard input", error))?;
+    let password = line.trim_end_matches(['\r', '\n']);
+    if password.is_empty() {
+        return Err(Failure::usage("--password-stdin: standard input holds no password"));
+    }
+    Ok(password.to_owned())
+}
+
+/// A line on standard output; a reader that went away is no failure.
+pub(crate) fn print(line: &str) -> Result<(), Failure> {
+    match writeln!(std::io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::failed("standard output", error))
+        }
+        _ => Ok(()),
+    }
+}

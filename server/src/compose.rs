@@ -1,0 +1,66 @@
+//! Puts the crates together: the store, the domain and the routers, as the settings say.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+use pilothouse_cdn_providers::providers;
+use pilothouse_core::Pilothouse;
+use pilothouse_core::ports::Storage;
+use pilothouse_http_axum::{ApiState, HttpSettings};
+use pilothouse_storage_memory::MemoryStorage;
+use pilothouse_storage_sqlx::SqlxStorage;
+
+use crate::failure::Failure;
+use crate::folder;
+use crate::settings::{Database, Settings};
+
+/// An open store with this version's schema.
+pub(crate) struct Opened {
+    pub(crate) storage: Arc<dyn Storage>,
+    /// The same where it is a database.
+    pub(crate) database: Option<SqlxStorage>,
+    /// The migrations that were applied just now.
+    pub(crate) applied: Vec<&'static str>,
+}
+
+/// Opens the store and migrates it.
+pub(crate) async fn open(settings: &Settings) -> Result<Opened, Failure> {
+    folder::prepare(&settings.data_dir)?;
+    let database = match settings.database()? {
+        Database::Memory => {
+            return Ok(Opened {
+                storage: Arc::new(MemoryStorage::new()),
+                database: None,
+                applied: Vec::new(),
+            });
+        }
+        Database::Sqlite(path) => SqlxStorage::sqlite(path).await?,
+        Database::Postgres(url) => SqlxStorage::postgres(&url).await?,
+    };
+    let applied = database.migrate().await?;
+    Ok(Opened { storage: Arc::new(database.clone()), database: Some(database), applied })
+}
+
+/// The domain over an open store.
+pub(crate) async fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Pilothouse, Failure> {
+    let _secret = folder::secret(settings, &settings.database()?)?;
+    let domain = pilothouse_core::Settings {
+        token_life: TimeDelta::hours(settings.token_hours.into()),
+        password_min_length: settings.password_min_length,
+        timezone: settings.timezone,
+        four_eyes_profiles: settings.four_eyes_profiles.clone(),
+        cdns: settings.cdn.iter().map(|cdn| cdn.name().to_owned()).collect(),
+    };
+    let pilothouse = Pilothouse::new(storage, domain)?.with_providers(providers(settings.cdn.clone())?);
+    pilothouse.cdns().ensure_configured().await?;
+    Ok(pilothouse)
+}
+
+/// What the routers are given.
+pub(crate) fn api(settings: &Settings, pilothouse: Pilothouse) -> ApiState {
+    ApiState::new(pilothouse).settings(HttpSettings {
+        trusted_proxies: settings.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
+        config_get_writes: settings.config_get_writes,
+        ..HttpSettings::default()
+    })
+}
