@@ -7,4 +7,5 @@ mod config;
 mod customer;
 mod job;
 mod ops;
+mod traffic;
 mod transport;

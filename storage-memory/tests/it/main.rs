@@ -3,6 +3,7 @@
 
 mod config;
 mod customer;
+mod statistics;
 mod engine;
 mod job;
 mod sync;
