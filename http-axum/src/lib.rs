@@ -7,6 +7,8 @@
 mod account;
 mod args;
 mod caller;
+mod docs;
+mod document;
 mod envelope;
 mod guard;
 mod health;
