@@ -1,1 +1,9 @@
-//! Implementations of the CdnProvider port.
+//! Implementations of the [`CdnProvider`](pilothouse_core::ports::CdnProvider) port, a feature each.
+
+#[cfg(feature = "edges")]
+mod edges;
+mod settings;
+
+#[cfg(feature = "edges")]
+pub use edges::{EdgeKind, EdgeSettings, Edges, EdgesSettings, LogFormat};
+pub use settings::{CdnSettings, providers};

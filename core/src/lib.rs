@@ -11,12 +11,15 @@
 //! | who is calling | [`account::Caller`] |
 
 pub mod account;
+pub mod cdn;
+pub mod config;
 pub mod ops;
 pub mod ports;
 
 mod error;
 mod pilothouse;
 mod text;
+mod workers;
 
 #[cfg(feature = "conformance")]
 #[expect(clippy::unwrap_used, reason = "a failing case panics")]
@@ -26,3 +29,4 @@ pub mod conformance;
 pub use error::{Error, ErrorKind, Result};
 pub use pilothouse::{Pilothouse, Settings};
 pub use text::{Page, check_text, check_token};
+pub use workers::Workers;

@@ -9,8 +9,10 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs};
+use crate::config::{Apps, Grants, Items, Nodes, Releases};
 use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::ports::{Clock, Ids, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
 use crate::{Error, Result};
 
 /// What an operator decides. `Settings::default()` holds the documented defaults.
@@ -20,17 +22,29 @@ pub struct Settings {
     pub token_life: TimeDelta,
     /// The fewest characters of a password: 8.
     pub password_min_length: usize,
+    /// The names of the cdns that have a provider: none.
+    pub cdns: Vec<String>,
+    /// The zone of the times that people read: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
+    /// The profiles in which nobody approves their own change: none.
+    pub four_eyes_profiles: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8 }
+        Self {
+            token_life: TimeDelta::hours(12),
+            password_min_length: 8,
+            cdns: Vec::new(),
+            timezone: chrono_tz::Asia::Shanghai,
+            four_eyes_profiles: Vec::new(),
+        }
     }
 }
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Inner>);
+pub struct Pilothouse(Arc<Inner>, Providers);
 
 #[derive(Debug)]
 struct Inner {
@@ -68,7 +82,7 @@ impl Pilothouse {
         ids: Arc<dyn Ids>,
     ) -> Result<Self> {
         let passwords = Passwords::new(settings.password_min_length)?;
-        Ok(Self(Arc::new(Inner {
+        let inner = Inner {
             storage,
             clock,
             ids,
@@ -77,7 +91,14 @@ impl Pilothouse {
             gates: Gates::default(),
             refusals: Mutex::default(),
             last_used: Mutex::default(),
-        })))
+        };
+        Ok(Self(Arc::new(inner), Providers::default()))
+    }
+
+    /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
+    #[must_use]
+    pub fn with_providers(self, providers: Providers) -> Self {
+        Self(self.0, providers)
     }
 
     /// The use cases of accounts.
@@ -110,6 +131,61 @@ impl Pilothouse {
         Machines(self)
     }
 
+    /// Cdns.
+    pub fn cdns(&self) -> Cdns<'_> {
+        Cdns(self)
+    }
+
+    /// Customers of the cdns.
+    pub fn customers(&self) -> Customers<'_> {
+        Customers(self)
+    }
+
+    /// Customers' domains.
+    pub fn domains(&self) -> Domains<'_> {
+        Domains(self)
+    }
+
+    /// Logging in to the cdn family alone.
+    pub fn cdn_logins(&self) -> CdnLogins<'_> {
+        CdnLogins(self)
+    }
+
+    /// Refreshes and preloads.
+    pub fn jobs(&self) -> Jobs<'_> {
+        Jobs(self)
+    }
+
+    /// Companies.
+    pub fn companies(&self) -> Companies<'_> {
+        Companies(self)
+    }
+
+    /// Apps.
+    pub fn apps(&self) -> Apps<'_> {
+        Apps(self)
+    }
+
+    /// Grants on apps.
+    pub fn grants(&self) -> Grants<'_> {
+        Grants(self)
+    }
+
+    /// Configuration items.
+    pub fn items(&self) -> Items<'_> {
+        Items(self)
+    }
+
+    /// Releases of configuration items.
+    pub fn releases(&self) -> Releases<'_> {
+        Releases(self)
+    }
+
+    /// Nodes.
+    pub fn nodes(&self) -> Nodes<'_> {
+        Nodes(self)
+    }
+
     /// The store.
     pub fn storage(&self) -> &dyn Storage {
         &*self.0.storage
@@ -123,6 +199,11 @@ impl Pilothouse {
     /// The settings.
     pub fn settings(&self) -> &Settings {
         &self.0.settings
+    }
+
+    /// The providers.
+    pub fn providers(&self) -> &Providers {
+        &self.1
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {

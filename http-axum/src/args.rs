@@ -25,7 +25,6 @@ const TOO_LONG: Failure = Failure::Transport(StatusCode::PAYLOAD_TOO_LARGE, "the
 pub(crate) struct Args<T>(pub(crate) T);
 
 /// Like [`Args`], but a POST may carry them in its query string too.
-#[expect(dead_code, reason = "POST /level3/user is on its way")]
 pub(crate) struct AnywhereArgs<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Args<T> {

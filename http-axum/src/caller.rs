@@ -37,6 +37,17 @@ impl FromRequestParts<ApiState> for From {
     }
 }
 
+/// The bearer token of a request, if it has one, for operations whose argument it may be.
+pub(crate) struct Bearer(pub(crate) Option<String>);
+
+impl FromRequestParts<ApiState> for Bearer {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, _api: &ApiState) -> Result<Self, Failure> {
+        Ok(Self(bearer(parts).map(str::to_owned)))
+    }
+}
+
 /// The bearer token of a request, if it has one.
 pub(crate) fn bearer(parts: &Parts) -> Option<&str> {
     let value = parts.headers.get(AUTHORIZATION)?.to_str().ok()?;

@@ -193,3 +193,19 @@ pub(crate) struct Data<T> {
 pub(crate) fn data<T>(data: T) -> Reply<Data<T>> {
     Ok(Json(Data { code: 0, msg: "success", data }))
 }
+
+/// The cdn family's success.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Done<T> {
+    /// 0.
+    #[schema(example = 0)]
+    err: u16,
+    /// The members of the answer stand beside it.
+    #[serde(flatten)]
+    answer: T,
+}
+
+/// A success of the cdn family.
+pub(crate) fn done<T>(answer: T) -> Reply<Done<T>> {
+    Ok(Json(Done { err: 0, answer }))
+}

@@ -9,6 +9,7 @@ use crate::envelope::Family;
 use crate::guard::{Guard, guard, no_such_path};
 use crate::state::ApiState;
 use crate::{account, docs, document, health, ops};
+use crate::{account, cdn, health, ops};
 
 /// All three families with health checks, `/openapi.json` and `/docs`.
 pub fn router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
@@ -24,6 +25,16 @@ pub fn ops_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<
 }
 
 fn alone<S: Clone + Send + Sync + 'static>(
+/// The cdn family alone: `/level3/*` and `/useful/*`.
+pub fn cdn_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
+    finish(cdn::routes(), Some(Family::Cdn), state)
+}
+
+fn all_routes() -> OpenApiRouter<ApiState> {
+    ops::routes().merge(account::routes()).merge(cdn::routes()).merge(health::routes())
+}
+
+fn finish<S: Clone + Send + Sync + 'static>(
     routes: OpenApiRouter<ApiState>,
     family: Family,
     state: ApiState,

@@ -4,6 +4,8 @@
 //! a clone of its own, and a commit puts that clone in the place of the old one.
 
 mod account;
+mod cdn;
+mod config;
 mod ops;
 mod state;
 mod storage;

@@ -4,6 +4,8 @@
 //! Times are microseconds since the epoch, addresses text, identifiers of the domain bytes.
 
 mod account;
+mod cdn;
+mod config;
 mod database;
 mod migrate;
 mod ops;

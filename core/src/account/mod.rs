@@ -10,10 +10,12 @@ mod password;
 mod token;
 
 pub use account::{Account, AccountId, AccountRepository, Accounts, NewAccount, UpdateAccount};
+pub(crate) use account::{check_mail, check_name};
 pub use audit::{Audit, AuditFilter, AuditRepository, AuditRow, Entry, digest};
 pub use caller::{Caller, Scope};
 pub use groups::{Group, Groups};
 pub(crate) use login::Gates;
 pub use login::{Access, LoginFailureRepository, Logins};
 pub use password::Passwords;
+pub(crate) use token::token_digest;
 pub use token::{NewToken, Token, TokenAuthenticator, TokenId, TokenRepository, Tokens};

@@ -69,7 +69,7 @@ pub trait TokenRepository: Send {
 }
 
 /// SHA-256 of a token's text, which is all a store ever sees of it.
-pub(super) fn token_digest(token: &str) -> [u8; 32] {
+pub(crate) fn token_digest(token: &str) -> [u8; 32] {
     Sha256::digest(token.as_bytes()).into()
 }
 

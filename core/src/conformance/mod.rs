@@ -10,6 +10,10 @@
 //! `None` leaves the case out, which the function says for itself. The second value is kept until the case has ended.
 
 pub mod account;
+pub mod cdn;
+pub mod config;
+pub mod config_races;
+pub mod job;
 pub mod ops;
 pub mod transaction;
 
@@ -46,6 +50,56 @@ macro_rules! conformance_tests {
             task_race_for_one_status,
             machine_round_trip,
             machine_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, cdn, [
+            cdn_round_trip,
+            cdn_race_for_one_name,
+            customer_round_trip,
+            customer_race_for_one_account,
+            customer_mappings,
+            domain_round_trip,
+            domain_released_and_claimed_again,
+            domain_race_of_customers,
+            domain_released_with_its_customer,
+            company_round_trip,
+            company_race_for_one_name,
+        ]);
+        $crate::conformance_tests!(@family $fresh, job, [
+            job_round_trip,
+            job_list_is_newest_first,
+            job_claim_takes_what_is_due,
+            job_lease_ends,
+            job_stale_report_is_refused,
+            job_progress_round_trip,
+            job_goes_with_its_account,
+            job_race_for_one_claim,
+            job_race_shares_out,
+        ]);
+        $crate::conformance_tests!(@family $fresh, config, [
+            app_round_trip,
+            app_race_for_one_name,
+            app_revision_grows,
+            app_race_for_revisions,
+            app_lock_serialises,
+            app_delete_takes_everything,
+            grant_round_trip,
+            grant_reaches,
+            grant_ends_with_its_account,
+            grant_race_for_one_account,
+            item_round_trip,
+            item_profiles,
+            item_versions,
+            item_published,
+            item_delete_and_again,
+            item_races,
+            release_round_trip,
+        ]);
+        $crate::conformance_tests!(@family $fresh, config_races, [
+            last_admin_stays,
+            deleted_app_gets_no_item,
+            deleted_app_gets_no_grant,
+            published_item_is_not_deleted_by_a_developer,
+            publishes_have_revisions_without_gaps,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {

@@ -1,9 +1,13 @@
 //! What the domain needs from outside, as traits.
 
 mod authenticator;
+mod cdn_provider;
 mod clock;
 mod storage;
 
 pub use authenticator::Authenticator;
+#[cfg(feature = "mock")]
+pub use cdn_provider::MockCdnProvider;
+pub use cdn_provider::{Capabilities, CdnProvider, Outcomes, ProviderError, Providers};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use storage::{LockKey, Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};

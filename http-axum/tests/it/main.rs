@@ -3,5 +3,6 @@
 
 mod account;
 mod api;
+mod customer;
 mod ops;
 mod transport;

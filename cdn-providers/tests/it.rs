@@ -1,0 +1,88 @@
+//! Providers as the settings file asks for them.
+
+use pilothouse_cdn_providers::{CdnSettings, providers};
+use pilothouse_core::ports::Providers;
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+struct File {
+    cdn: Vec<CdnSettings>,
+}
+
+const DOCUMENTED: &str = r#"
+[[cdn]]
+name = "level3"                 # what users see in user_cdns
+kind = "edges"                  # edges
+domains = ["cdn.example.com"]   # optional for edges: else the domains customers are given
+[[cdn.edge]]
+name = "edge-1"
+kind = "varnish"                # varnish | nginx
+url = "http://127.0.0.1:6081"   # where purge and preload requests go
+access_log = "/var/log/varnish/edge.tsv"   # optional; followed across rotation
+log_format = "tsv"
+[[cdn.edge]]
+name = "edge-2"
+kind = "nginx"
+url = "https://edge-2.example.com"
+"#;
+
+/// The providers, or why there are none.
+fn read(text: &str) -> Result<Providers, String> {
+    let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+    providers(file.cdn).map_err(|error| error.to_string())
+}
+
+#[test]
+fn the_documented_settings_are_a_provider() {
+    let providers = read(DOCUMENTED).unwrap();
+    let can = providers.get("level3").unwrap().capabilities();
+    assert_eq!(can.edges, ["edge-1", "edge-2"]);
+    assert!(can.list_domains);
+    assert_eq!((can.purge_batch, can.preload_batch), (1000, 1000));
+}
+
+#[tokio::test]
+async fn domains_are_those_configured_or_whatever_customers_are_given() {
+    let providers = read(&DOCUMENTED.replace("cdn.example.com", "CDN.Example.com")).unwrap();
+    assert_eq!(providers.get("level3").unwrap().domains().await.unwrap(), ["cdn.example.com"]);
+    let providers = read(&DOCUMENTED.replace("domains =", "#")).unwrap();
+    assert!(!providers.get("level3").unwrap().capabilities().list_domains);
+}
+
+#[tokio::test]
+async fn what_it_cannot_do_names_provider_and_operation() {
+    let providers = read(DOCUMENTED).unwrap();
+    let level3 = providers.get("level3").unwrap();
+    let can = level3.capabilities();
+    assert!(!can.purge_urls && !can.purge_prefix && !can.preload);
+    let urls = ["http://cdn.example.com/".to_owned()];
+    let refused = level3.purge("edge-1", &urls).await.unwrap_err();
+    assert_eq!(refused.to_string(), "level3 cannot purge");
+    assert!(!refused.may_be_retried());
+    assert_eq!(level3.preload("edge-1", &urls).await.unwrap_err().to_string(), "level3 cannot preload");
+}
+
+#[test]
+fn wrong_settings_are_named() {
+    let twice = format!("{DOCUMENTED}{DOCUMENTED}");
+    let wrong = |old: &str, new: &str| DOCUMENTED.replace(old, new);
+    for (text, named) in [
+        (wrong("kind = \"edges\"", "kind = \"edgse\""), "edgse"),
+        (wrong("domains =", "domain ="), "domain"),
+        (wrong("access_log =", "access_logs ="), "access_logs"),
+        (wrong("\"varnish\"", "\"squid\""), "squid"),
+        (wrong("\"tsv\"", "\"csv\""), "csv"),
+        (wrong("log_format =", "#"), "cdn.edge.log_format"),
+        (wrong("edge-2\"\n", "edge-1\"\n"), "cdn.edge.name"),
+        (wrong("http://127", "ftp://127"), "cdn.edge.url"),
+        (wrong(":6081", ":6081/purge"), "cdn.edge.url"),
+        (wrong("cdn.example.com", "*.example.com"), "cdn.domains"),
+        (wrong("\"level3\"", "\"level 3\""), "cdn.name"),
+        (wrong("\"level3\"", "\"qcould\""), "cdn.name"),
+        (twice, "cdn.name"),
+        ("[[cdn]]\nname = \"level3\"\nkind = \"edges\"\n".to_owned(), "cdn.edge"),
+    ] {
+        let why = read(&text).unwrap_err();
+        assert!(why.contains(named), "{named}: {why}");
+    }
+}

@@ -1,0 +1,192 @@
+//! One attempt at a job: the calls still to be made, and what they brought.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+
+use super::{Cell, CellState, EdgeProgress, Job, JobKind, JobState};
+use crate::ports::{CdnProvider, Outcomes, ProviderError};
+
+/// How long one call to a provider may take.
+const CALL: Duration = Duration::from_mins(2);
+/// The most URLs of one call, so that progress shows, and a kill repeats little.
+const CALL_URLS: usize = 250;
+
+/// A job, a row of progress for each edge it has to reach, and which rows are not yet stored.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) job: Job,
+    rows: Vec<EdgeProgress>,
+    changed: BTreeSet<usize>,
+    confirmed: bool,
+}
+
+/// What one call on one edge brought.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// Which of the rows.
+    row: usize,
+    /// Which of the URLs.
+    urls: Vec<usize>,
+    outcomes: Result<Outcomes, ProviderError>,
+    /// Whether this was the last call on the edge.
+    pub(super) last: bool,
+}
+
+impl Attempt {
+    /// At what is left of a job on these edges, from what is known of it.
+    pub(super) fn new(job: Job, edges: &[String], mut known: Vec<EdgeProgress>) -> Self {
+        let rows = edges.iter().map(|edge| match known.iter().position(|row| row.edge == *edge) {
+            Some(n) => known.swap_remove(n),
+            None => EdgeProgress::pending(edge, job.urls.len()),
+        });
+        let rows = rows.collect();
+        Self { job, rows, changed: BTreeSet::new(), confirmed: false }
+    }
+
+    /// Without a call.
+    pub(super) fn of(job: Job) -> Self {
+        Self::new(job, &[], Vec::new())
+    }
+
+    /// Gives up URLs where they are still pending.
+    pub(super) fn withdraw(&mut self, urls: &BTreeSet<usize>, reason: &str, now: DateTime<Utc>) {
+        for (n, row) in self.rows.iter_mut().enumerate() {
+            for url in urls {
+                if row.cells[*url].state == CellState::Pending {
+                    row.cells[*url] = Cell::failed(reason, now);
+                    self.changed.insert(n);
+                }
+            }
+        }
+    }
+
+    /// Notes what a call brought.
+    pub(super) fn merge(&mut self, answer: Answer, now: DateTime<Utc>) {
+        let Answer { row, urls, outcomes, .. } = answer;
+        for (n, url) in urls.into_iter().enumerate() {
+            let outcome = match &outcomes {
+                Ok(outcomes) => outcomes[n].as_ref().copied(),
+                Err(error) => Err(error),
+            };
+            self.confirmed |= outcome.is_ok();
+            self.rows[row].cells[url] = Cell::after(outcome, now);
+        }
+        self.changed.insert(row);
+        self.advance();
+    }
+
+    /// Ends the attempt: the job is done, or failed, or waits for the next one.
+    pub(super) fn settle(&mut self) {
+        let count = |state| self.rows.iter().map(|row| row.count(state)).sum::<usize>();
+        let (pending, failed) = (count(CellState::Pending), count(CellState::Failed));
+        let job = &mut self.job;
+        if pending > 0 {
+            job.failures = if self.confirmed { 0 } else { job.failures + 1 };
+            job.reason = first(&self.rows, CellState::Pending);
+        } else if failed > 0 {
+            job.state = JobState::Failed;
+            job.reason = first(&self.rows, CellState::Failed);
+        } else {
+            job.state = JobState::Done;
+            job.percent = 100;
+            job.reason.clear();
+        }
+    }
+
+    /// Raises the percentage to what is confirmed now. An edge that was added since cannot lower it.
+    fn advance(&mut self) {
+        let acked: usize = self.rows.iter().map(|row| row.count(CellState::Acked)).sum();
+        let all = self.rows.len() * self.job.urls.len();
+        let percent = i64::try_from(acked * 100 / all.max(1)).unwrap_or(0).min(99);
+        self.job.percent = self.job.percent.max(percent);
+    }
+
+    /// The rows that are not yet stored.
+    pub(super) fn changed(&self) -> impl Iterator<Item = &EdgeProgress> {
+        self.changed.iter().map(|n| &self.rows[*n])
+    }
+
+    /// Everything is stored.
+    pub(super) fn saved(&mut self) {
+        self.changed.clear();
+    }
+}
+
+/// The first reason given for a state, with its edge.
+fn first(rows: &[EdgeProgress], state: CellState) -> String {
+    let cells = rows.iter().flat_map(|row| row.cells.iter().map(move |cell| (row, cell)));
+    let mut said = cells.filter(|(_, cell)| cell.state == state && !cell.reason.is_empty());
+    said.next().map(|(row, cell)| format!("{}: {}", row.edge, cell.reason)).unwrap_or_default()
+}
+
+/// The calls that an attempt takes, side by side on all edges, and on how many edges there is anything to do.
+pub(super) fn calls<'a>(
+    provider: &Arc<dyn CdnProvider>,
+    attempt: &Attempt,
+) -> (usize, impl stream::Stream<Item = Answer> + Send + use<'a>) {
+    let edges: Vec<BoxStream<'a, Answer>> = attempt
+        .rows
+        .iter()
+        .enumerate()
+        .filter_map(|(row, progress)| {
+            let pending = progress.cells.iter().enumerate();
+            let pending = pending.filter(|(_, cell)| cell.state == CellState::Pending).map(|(n, _)| n);
+            let pending: Vec<usize> = pending.collect();
+            (!pending.is_empty()).then(|| {
+                let job = (attempt.job.kind, Arc::from(&*attempt.job.urls));
+                calls_on_edge(provider.clone(), job, progress.edge.clone(), row, pending).boxed()
+            })
+        })
+        .collect();
+    (edges.len(), stream::select_all(edges))
+}
+
+/// The calls on one edge, one after the other. One that failed as a whole speaks for those after it: an edge that is down
+/// is not asked again in this attempt.
+fn calls_on_edge(
+    provider: Arc<dyn CdnProvider>,
+    (kind, all): (JobKind, Arc<[String]>),
+    edge: String,
+    row: usize,
+    pending: Vec<usize>,
+) -> impl stream::Stream<Item = Answer> {
+    stream::unfold((provider, all, edge, pending), move |(provider, all, edge, mut urls)| async move {
+        if urls.is_empty() {
+            return None;
+        }
+        let mut rest = urls.split_off(urls.len().min(CALL_URLS));
+        let batch: Vec<String> = urls.iter().map(|n| all[*n].clone()).collect();
+        let outcomes = call(&*provider, kind, &edge, &batch).await;
+        if outcomes.is_err() {
+            urls.append(&mut rest);
+        }
+        let answer = Answer { row, urls, outcomes, last: rest.is_empty() };
+        Some((answer, (provider, all, edge, rest)))
+    })
+}
+
+async fn call(
+    provider: &dyn CdnProvider,
+    kind: JobKind,
+    edge: &str,
+    urls: &[String],
+) -> Result<Outcomes, ProviderError> {
+    let call = match kind {
+        JobKind::Refresh => provider.purge(edge, urls),
+        JobKind::Preload => provider.preload(edge, urls),
+    };
+    let Ok(outcomes) = tokio::time::timeout(CALL, call).await else {
+        return Err(ProviderError::Unavailable(format!("no answer within {} s", CALL.as_secs())));
+    };
+    let outcomes = outcomes?;
+    if outcomes.len() != urls.len() {
+        let reason = format!("answered for {} of {} URLs", outcomes.len(), urls.len());
+        return Err(ProviderError::Unavailable(reason));
+    }
+    Ok(outcomes)
+}

@@ -1,0 +1,317 @@
+//! Domains: which customer holds which domain of which cdn.
+//!
+//! A domain of a cdn is held by one customer at a time. Released, it can be claimed by anyone; its id goes on belonging
+//! to the customer that held it, who gets the same id back by claiming it again. What is recorded by domain id, such
+//! as traffic, thus outlives a release and never reaches the next holder.
+
+use std::collections::HashSet;
+
+use async_trait::async_trait;
+
+use super::customer::{cdns_named, check_cdns, lock_customer};
+use super::{Cdn, CdnId, Customer};
+use crate::account::{AccountId, Caller, Entry, Group, digest};
+use crate::ports::{LockKey, Repositories, StorageResult, UnitOfWork};
+use crate::{Error, Pilothouse, Result};
+
+/// The id of a domain: of one name, on one cdn, held by one account.
+pub type DomainId = i64;
+
+/// The most domains one request may name.
+const MAX_DOMAINS: usize = 1000;
+
+/// Where a domain stands with its cdn's provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DomainState {
+    /// Not seen there yet. On a cdn without a provider it stays so.
+    Pending,
+    /// The provider serves it.
+    Active,
+    /// The provider served it and does so no longer.
+    Offline,
+}
+
+impl DomainState {
+    /// As a number for a store.
+    pub fn id(self) -> i64 {
+        match self {
+            Self::Pending => 0,
+            Self::Active => 1,
+            Self::Offline => 2,
+        }
+    }
+
+    /// From a store's number; `None` when it is no state.
+    pub fn from_id(id: i64) -> Option<Self> {
+        [Self::Pending, Self::Active, Self::Offline].into_iter().find(|state| state.id() == id)
+    }
+
+    /// As it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Active => "Active",
+            Self::Offline => "Offline",
+        }
+    }
+}
+
+/// A domain that a customer holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Domain {
+    /// Its id.
+    pub id: DomainId,
+    /// On which cdn.
+    pub cdn_id: CdnId,
+    /// Who holds it.
+    pub account_id: AccountId,
+    /// Its name, as [`domain_name`] makes it.
+    pub name: String,
+    /// Where it stands with the cdn's provider.
+    pub state: DomainState,
+}
+
+/// The domains a customer holds on one cdn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CdnDomains {
+    /// The cdn.
+    pub cdn: Cdn,
+    /// The domains, by id.
+    pub domains: Vec<Domain>,
+}
+
+/// Domains in a store. Every read sees those that are held. Every write happens under [`LockKey::Cdns`].
+#[async_trait]
+pub trait DomainRepository: Send {
+    /// Claims a domain for a customer: pending, under the id it had with that customer before, else a new one. Nothing
+    /// changes where the customer holds it already. False when another customer holds it.
+    async fn claim(&mut self, account_id: AccountId, cdn_id: CdnId, name: &str) -> StorageResult<bool>;
+    /// Releases domains; those nobody holds are passed over.
+    async fn release(&mut self, ids: &[DomainId]) -> StorageResult<()>;
+    /// A customer's domains, on all cdns or on one, by id.
+    async fn of_account(&mut self, account_id: AccountId, cdn: Option<CdnId>) -> StorageResult<Vec<Domain>>;
+    /// A cdn's domains, by id.
+    async fn of_cdn(&mut self, cdn_id: CdnId) -> StorageResult<Vec<Domain>>;
+    /// By name.
+    async fn find(&mut self, cdn_id: CdnId, name: &str) -> StorageResult<Option<Domain>>;
+    /// By id, in the order of `ids`; those nobody holds are passed over.
+    async fn by_ids(&mut self, ids: &[DomainId]) -> StorageResult<Vec<Domain>>;
+    /// Sets states; those nobody holds are passed over.
+    async fn set_states(&mut self, states: &[(DomainId, DomainState)]) -> StorageResult<()>;
+}
+
+/// A domain's name as it is kept: a host name in lower case.
+///
+/// At most 253 bytes in labels of 1 to 63 letters, digits and hyphens, neither first nor last a hyphen. Names in other
+/// scripts come in their `xn--` form. Refuses wildcards, addresses and a closing dot.
+pub fn domain_name(field: &'static str, name: &str) -> Result<String> {
+    let name = name.to_ascii_lowercase();
+    if name.is_empty() || name.len() > 253 {
+        return Err(Error::invalid(field, "must be host names of 1 to 253 bytes"));
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let numeric = |label: &str| label.bytes().all(|b| b.is_ascii_digit());
+    if !name.split('.').all(label) || name.rsplit('.').next().is_none_or(numeric) {
+        let reason =
+            "must be host names: labels of 1 to 63 letters, digits and inner hyphens, joined by dots";
+        return Err(Error::invalid(field, reason));
+    }
+    Ok(name)
+}
+
+/// The use cases of domains.
+#[derive(Clone, Copy, Debug)]
+pub struct Domains<'a>(pub(crate) &'a Pilothouse);
+
+impl Domains<'_> {
+    /// The names of the caller's own domains on all its cdns, each once, by first id.
+    pub async fn own(&self, caller: &Caller) -> Result<Vec<String>> {
+        let mut snapshot = self.0.storage().read().await?;
+        let customer = self.0.customer_of(&mut *snapshot, caller, None).await?;
+        let mut names: Vec<String> = Vec::new();
+        for domain in snapshot.domains().of_account(customer.account_id, None).await? {
+            if !names.contains(&domain.name) {
+                names.push(domain.name);
+            }
+        }
+        Ok(names)
+    }
+
+    /// A customer and its domains, one entry per cdn it is mapped to.
+    ///
+    /// The caller asks for itself, or for anyone with group 8.
+    pub async fn list(&self, caller: &Caller, login_email: &str) -> Result<(Customer, Vec<CdnDomains>)> {
+        let mut snapshot = self.0.storage().read().await?;
+        let customer = self.0.customer_of(&mut *snapshot, caller, Some(login_email)).await?;
+        let domains = by_cdn(&mut *snapshot, &customer).await?;
+        Ok((customer, domains))
+    }
+
+    /// Claims 1 to 1000 more domains for a customer, and maps it to the cdn; needs group 8. Answers all its domains. One that
+    /// another customer holds exists already, and then nothing changes.
+    pub async fn add(
+        &self,
+        caller: &Caller,
+        login_email: &str,
+        cdn: &str,
+        domains: &[String],
+    ) -> Result<Vec<CdnDomains>> {
+        self.0.require(caller, Group::Cdn)?;
+        let cdns = check_cdns("cdn", &[cdn.to_owned()])?;
+        let domains = check_domains(domains, 1)?;
+        let mut work = self.0.storage().begin().await?;
+        let customer = lock_customer(&mut *work, login_email).await?;
+        work.lock(LockKey::Cdns).await?;
+        let cdns = cdns_named(&mut *work, &cdns).await?;
+        let before = by_cdn(&mut *work, &customer).await?;
+        claim(&mut *work, &customer, &cdns, &domains).await?;
+        self.finish(work, caller, &customer, "domain.add", &before).await
+    }
+
+    /// Makes up to 1000 domains the only ones a customer holds on each of the cdns, and maps it to them; needs group 8.
+    /// Answers all its domains. `id`, where given, must be that of the one cdn named.
+    pub async fn replace(
+        &self,
+        caller: &Caller,
+        login_email: &str,
+        cdns: &[String],
+        id: Option<CdnId>,
+        domains: &[String],
+    ) -> Result<Vec<CdnDomains>> {
+        self.0.require(caller, Group::Cdn)?;
+        let cdns = check_cdns("cdns", cdns)?;
+        let domains = check_domains(domains, 0)?;
+        let mut work = self.0.storage().begin().await?;
+        let customer = lock_customer(&mut *work, login_email).await?;
+        work.lock(LockKey::Cdns).await?;
+        let cdns = cdns_named(&mut *work, &cdns).await?;
+        if id.is_some_and(|id| cdns.iter().any(|cdn| cdn.id != id)) {
+            return Err(Error::invalid("id", "must be the id of the one cdn named"));
+        }
+        let before = by_cdn(&mut *work, &customer).await?;
+        for cdn in &cdns {
+            let held = work.domains().of_account(customer.account_id, Some(cdn.id)).await?;
+            let gone: Vec<_> =
+                held.iter().filter(|held| !domains.contains(&held.name)).map(|held| held.id).collect();
+            work.domains().release(&gone).await?;
+        }
+        claim(&mut *work, &customer, &cdns, &domains).await?;
+        self.finish(work, caller, &customer, "domain.replace", &before).await
+    }
+
+    async fn finish(
+        &self,
+        mut work: Box<dyn UnitOfWork>,
+        caller: &Caller,
+        customer: &Customer,
+        action: &'static str,
+        before: &[CdnDomains],
+    ) -> Result<Vec<CdnDomains>> {
+        let after = by_cdn(&mut *work, customer).await?;
+        let entry = Entry::new(action, &*customer.mail)
+            .old(holding_digest(before))
+            .new_digest(holding_digest(&after));
+        self.0.audit(&mut *work, caller, entry).await?;
+        work.commit().await?;
+        Ok(after)
+    }
+}
+
+/// The names as they are kept, each once, in the order given.
+fn check_domains(domains: &[String], min: usize) -> Result<Vec<String>> {
+    if !(min..=MAX_DOMAINS).contains(&domains.len()) {
+        return Err(Error::invalid("domains", format!("must be {min} to {MAX_DOMAINS} host names")));
+    }
+    let mut names = Vec::new();
+    let mut seen = HashSet::new();
+    for domain in domains {
+        let name = domain_name("domains", domain)?;
+        if seen.insert(name.clone()) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+async fn claim(work: &mut dyn UnitOfWork, customer: &Customer, cdns: &[Cdn], names: &[String]) -> Result<()> {
+    for cdn in cdns {
+        work.customers().map(customer.account_id, cdn.id).await?;
+        for name in names {
+            if !work.domains().claim(customer.account_id, cdn.id, name).await? {
+                return Err(Error::exists(format!("the domain {name} of another customer on {}", cdn.name)));
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn by_cdn(repositories: &mut dyn Repositories, customer: &Customer) -> Result<Vec<CdnDomains>> {
+    let cdns = repositories.customers().cdns(customer.account_id).await?;
+    let mut held = repositories.domains().of_account(customer.account_id, None).await?;
+    let mut result = Vec::new();
+    for cdn in cdns {
+        let (domains, rest) = held.into_iter().partition(|domain| domain.cdn_id == cdn.id);
+        result.push(CdnDomains { cdn, domains });
+        held = rest;
+    }
+    Ok(result)
+}
+
+fn holding_digest(held: &[CdnDomains]) -> String {
+    let mut parts = Vec::new();
+    for CdnDomains { cdn, domains } in held {
+        parts.push(&*cdn.name);
+        parts.extend(domains.iter().map(|domain| &*domain.name));
+    }
+    digest(&parts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn domain_names_are_host_names_in_lower_case() {
+        let label = "a".repeat(63);
+        let longest = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        assert_eq!(longest.len(), 253);
+        for name in
+            ["cdn.exrqs.com", "CDN.Exrqs.com", "xn--fiqs8s.example", "a--b.1.test", "localhost", &longest]
+        {
+            assert_eq!(domain_name("domains", name).unwrap(), name.to_ascii_lowercase());
+        }
+        let too_long = format!("{label}.{label}.{label}.{}", "a".repeat(62));
+        for name in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "*.a.test",
+            "-a.test",
+            "a-.test",
+            "a_b.test",
+            "a b.test",
+            "中国.test",
+            "a.test:80",
+            "http://a.test",
+            "a/b",
+            "192.0.2.1",
+            "[::1]",
+            "a.test\0",
+            &"a".repeat(64),
+            &too_long,
+        ] {
+            assert_eq!(
+                domain_name("domains", name).unwrap_err().kind(),
+                crate::ErrorKind::Invalid,
+                "{name:?}"
+            );
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The job engine: claims jobs, has the providers do them, remembers what was confirmed, and tries the rest again.
+//!
+//! Every step is in the store before the next begins, and no step is harmed by being done twice. A worker that dies, or
+//! whose future is dropped, loses nothing: its lease ends, another worker claims the job, and a late report of the first
+//! is refused by its attempt number.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::error::Error as StdError;
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt;
+use futures_util::future::{self, Either};
+use futures_util::stream::{self, FuturesUnordered};
+
+use super::attempt::{Attempt, calls};
+use super::job::cdns_by_domain;
+use super::{Job, JobKind, JobState, path};
+use crate::ports::{Capabilities, ProviderError, Signal, Topic};
+use crate::{Pilothouse, Result};
+
+/// How long a claim holds without a sign of life.
+const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// How often a working worker gives one.
+const HEARTBEAT: Duration = Duration::from_secs(20);
+/// The most jobs one engine works at a time.
+const CONCURRENT: usize = 16;
+/// How often the store is asked for due jobs without having been announced any.
+const POLL: Duration = Duration::from_secs(1);
+/// When a job is looked at again that its provider cannot do, or that has none.
+const RECHECK: TimeDelta = TimeDelta::seconds(60);
+/// The longest pause between two attempts.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(300);
+
+/// Works the jobs of a store. Several may run side by side, in one process or many.
+#[derive(Debug)]
+pub struct JobEngine {
+    pilothouse: Pilothouse,
+    /// The last reason logged for each cdn, so that many waiting jobs are one line.
+    told: Mutex<HashMap<String, String>>,
+}
+
+impl JobEngine {
+    /// Over a domain, whose providers it uses.
+    pub fn new(pilothouse: Pilothouse) -> Self {
+        Self { pilothouse, told: Mutex::default() }
+    }
+
+    /// Works jobs, as they are announced and as they fall due, until it is dropped.
+    pub async fn run(&self) {
+        let heard = self.pilothouse.storage().signals();
+        let heard = heard
+            .filter(|signal| future::ready(matches!(signal, Signal::Changed(Topic::Jobs) | Signal::Lost)));
+        // Without signals the polling goes on.
+        let mut heard = pin!(heard.map(|_| ()).chain(stream::pending()));
+        let mut working = FuturesUnordered::new();
+        loop {
+            match self.claim(CONCURRENT - working.len()).await {
+                Ok(jobs) => working.extend(jobs.into_iter().map(|job| self.work(job))),
+                Err(error) => tracing::error!(error = &error as &dyn StdError, "cannot claim jobs"),
+            }
+            let finished = async {
+                if working.next().await.is_none() {
+                    future::pending::<()>().await;
+                }
+            };
+            let nap = pin!(tokio::time::sleep(POLL));
+            let woken = future::select(nap, heard.next());
+            future::select(pin!(finished), woken).await;
+        }
+    }
+
+    /// Claims what is due now, works it to the end of the attempt, and says how many jobs that were.
+    pub async fn turn(&self) -> Result<usize> {
+        let jobs = self.claim(CONCURRENT).await?;
+        let count = jobs.len();
+        future::join_all(jobs.into_iter().map(|job| self.work(job))).await;
+        Ok(count)
+    }
+
+    async fn claim(&self, count: usize) -> Result<Vec<Job>> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut work = self.pilothouse.storage().begin().await?;
+        let now = work.now().await?;
+        let jobs = work.jobs().claim(now, LEASE, i64::try_from(count).unwrap_or(i64::MAX)).await?;
+        if jobs.is_empty() {
+            work.rollback().await?;
+        } else {
+            work.commit().await?;
+        }
+        Ok(jobs)
+    }
+
+    /// One attempt at a job. Where the store fails, the lease ends by itself and the job is claimed again.
+    async fn work(&self, job: Job) {
+        let task = job.task_id.clone();
+        if let Err(error) = self.attempt(job).await {
+            let error = &error as &dyn StdError;
+            tracing::error!(task, error, "a job could not be worked; it is tried again when its lease ends");
+        }
+    }
+
+    async fn attempt(&self, job: Job) -> Result<()> {
+        let mut snapshot = self.pilothouse.storage().read().await?;
+        let customer = snapshot.customers().find(job.account_id).await?;
+        let domains = cdns_by_domain(&mut *snapshot, job.account_id).await?;
+        let known = snapshot.jobs().progress(&job).await?;
+        drop(snapshot);
+
+        if !customer.is_some_and(|customer| customer.operations) {
+            return self.give_up(job, "the account may no longer refresh and preload").await;
+        }
+        let released = released(&job, &domains);
+        if released.len() == job.urls.len() {
+            return self.give_up(job, RELEASED).await;
+        }
+        let Some(provider) = self.pilothouse.providers().get(&job.cdn).cloned() else {
+            let reason = format!("no provider is set up for {}", job.cdn);
+            return self.postpone(job, reason).await;
+        };
+        if let Err(error) = check_able(provider.capabilities(), &job) {
+            return self.postpone(job, error.to_string()).await;
+        }
+
+        let mut attempt = Attempt::new(job, &provider.capabilities().edges, known);
+        attempt.withdraw(&released, RELEASED, self.now());
+        let (mut open, answers) = calls(&provider, &attempt);
+        let mut answers = pin!(answers.ready_chunks(CONCURRENT));
+        while open > 0 {
+            match future::select(answers.next(), pin!(tokio::time::sleep(HEARTBEAT))).await {
+                Either::Left((ready, _)) => {
+                    let now = self.now();
+                    for answer in ready.into_iter().flatten() {
+                        open -= usize::from(answer.last);
+                        attempt.merge(answer, now);
+                    }
+                }
+                Either::Right(_) => {}
+            }
+            if open > 0 && !self.save(&mut attempt, LEASE).await? {
+                return Ok(());
+            }
+        }
+        attempt.settle();
+        let pause = pause(attempt.job.failures, self.pilothouse.ids().uuid().as_u128());
+        if self.save(&mut attempt, pause).await? {
+            self.tell(&attempt.job);
+        }
+        Ok(())
+    }
+
+    async fn give_up(&self, mut job: Job, reason: &str) -> Result<()> {
+        job.state = JobState::Failed;
+        reason.clone_into(&mut job.reason);
+        self.save(&mut Attempt::of(job), TimeDelta::zero()).await.map(|_| ())
+    }
+
+    /// Leaves a job that cannot be done here and now. This is nobody's failure, so the pause does not grow.
+    async fn postpone(&self, mut job: Job, reason: String) -> Result<()> {
+        job.reason = reason;
+        let mut attempt = Attempt::of(job);
+        if self.save(&mut attempt, RECHECK).await? {
+            self.tell(&attempt.job);
+        }
+        Ok(())
+    }
+
+    /// Writes down how a job stands, due again after `pause`; false when the job is no longer this worker's.
+    async fn save(&self, attempt: &mut Attempt, pause: TimeDelta) -> Result<bool> {
+        let mut work = self.pilothouse.storage().begin().await?;
+        attempt.job.due = work.now().await? + pause;
+        if !work.jobs().report(&attempt.job).await? {
+            work.rollback().await?;
+            tracing::info!(task = attempt.job.task_id, "another worker has the job, or it is gone");
+            return Ok(false);
+        }
+        for progress in attempt.changed() {
+            work.jobs().record(attempt.job.id, progress).await?;
+        }
+        work.commit().await?;
+        attempt.saved();
+        Ok(true)
+    }
+
+    /// Logs why a cdn's jobs wait, once until there is another reason.
+    fn tell(&self, job: &Job) {
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        if job.reason.is_empty() {
+            told.remove(&job.cdn);
+        } else if told.get(&job.cdn) != Some(&job.reason) {
+            tracing::warn!(cdn = job.cdn, task = job.task_id, reason = job.reason, "a job is not done");
+            told.insert(job.cdn.clone(), job.reason.clone());
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.pilothouse.clock().now()
+    }
+}
+
+/// Why URLs are no longer worked whose domain the customer gave up.
+const RELEASED: &str = "the domain is no longer the account's";
+
+/// Which of a job's URLs are of domains that its account no longer holds on its cdn.
+fn released(job: &Job, domains: &BTreeMap<String, Vec<String>>) -> BTreeSet<usize> {
+    let held = |url: &str| {
+        let cdns = path::host_of(url).ok().and_then(|host| domains.get(&host));
+        cdns.is_some_and(|cdns| cdns.contains(&job.cdn))
+    };
+    job.urls.iter().enumerate().filter(|(_, url)| !held(url)).map(|(n, _)| n).collect()
+}
+
+/// Refuses what the provider cannot do. It was asked when the job was accepted; since then it may have been set up anew.
+fn check_able(can: &Capabilities, job: &Job) -> Result<(), ProviderError> {
+    let operation = match job.kind {
+        JobKind::Refresh if !can.purge_urls => "purge",
+        JobKind::Refresh if !can.purge_prefix && job.urls.iter().any(|url| url.ends_with('*')) => {
+            "purge by prefix"
+        }
+        JobKind::Preload if !can.preload => "preload",
+        _ if can.edges.is_empty() => "reach any edge",
+        _ => return Ok(()),
+    };
+    Err(ProviderError::Unsupported { provider: job.cdn.clone(), operation })
+}
+
+/// The pause before the next attempt: 1 s after an attempt that got anything confirmed, doubled for every attempt in a row
+/// that did not, at most 5 minutes; somewhere in its upper half, so that jobs that failed together do not return together.
+fn pause(failures: i64, random: u128) -> TimeDelta {
+    let doublings = u32::try_from(failures.clamp(0, 16)).unwrap_or(16);
+    let half = (TimeDelta::seconds(1) * 2_i32.pow(doublings)).min(LONGEST_PAUSE) / 2;
+    let micros = half.num_microseconds().unwrap_or(i64::MAX).unsigned_abs();
+    let jitter = i64::try_from(random % (u128::from(micros) + 1)).unwrap_or(0);
+    half + TimeDelta::microseconds(jitter)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_five_minutes_and_differ() {
+        for (failures, seconds) in [(0, 1), (1, 2), (2, 4), (3, 8), (8, 256), (9, 300), (1_000_000, 300)] {
+            let full = TimeDelta::seconds(seconds);
+            let pauses = [0, 1, 77_777_777, u128::MAX].map(|random| pause(failures, random));
+            assert!(pauses.iter().all(|pause| (full / 2..=full).contains(pause)), "{failures}: {pauses:?}");
+            assert_ne!(pauses[0], pauses[2]);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Refreshes and preloads as durable jobs: accepted, listed, and claimed by whoever works them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::path::{self, Target};
+use super::{Cell, CellState, EdgeProgress};
+use crate::account::{AccountId, Caller, Entry, Group, digest};
+use crate::ports::{CdnProvider, Repositories, StorageResult, Topic};
+use crate::{Error, Page, Pilothouse, Result};
+
+/// The id of a job in its store.
+pub type JobId = i64;
+
+/// What a job does with its URLs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum JobKind {
+    /// Purge them from every edge.
+    Refresh,
+    /// Have every edge fetch them.
+    Preload,
+}
+
+impl JobKind {
+    /// As a number for a store.
+    pub fn id(self) -> i64 {
+        match self {
+            Self::Refresh => 0,
+            Self::Preload => 1,
+        }
+    }
+
+    /// From a store's number; `None` when it is no kind.
+    pub fn from_id(id: i64) -> Option<Self> {
+        [Self::Refresh, Self::Preload].into_iter().find(|kind| kind.id() == id)
+    }
+
+    /// As it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refresh => "refresh",
+            Self::Preload => "preload",
+        }
+    }
+}
+
+/// Where a job stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum JobState {
+    /// There is work left.
+    Pending,
+    /// Every edge confirmed every URL.
+    Done,
+    /// Nothing is left to try, and not everything was confirmed.
+    Failed,
+}
+
+impl JobState {
+    /// As a number for a store.
+    pub fn id(self) -> i64 {
+        match self {
+            Self::Pending => 0,
+            Self::Done => 1,
+            Self::Failed => 2,
+        }
+    }
+
+    /// From a store's number; `None` when it is no state.
+    pub fn from_id(id: i64) -> Option<Self> {
+        [Self::Pending, Self::Done, Self::Failed].into_iter().find(|state| state.id() == id)
+    }
+
+    /// As it is written on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Done => "done",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A refresh or preload of one batch of URLs on one cdn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Job {
+    /// Its id.
+    pub id: JobId,
+    /// What callers know it by: opaque, unique, never changes.
+    pub task_id: String,
+    /// What it does.
+    pub kind: JobKind,
+    /// Whose it is.
+    pub account_id: AccountId,
+    /// The name of the cdn.
+    pub cdn: String,
+    /// Its URLs, none twice; none holds a bar.
+    pub urls: Vec<String>,
+    /// When it was accepted.
+    pub created: DateTime<Utc>,
+    /// Where it stands.
+    pub state: JobState,
+    /// How much is confirmed, rounded down; never falls, and is 100 only when everything is.
+    pub percent: i64,
+    /// Why it is not done, in one line; empty where there is nothing to say.
+    pub reason: String,
+    /// When it may be claimed. While it is claimed, the end of the lease: after that its worker is taken for dead.
+    pub due: DateTime<Utc>,
+    /// How often it was claimed. A report that comes with an older number is refused.
+    pub attempt: i64,
+    /// Attempts in a row that got nothing confirmed: the next waits longer.
+    pub failures: i64,
+}
+
+/// Jobs in a store, and their progress: a row per job and edge, which live and die with the job.
+#[async_trait]
+pub trait JobRepository: Send {
+    /// Adds a job, ignoring `id`.
+    async fn insert(&mut self, job: &Job) -> StorageResult<JobId>;
+    /// By its task id.
+    async fn find(&mut self, task_id: &str) -> StorageResult<Option<Job>>;
+    /// The newest jobs of an account, newest first.
+    async fn list(&mut self, account_id: AccountId, kind: JobKind, count: i64) -> StorageResult<Vec<Job>>;
+    /// Takes at most `count` pending jobs that are due at `now`, the longest due first: each gets one more attempt, and
+    /// is due again at `now` + `lease`. No two claims take the same attempt of a job.
+    async fn claim(&mut self, now: DateTime<Utc>, lease: TimeDelta, count: i64) -> StorageResult<Vec<Job>>;
+    /// Writes state, percent, reason, due and failures of a job that is still pending and still at this attempt; whether
+    /// it was.
+    async fn report(&mut self, job: &Job) -> StorageResult<bool>;
+    /// The progress of a job, by edge.
+    async fn progress(&mut self, job: &Job) -> StorageResult<Vec<EdgeProgress>>;
+    /// Writes the progress of a job on one edge, in the place of what was written before. Only after a
+    /// [`JobRepository::report`] that was accepted, in its transaction.
+    async fn record(&mut self, id: JobId, progress: &EdgeProgress) -> StorageResult<()>;
+}
+
+/// A job with all its cells, edge by edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobDetails {
+    /// The job.
+    pub job: Job,
+    /// A row for every edge that it has to reach or has reached.
+    pub edges: Vec<EdgeProgress>,
+}
+
+/// The use cases of refresh and preload.
+#[derive(Clone, Copy, Debug)]
+pub struct Jobs<'a>(pub(crate) &'a Pilothouse);
+
+impl Jobs<'_> {
+    /// Queues a refresh or preload of the customer's URLs: a job per cdn that serves them and batch of its provider.
+    ///
+    /// `path` is URLs joined by `|`, at most 1000 of at most 2048 bytes; the same URL twice is one piece of work. Refuses
+    /// a customer whose `operations` are off, a URL whose host is not a domain of the customer, a `*` where the provider
+    /// cannot purge by prefix, and, as unavailable, a cdn without a provider. Refused is refused: nothing is queued.
+    pub async fn add(
+        &self,
+        caller: &Caller,
+        kind: JobKind,
+        login_email: &str,
+        path: &str,
+    ) -> Result<Vec<Job>> {
+        let targets = path::parse(kind, path);
+        let mut work = self.0.storage().begin().await?;
+        let customer = self.0.customer_of(&mut *work, caller, Some(login_email)).await?;
+        if !customer.operations {
+            return Err(self.0.refuse(caller, "operations"));
+        }
+        let targets = targets?;
+        let served = cdns_by_domain(&mut *work, customer.account_id).await?;
+        let mut urls: BTreeMap<&str, Vec<&Target>> = BTreeMap::new();
+        for target in &targets {
+            let cdns = served.get(&target.host);
+            for cdn in cdns.ok_or_else(|| self.0.refuse(caller, "the domain of a URL"))? {
+                urls.entry(cdn).or_default().push(target);
+            }
+        }
+        let created = self.0.clock().now();
+        let due = work.now().await?;
+        let mut jobs = Vec::new();
+        for (cdn, targets) in urls {
+            let batch = check_provider(self.0.providers().get(cdn), cdn, kind, &targets)?;
+            for batch in targets.chunks(batch.max(1)) {
+                jobs.push(Job {
+                    id: 0,
+                    task_id: format!("{}-{}", kind.as_str(), self.0.ids().uuid().simple()),
+                    kind,
+                    account_id: customer.account_id,
+                    cdn: cdn.to_owned(),
+                    urls: batch.iter().map(|target| target.url.clone()).collect(),
+                    created,
+                    state: JobState::Pending,
+                    percent: 0,
+                    reason: String::new(),
+                    due,
+                    attempt: 0,
+                    failures: 0,
+                });
+            }
+        }
+        for job in &mut jobs {
+            job.id = work.jobs().insert(job).await?;
+            let entry = Entry::new(kind.action(), &*job.task_id).new_digest(job.digest());
+            self.0.audit(&mut *work, caller, entry).await?;
+        }
+        work.commit().await?;
+        self.0.storage().announce(&[Topic::Jobs]).await;
+        Ok(jobs)
+    }
+
+    /// The newest 1000 jobs of a customer, newest first.
+    pub async fn list(&self, caller: &Caller, kind: JobKind, login_email: &str) -> Result<Vec<Job>> {
+        let mut snapshot = self.0.storage().read().await?;
+        let customer = self.0.customer_of(&mut *snapshot, caller, Some(login_email)).await?;
+        Ok(snapshot.jobs().list(customer.account_id, kind, Page::MAX).await?)
+    }
+
+    /// One job, cell by cell. Another's does not exist, except for a holder of group 8.
+    pub async fn find(&self, caller: &Caller, task_id: &str) -> Result<JobDetails> {
+        let mut snapshot = self.0.storage().read().await?;
+        let found = snapshot.jobs().find(task_id).await?;
+        let own = |job: &Job| job.account_id == caller.id || caller.holds(Group::Cdn);
+        let job = found.filter(own).ok_or_else(|| Error::not_found("the task"))?;
+        let mut edges = snapshot.jobs().progress(&job).await?;
+        let named = self.0.providers().get(&job.cdn).map(|provider| &provider.capabilities().edges);
+        for edge in named.into_iter().flatten() {
+            if !edges.iter().any(|row| row.edge == *edge) && job.state != JobState::Done {
+                edges.push(EdgeProgress::pending(edge, job.urls.len()));
+            }
+        }
+        edges.sort_by(|one, other| one.edge.cmp(&other.edge));
+        if job.state == JobState::Failed {
+            give_up(&mut edges, &job);
+        }
+        Ok(JobDetails { job, edges })
+    }
+}
+
+impl JobKind {
+    fn action(self) -> &'static str {
+        match self {
+            Self::Refresh => "cdn.refresh",
+            Self::Preload => "cdn.preload",
+        }
+    }
+}
+
+impl Job {
+    fn digest(&self) -> String {
+        digest(&[&self.cdn, &self.urls.join("|")])
+    }
+}
+
+/// The cdns that serve each domain of an account, by the domain's name.
+pub(super) async fn cdns_by_domain(
+    repositories: &mut dyn Repositories,
+    account_id: AccountId,
+) -> Result<BTreeMap<String, Vec<String>>> {
+    let names: BTreeMap<_, _> =
+        repositories.cdns().list().await?.into_iter().map(|cdn| (cdn.id, cdn.name)).collect();
+    let mut cdns: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for domain in repositories.domains().of_account(account_id, None).await? {
+        cdns.entry(domain.name).or_default().extend(names.get(&domain.cdn_id).cloned());
+    }
+    Ok(cdns)
+}
+
+/// The provider's batch size; refuses what it will never do, and a cdn that has none.
+fn check_provider(
+    provider: Option<&Arc<dyn CdnProvider>>,
+    cdn: &str,
+    kind: JobKind,
+    targets: &[&Target],
+) -> Result<usize> {
+    let provider = provider.ok_or_else(|| Error::Unavailable(format!("no provider is set up for {cdn}")))?;
+    let can = provider.capabilities();
+    if !can.purge_prefix && targets.iter().any(|target| target.is_prefix()) {
+        return Err(Error::invalid("path", format!("{cdn} cannot purge by prefix: no URL may end in *")));
+    }
+    Ok(match kind {
+        JobKind::Refresh => can.purge_batch,
+        JobKind::Preload => can.preload_batch,
+    })
+}
+
+/// A job that ended as failed will not try its remaining cells, whatever their rows say.
+fn give_up(edges: &mut [EdgeProgress], job: &Job) {
+    for cell in edges.iter_mut().flat_map(|row| &mut row.cells) {
+        if cell.state == CellState::Pending {
+            *cell = Cell { state: CellState::Failed, reason: job.reason.clone(), at: cell.at };
+        }
+    }
+}

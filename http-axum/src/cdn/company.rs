@@ -1,0 +1,78 @@
+//! `/useful/create/company`: companies.
+
+use axum::extract::State;
+use pilothouse_core::cdn::NewCompany;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::args::Args;
+use crate::caller::Auth;
+use crate::envelope::{Done, Reply, done};
+use crate::state::ApiState;
+
+/// A company to be made.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct CreateCompany {
+    /// Its name, unique.
+    #[schema(min_length = 1, max_length = 128)]
+    company_name: String,
+    /// What it is called for short.
+    #[schema(max_length = 128)]
+    company_alias: String,
+    /// The name of its owner's account, without @ and blanks.
+    #[schema(min_length = 1, max_length = 64)]
+    owner_name: String,
+    /// The mail of its owner's account.
+    #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
+    owner_email: String,
+}
+
+/// A company that was made.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CreatedCompany {
+    /// The company.
+    company: CompanyInfo,
+}
+
+/// A company.
+#[derive(Serialize, ToSchema)]
+pub(super) struct CompanyInfo {
+    /// Its id.
+    id: i64,
+    /// Its name.
+    company_name: String,
+    /// What it is called for short.
+    company_alias: String,
+    /// The name of its owner's account.
+    owner_name: String,
+    /// The mail of its owner's account.
+    owner_email: String,
+}
+
+/// Adds a company, and where it is new its owner's account: without groups, and without a password until one is set.
+#[utoipa::path(
+    post,
+    path = "/useful/create/company",
+    tag = "cdn",
+    request_body = CreateCompany,
+    security(("bearer" = [])),
+    extensions(("x-permission" = json!("group 7"))),
+    responses((status = 200, description = "The company.", body = Done<CreatedCompany>)),
+)]
+pub(super) async fn post_create_company(
+    State(api): State<ApiState>,
+    Auth(caller): Auth,
+    Args(create): Args<CreateCompany>,
+) -> Reply<Done<CreatedCompany>> {
+    let CreateCompany { company_name, company_alias, owner_name, owner_email } = create;
+    let new = NewCompany { company_name, company_alias, owner_name, owner_email };
+    let (company, owner) = api.pilothouse.companies().create(&caller, new).await?;
+    let company = CompanyInfo {
+        id: company.id,
+        company_name: company.name,
+        company_alias: company.alias,
+        owner_name: owner.name,
+        owner_email: owner.mail,
+    };
+    done(CreatedCompany { company })
+}

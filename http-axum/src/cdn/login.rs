@@ -1,0 +1,130 @@
+//! `/level3/login`, `/level3/logout` and `/level3/logincheck`.
+
+use axum::extract::State;
+use pilothouse_core::Error;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::args::Args;
+use crate::caller::{Bearer, From};
+use crate::envelope::{Done, Reply, done};
+use crate::state::ApiState;
+
+/// Who logs in.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct Login {
+    /// The mail of the customer's account.
+    #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
+    login_email: String,
+    /// Its password for the cdn family.
+    #[schema(max_length = 1024)]
+    password: String,
+}
+
+/// What opens the cdn family.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LoggedIn {
+    /// The bearer token: 64 hexadecimal digits.
+    token: String,
+    /// Whose it is.
+    #[schema(example = "user@example.com")]
+    user: String,
+    /// When it ends, unix seconds.
+    expires: i64,
+}
+
+/// Issues a token for the cdn family alone.
+#[utoipa::path(
+    post,
+    path = "/level3/login",
+    tag = "cdn",
+    request_body = Login,
+    extensions(("x-permission" = json!("none"))),
+    responses((status = 200, description = "The token.", body = Done<LoggedIn>)),
+)]
+pub(super) async fn post_login(
+    State(api): State<ApiState>,
+    From(address): From,
+    Args(login): Args<Login>,
+) -> Reply<Done<LoggedIn>> {
+    let Login { login_email, password } = login;
+    let access = api.pilothouse.cdn_logins().login(&login_email, &password, address).await?;
+    let (user, expires) = (access.account.mail, access.expires.timestamp());
+    done(LoggedIn { token: access.token, user, expires })
+}
+
+/// The token a request is about; where it is missing, the one in the `Authorization` header.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct TokenArgument {
+    /// The token.
+    #[schema(max_length = 1024)]
+    token: Option<String>,
+}
+
+impl TokenArgument {
+    fn or(self, bearer: Option<String>) -> Result<String, Error> {
+        match (self.token, bearer) {
+            (Some(token), Some(bearer)) if token != bearer => {
+                Err(Error::invalid("token", "is not the one in the Authorization header"))
+            }
+            (Some(token), _) | (None, Some(token)) => Ok(token),
+            (None, None) => Err(Error::invalid("token", "is required, here or as Authorization: Bearer")),
+        }
+    }
+}
+
+/// Nothing but success.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LoggedOut {}
+
+/// Ends a token of this service; one that has ended already is no error.
+#[utoipa::path(
+    post,
+    path = "/level3/logout",
+    tag = "cdn",
+    request_body = TokenArgument,
+    security((), ("bearer" = [])),
+    extensions(("x-permission" = json!("none"))),
+    responses((status = 200, description = "Ended.", body = Done<LoggedOut>)),
+)]
+pub(super) async fn post_logout(
+    State(api): State<ApiState>,
+    From(address): From,
+    Bearer(bearer): Bearer,
+    Args(argument): Args<TokenArgument>,
+) -> Reply<Done<LoggedOut>> {
+    api.pilothouse.cdn_logins().logout(&argument.or(bearer)?, address).await?;
+    done(LoggedOut {})
+}
+
+/// Whether a token opens anything.
+#[derive(Serialize, ToSchema)]
+pub(super) struct LoginState {
+    /// Whether it does.
+    online: bool,
+    /// Whose it is; empty when it has ended.
+    #[schema(example = "user@example.com")]
+    user: String,
+}
+
+/// Tells whether a token of this service opens anything, and whose it is.
+#[utoipa::path(
+    get,
+    path = "/level3/logincheck",
+    tag = "cdn",
+    request_body = TokenArgument,
+    security((), ("bearer" = [])),
+    extensions(("x-permission" = json!("none"))),
+    responses((status = 200, description = "The state of the token.", body = Done<LoginState>)),
+)]
+pub(super) async fn get_logincheck(
+    State(api): State<ApiState>,
+    Bearer(bearer): Bearer,
+    Args(argument): Args<TokenArgument>,
+) -> Reply<Done<LoginState>> {
+    let account = api.pilothouse.cdn_logins().check(&argument.or(bearer)?).await?;
+    done(LoginState {
+        online: account.is_some(),
+        user: account.map(|account| account.mail).unwrap_or_default(),
+    })
+}

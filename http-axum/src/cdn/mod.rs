@@ -1,0 +1,63 @@
+//! `/level3/*` and `/useful/*`: the cdns, their customers, and what customers do with their domains.
+
+#[expect(clippy::module_inception, reason = "the operation carries the family's name")]
+mod cdn;
+mod company;
+mod domains;
+mod login;
+mod user;
+mod user_cdns;
+mod user_domains;
+
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::state::ApiState;
+
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::new()
+        .routes(routes!(login::post_login))
+        .routes(routes!(login::post_logout))
+        .routes(routes!(login::get_logincheck))
+        .routes(routes!(domains::get_domains))
+        .routes(routes!(user::post_user, user::delete_user))
+        .routes(routes!(user::post_user_update))
+        .routes(routes!(
+            user_domains::get_user_domains,
+            user_domains::post_user_domains,
+            user_domains::put_user_domains
+        ))
+        .routes(routes!(user_cdns::get_user_cdns, user_cdns::post_user_cdns))
+        .routes(routes!(company::post_create_company))
+        .merge(cdn::routes())
+}
+
+/// Whom a request is about.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+struct Named {
+    /// The mail of the customer's account.
+    #[param(min_length = 3, max_length = 254, example = "user@example.com")]
+    login_email: String,
+}
+
+/// One text, or a list of them.
+#[derive(Deserialize, ToSchema)]
+#[serde(untagged, expecting = "must be text or a list of texts")]
+enum OneOrMany {
+    /// One.
+    One(String),
+    /// Any number.
+    Many(Vec<String>),
+}
+
+impl From<OneOrMany> for Vec<String> {
+    fn from(texts: OneOrMany) -> Self {
+        match texts {
+            OneOrMany::One(text) => vec![text],
+            OneOrMany::Many(texts) => texts,
+        }
+    }
+}

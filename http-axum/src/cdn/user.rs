@@ -1,0 +1,125 @@
+//! `/level3/user` and `/level3/user/update`: access to the cdn family.
+
+use axum::extract::State;
+use pilothouse_core::cdn::{Cdn, Customer, NewCustomer, UpdateCustomer};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Named;
+use crate::args::{AnywhereArgs, Args};
+use crate::caller::Auth;
+use crate::envelope::{Done, Reply, done};
+use crate::state::ApiState;
+
+/// A customer.
+#[derive(Serialize, ToSchema)]
+pub(super) struct User {
+    /// The mail of its account.
+    #[schema(example = "user@example.com")]
+    user: String,
+    /// Whether it may refresh and preload.
+    operate_right: bool,
+    /// The cdns it is mapped to.
+    #[schema(example = json!([]))]
+    cdns: Vec<String>,
+}
+
+impl User {
+    fn new(customer: Customer, cdns: Vec<Cdn>) -> Self {
+        let cdns = cdns.into_iter().map(|cdn| cdn.name).collect();
+        Self { user: customer.mail, operate_right: customer.operations, cdns }
+    }
+}
+
+/// Access to be given. `login_email` may also stand in the query string.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct CreateUser {
+    /// The mail of an account.
+    #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
+    login_email: String,
+    /// The password for `/level3/login`; the account's own is another.
+    #[schema(min_length = 8, max_length = 1024)]
+    password: String,
+    /// Whether it may refresh and preload: by default it may.
+    #[schema(default = true)]
+    operations: Option<bool>,
+}
+
+/// Gives an account access to the cdn family.
+#[utoipa::path(
+    post,
+    path = "/level3/user",
+    tag = "cdn",
+    request_body = CreateUser,
+    security(("bearer" = [])),
+    extensions(("x-permission" = json!("group 8"))),
+    responses((status = 200, description = "The customer.", body = Done<User>)),
+)]
+pub(super) async fn post_user(
+    State(api): State<ApiState>,
+    Auth(caller): Auth,
+    AnywhereArgs(user): AnywhereArgs<CreateUser>,
+) -> Reply<Done<User>> {
+    let CreateUser { login_email, password, operations } = user;
+    let new = NewCustomer { login_email, password, operations: operations.unwrap_or(true) };
+    let customer = api.pilothouse.customers().create(&caller, new).await?;
+    // New access starts without cdns.
+    done(User::new(customer, Vec::new()))
+}
+
+/// What to change: at least one of password and operations.
+#[derive(Deserialize, ToSchema)]
+pub(super) struct UpdateUser {
+    /// The mail of the customer's account.
+    #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
+    login_email: String,
+    /// The new password for `/level3/login`.
+    #[schema(min_length = 8, max_length = 1024)]
+    password: Option<String>,
+    /// Whether it may refresh and preload from now on.
+    operations: Option<bool>,
+}
+
+/// Changes a customer and ends its cdn tokens.
+#[utoipa::path(
+    post,
+    path = "/level3/user/update",
+    tag = "cdn",
+    request_body = UpdateUser,
+    security(("bearer" = [])),
+    extensions(("x-permission" = json!("group 8"))),
+    responses((status = 200, description = "The customer as it is now.", body = Done<User>)),
+)]
+pub(super) async fn post_user_update(
+    State(api): State<ApiState>,
+    Auth(caller): Auth,
+    Args(user): Args<UpdateUser>,
+) -> Reply<Done<User>> {
+    let UpdateUser { login_email, password, operations } = user;
+    let change = UpdateCustomer { login_email, password, operations };
+    let (customer, cdns) = api.pilothouse.customers().update(&caller, change).await?;
+    done(User::new(customer, cdns))
+}
+
+/// Nothing but success.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Deleted {}
+
+/// Withdraws a customer's access: its domains are released and its cdn tokens end. The account stays.
+#[utoipa::path(
+    delete,
+    path = "/level3/user",
+    tag = "cdn",
+    params(Named),
+    security(("bearer" = [])),
+    extensions(("x-permission" = json!("group 8"))),
+    responses((status = 200, description = "Withdrawn.", body = Done<Deleted>)),
+)]
+pub(super) async fn delete_user(
+    State(api): State<ApiState>,
+    Auth(caller): Auth,
+    Args(named): Args<Named>,
+) -> Reply<Done<Deleted>> {
+    api.pilothouse.customers().delete(&caller, &named.login_email).await?;
+    done(Deleted {})
+}

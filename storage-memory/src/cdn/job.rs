@@ -1,0 +1,76 @@
+//! Refreshes and preloads.
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use pilothouse_core::account::AccountId;
+use pilothouse_core::cdn::{EdgeProgress, Job, JobId, JobKind, JobRepository, JobState};
+use pilothouse_core::ports::StorageResult;
+
+use super::CdnState;
+use crate::storage::Transaction;
+
+impl CdnState {
+    /// Removes an account's jobs and their progress.
+    pub(super) fn remove_jobs(&mut self, account_id: AccountId) {
+        self.jobs.retain(|job| job.account_id != account_id);
+        let progress = self.progress.iter().filter(|((id, _), _)| self.jobs.get(*id).is_some());
+        self.progress = progress.map(|(key, row)| (key.clone(), row.clone())).collect();
+    }
+}
+
+#[async_trait]
+impl JobRepository for Transaction {
+    async fn insert(&mut self, job: &Job) -> StorageResult<JobId> {
+        Ok(self.state_mut()?.cdn.jobs.insert(|id| Job { id, ..job.clone() }))
+    }
+
+    async fn find(&mut self, task_id: &str) -> StorageResult<Option<Job>> {
+        Ok(self.state().cdn.jobs.iter().find(|job| job.task_id == task_id).cloned())
+    }
+
+    async fn list(&mut self, account_id: AccountId, kind: JobKind, count: i64) -> StorageResult<Vec<Job>> {
+        let jobs = self.state().cdn.jobs.iter();
+        let own: Vec<_> = jobs.filter(|job| job.account_id == account_id && job.kind == kind).collect();
+        let count = usize::try_from(count).unwrap_or(0);
+        Ok(own.into_iter().rev().take(count).cloned().collect())
+    }
+
+    async fn claim(&mut self, now: DateTime<Utc>, lease: TimeDelta, count: i64) -> StorageResult<Vec<Job>> {
+        let jobs = &mut self.state_mut()?.cdn.jobs;
+        let due = jobs.iter().filter(|job| job.state == JobState::Pending && job.due <= now);
+        let mut due: Vec<_> = due.map(|job| (job.due, job.id)).collect();
+        due.sort_unstable();
+        due.truncate(usize::try_from(count).unwrap_or(0));
+        due.sort_unstable_by_key(|(_, id)| *id);
+        let mut claimed = Vec::new();
+        for (_, id) in due {
+            if let Some(job) = jobs.get_mut(id) {
+                job.attempt += 1;
+                job.due = now + lease;
+                claimed.push(job.clone());
+            }
+        }
+        Ok(claimed)
+    }
+
+    async fn report(&mut self, job: &Job) -> StorageResult<bool> {
+        match self.state_mut()?.cdn.jobs.get_mut(job.id) {
+            Some(held) if held.state == JobState::Pending && held.attempt == job.attempt => {
+                let Job { state, percent, ref reason, due, failures, .. } = *job;
+                *held = Job { state, percent, reason: reason.clone(), due, failures, ..held.clone() };
+                Ok(true)
+            }
+            _ => Ok(false),
+        }
+    }
+
+    async fn progress(&mut self, job: &Job) -> StorageResult<Vec<EdgeProgress>> {
+        let rows = self.state().cdn.progress.range((job.id, String::new())..(job.id + 1, String::new()));
+        Ok(rows.map(|(_, progress)| progress.clone()).collect())
+    }
+
+    async fn record(&mut self, id: JobId, progress: &EdgeProgress) -> StorageResult<()> {
+        self.state_mut()?.cdn.progress.insert((id, progress.edge.clone()), progress.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! Cdns, customers, their domains, companies, and jobs.
+
+#[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
+mod cdn;
+mod company;
+mod customer;
+mod domain;
+mod job;
+
+use imbl::{OrdMap, OrdSet};
+use pilothouse_core::account::AccountId;
+use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, EdgeProgress, Job, JobId};
+
+use crate::state::Table;
+use domain::Holding;
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CdnState {
+    cdns: Table<Cdn>,
+    customers: OrdMap<AccountId, Customer>,
+    mappings: OrdSet<(AccountId, CdnId)>,
+    domains: Table<Holding>,
+    companies: Table<Company>,
+    jobs: Table<Job>,
+    progress: OrdMap<(JobId, String), EdgeProgress>,
+}
+
+impl CdnState {
+    /// Ends an account's access; whether there was any.
+    fn end_access(&mut self, account_id: AccountId) -> bool {
+        self.mappings = self.mappings.iter().filter(|(account, _)| *account != account_id).copied().collect();
+        self.release(|domain| domain.account_id == account_id);
+        self.customers.remove(&account_id).is_some()
+    }
+
+    /// What goes with an account.
+    pub(crate) fn account_deleted(&mut self, account_id: AccountId) {
+        self.end_access(account_id);
+        self.disown_companies(account_id);
+        self.remove_jobs(account_id);
+    }
+}
