@@ -198,7 +198,7 @@ pub(crate) fn data<T>(data: T) -> Reply<Data<T>> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Done<T> {
     /// 0.
-    #[schema(example = 0)]
+    #[schema(schema_with = only::<0>)]
     err: u16,
     /// The members of the answer stand beside it.
     #[serde(flatten)]

@@ -8,13 +8,11 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::envelope::Family;
 use crate::guard::{Guard, guard, no_such_path};
 use crate::state::ApiState;
-use crate::{account, docs, document, health, ops};
-use crate::{account, cdn, health, ops};
+use crate::{account, cdn, docs, document, health, ops};
 
 /// All three families with health checks, `/openapi.json` and `/docs`.
 pub fn router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
-    let routes = ops::routes().merge(account::routes()).merge(health::routes());
-    let (routes, paths) = routes.split_for_parts();
+    let (routes, paths) = all_routes().split_for_parts();
     let document = document::complete(paths, &state.settings.prefix);
     (guarded(routes.merge(docs::routes(&document)), None, state), document)
 }
@@ -24,17 +22,16 @@ pub fn ops_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<
     alone(ops::routes().merge(account::routes()), Family::Ops, state)
 }
 
-fn alone<S: Clone + Send + Sync + 'static>(
 /// The cdn family alone: `/level3/*` and `/useful/*`.
 pub fn cdn_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
-    finish(cdn::routes(), Some(Family::Cdn), state)
+    alone(cdn::routes(), Family::Cdn, state)
 }
 
 fn all_routes() -> OpenApiRouter<ApiState> {
     ops::routes().merge(account::routes()).merge(cdn::routes()).merge(health::routes())
 }
 
-fn finish<S: Clone + Send + Sync + 'static>(
+fn alone<S: Clone + Send + Sync + 'static>(
     routes: OpenApiRouter<ApiState>,
     family: Family,
     state: ApiState,
