@@ -64,7 +64,8 @@ pub(crate) fn complete(mut document: OpenApi, prefix: &str) -> OpenApi {
         }
     }
     let described = TAGS.into_iter().filter(|(name, _)| tags.iter().any(|tag| tag == name));
-    let described = described.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
+    let described =
+        described.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
     document.tags = Some(described.collect());
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
         "A token from /admin/user_login, or for the cdn family from /level3/login; for nodes an app key.",
@@ -125,12 +126,13 @@ fn failure_response(
 ) -> RefOr<Response> {
     let schema = Ref::from_schema_name(failure_name(family, components));
     let name = format!("{family:?}{name}");
-    let mut response = ResponseBuilder::new()
-        .description(about)
-        .content("application/json", Content::new(Some(schema)));
+    let mut response =
+        ResponseBuilder::new().description(about).content("application/json", Content::new(Some(schema)));
     if status == "429" {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
-        let wait = HeaderBuilder::new().description(Some("Seconds until it is worth trying again.")).schema(Some(seconds));
+        let wait = HeaderBuilder::new()
+            .description(Some("Seconds until it is worth trying again."))
+            .schema(Some(seconds));
         response = response.header("Retry-After", wait.build());
     }
     components.responses.entry(name.clone()).or_insert_with(|| response.build().into());

@@ -7,9 +7,9 @@
 mod account;
 mod args;
 mod caller;
+mod cdn;
 mod docs;
 mod document;
-mod cdn;
 mod envelope;
 mod guard;
 mod health;

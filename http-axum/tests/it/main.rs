@@ -3,6 +3,9 @@
 
 mod account;
 mod api;
+mod conform;
 mod customer;
+mod docs;
+mod document;
 mod ops;
 mod transport;
