@@ -7,5 +7,6 @@ mod conform;
 mod customer;
 mod docs;
 mod document;
+mod job;
 mod ops;
 mod transport;
