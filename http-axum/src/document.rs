@@ -9,6 +9,7 @@ use utoipa::openapi::{
     OneOfBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, ServerBuilder, Type,
 };
 
+use crate::config;
 use crate::envelope::Family;
 
 const ABOUT: &str = "One control room for a small fleet: accounts, machines and release tasks; configuration; CDN.
@@ -56,7 +57,13 @@ pub(crate) fn complete(mut document: OpenApi, prefix: &str) -> OpenApi {
     let mut components = document.components.take().unwrap_or_default();
     name_actions(&mut components);
     let mut tags = Vec::new();
+    for family in [Family::Ops, Family::Config, Family::Cdn] {
+        failure_name(family, &mut components);
+    }
     for (path, item) in &mut document.paths.paths {
+        if Family::of(path) == Family::Config {
+            config::describe_post(path, item, &mut components);
+        }
         for (method, operation) in operations(item) {
             let family = Family::of(path);
             finish(operation, &format!("{method}{path}"), family, &mut components);
