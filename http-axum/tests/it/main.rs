@@ -4,7 +4,10 @@
 mod account;
 mod api;
 mod config;
+mod conform;
 mod customer;
+mod docs;
+mod document;
 mod job;
 mod ops;
 mod traffic;
