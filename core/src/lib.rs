@@ -12,6 +12,7 @@
 
 pub mod account;
 pub mod cdn;
+pub mod config;
 pub mod ops;
 pub mod ports;
 

@@ -10,6 +10,7 @@ use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
 use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs};
+use crate::config::{Apps, Grants, Items, Nodes, Releases};
 use crate::ops::{Machines, Tasks};
 use crate::ports::{Clock, Ids, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
 use crate::{Error, Result};
@@ -23,11 +24,21 @@ pub struct Settings {
     pub password_min_length: usize,
     /// The names of the cdns that have a provider: none.
     pub cdns: Vec<String>,
+    /// The zone of the times that people read: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
+    /// The profiles in which nobody approves their own change: none.
+    pub four_eyes_profiles: Vec<String>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { token_life: TimeDelta::hours(12), password_min_length: 8, cdns: Vec::new() }
+        Self {
+            token_life: TimeDelta::hours(12),
+            password_min_length: 8,
+            cdns: Vec::new(),
+            timezone: chrono_tz::Asia::Shanghai,
+            four_eyes_profiles: Vec::new(),
+        }
     }
 }
 
@@ -148,6 +159,31 @@ impl Pilothouse {
     /// Companies.
     pub fn companies(&self) -> Companies<'_> {
         Companies(self)
+    }
+
+    /// Apps.
+    pub fn apps(&self) -> Apps<'_> {
+        Apps(self)
+    }
+
+    /// Grants on apps.
+    pub fn grants(&self) -> Grants<'_> {
+        Grants(self)
+    }
+
+    /// Configuration items.
+    pub fn items(&self) -> Items<'_> {
+        Items(self)
+    }
+
+    /// Releases of configuration items.
+    pub fn releases(&self) -> Releases<'_> {
+        Releases(self)
+    }
+
+    /// Nodes.
+    pub fn nodes(&self) -> Nodes<'_> {
+        Nodes(self)
     }
 
     /// The store.

@@ -47,6 +47,8 @@ pub(crate) enum Command {
     Migrate,
     /// Make an account with every right; one line of standard input is the password
     CreateSuperuser(Superuser),
+    /// Ask every provider for its domains and record them
+    Sync,
     /// Do only the background work
     Worker,
     /// Write a consistent copy of the embedded store while it runs

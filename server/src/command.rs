@@ -26,9 +26,23 @@ pub(crate) async fn migrate(settings: Settings) -> Result<(), Failure> {
 pub(crate) async fn create_superuser(settings: Settings, account: Superuser) -> Result<(), Failure> {
     let password = password()?;
     let opened = compose::open(&settings).await?;
-    let pilothouse = compose::domain(&settings, opened.storage)?;
+    let pilothouse = compose::domain(&settings, opened.storage).await?;
     pilothouse.accounts().create_superuser(&account.name, &account.mail, &password).await?;
     print(&format!("made the account {} with every right", account.name))
+}
+
+/// Asks every provider for its domains and records them.
+pub(crate) async fn sync(settings: Settings) -> Result<(), Failure> {
+    let opened = compose::open(&settings).await?;
+    let pilothouse = compose::domain(&settings, opened.storage).await?;
+    let mut failed = None;
+    for synced in pilothouse.sync().await? {
+        match synced.changed {
+            Ok(changed) => print(&format!("{}: {changed} domains changed their state", synced.cdn))?,
+            Err(error) => failed = Some(Failure::failed(synced.cdn, error)),
+        }
+    }
+    failed.map_or(Ok(()), Err)
 }
 
 /// Copies the embedded store.

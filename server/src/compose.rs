@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use pilothouse_cdn_providers::providers;
 use pilothouse_core::Pilothouse;
 use pilothouse_core::ports::Storage;
 use pilothouse_http_axum::{ApiState, HttpSettings};
@@ -41,13 +42,18 @@ pub(crate) async fn open(settings: &Settings) -> Result<Opened, Failure> {
 }
 
 /// The domain over an open store.
-pub(crate) fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Pilothouse, Failure> {
+pub(crate) async fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Pilothouse, Failure> {
     let _secret = folder::secret(settings, &settings.database()?)?;
     let domain = pilothouse_core::Settings {
         token_life: TimeDelta::hours(settings.token_hours.into()),
         password_min_length: settings.password_min_length,
+        timezone: settings.timezone,
+        four_eyes_profiles: settings.four_eyes_profiles.clone(),
+        cdns: settings.cdn.iter().map(|cdn| cdn.name().to_owned()).collect(),
     };
-    Ok(Pilothouse::new(storage, domain)?)
+    let pilothouse = Pilothouse::new(storage, domain)?.with_providers(providers(settings.cdn.clone())?);
+    pilothouse.cdns().ensure_configured().await?;
+    Ok(pilothouse)
 }
 
 /// What the routers are given.

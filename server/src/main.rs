@@ -46,6 +46,7 @@ fn run(args: Args) -> Result<(), Failure> {
         match command {
             Command::Serve(serve) => serve::serve(settings, serve).await,
             Command::Worker => serve::work(settings).await,
+            Command::Sync => command::sync(settings).await,
             Command::Migrate => command::migrate(settings).await,
             Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,
             Command::Backup { file } => command::backup(settings, &file).await,

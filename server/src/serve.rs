@@ -8,7 +8,7 @@ use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
-use pilothouse_core::Pilothouse;
+use pilothouse_core::{Pilothouse, Workers};
 use pilothouse_http_axum::router;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,6 +26,8 @@ const BACKLOG: u32 = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests under way may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(7);
+/// How long the background work may take to write down what it holds.
+const FAREWELL: Duration = Duration::from_millis(2500);
 /// The longest head: a URL of 64 KiB, and headers.
 const HEAD: usize = 96 * 1024;
 
@@ -35,7 +37,7 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
     for name in &opened.applied {
         tracing::info!(migration = name, "applied");
     }
-    let pilothouse = compose::domain(&settings, opened.storage)?;
+    let pilothouse = compose::domain(&settings, opened.storage).await?;
     if let Some(superuser) = serve.superuser {
         ensure_superuser(&pilothouse, &superuser).await?;
     }
@@ -53,36 +55,23 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
         metrics::serve(listen, ended.clone()).await?;
     }
     let (router, _) = router::<()>(compose::api(&settings, pilothouse.clone()));
-    let work = tokio::spawn(background(pilothouse.clone(), ended.clone()));
+    let work = tokio::spawn(Workers::new(pilothouse.clone()).run(ended.clone()));
     greet(&pilothouse, &settings, address, tls.is_some()).await?;
     let served = accept(listener, router, tls, ended.clone()).await;
     ended.cancel();
-    // Whatever the background work is at is safe to drop; it gets a moment to write down what it holds.
-    let _ = tokio::time::timeout(Duration::from_secs(2), work).await;
+    // Whatever the background work is at is safe to drop.
+    let _ = tokio::time::timeout(FAREWELL, work).await;
     served
 }
 
 /// Does only the background work, until SIGTERM or SIGINT.
 pub(crate) async fn work(settings: Settings) -> Result<(), Failure> {
     let opened = compose::open(&settings).await?;
-    let pilothouse = compose::domain(&settings, opened.storage)?;
+    let pilothouse = compose::domain(&settings, opened.storage).await?;
     let ended = ended_by_signal()?;
     print("working; stop with Ctrl-C")?;
-    background(pilothouse, ended).await;
+    Workers::new(pilothouse).run(ended).await;
     Ok(())
-}
-
-async fn background(pilothouse: Pilothouse, ended: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = ended.cancelled() => break,
-            () = tokio::time::sleep(Duration::from_mins(1)) => {}
-        }
-        if let Err(error) = pilothouse.housekeep().await {
-            tracing::warn!(%error, "housekeeping failed; it is tried again in a minute");
-        }
-    }
-    let _ = pilothouse.housekeep().await;
 }
 
 fn listen(address: SocketAddr) -> Result<std::net::TcpListener, Failure> {

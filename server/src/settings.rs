@@ -7,6 +7,7 @@ use std::{env, fs};
 
 use chrono_tz::Tz;
 use ipnet::IpNet;
+use pilothouse_cdn_providers::CdnSettings;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) city_days: u32,
     pub(crate) traffic_days: u32,
     pub(crate) metrics_listen: Option<SocketAddr>,
+    /// Only in the file.
+    pub(crate) cdn: Vec<CdnSettings>,
 }
 
 impl Default for Settings {
@@ -64,6 +67,7 @@ impl Default for Settings {
             city_days: 92,
             traffic_days: 800,
             metrics_listen: None,
+            cdn: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod cdn;
+mod config;
 mod ops;
 mod state;
 mod storage;

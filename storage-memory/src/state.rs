@@ -5,12 +5,14 @@ use pilothouse_core::Page;
 
 use crate::account::AccountState;
 use crate::cdn::CdnState;
+use crate::config::ConfigState;
 use crate::ops::OpsState;
 
 /// Cloning shares everything, so it costs next to nothing.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct State {
     pub(crate) account: AccountState,
+    pub(crate) config: ConfigState,
     pub(crate) ops: OpsState,
     pub(crate) cdn: CdnState,
 }

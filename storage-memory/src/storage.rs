@@ -9,6 +9,7 @@ use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureR
 use pilothouse_core::cdn::{
     CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
 };
+use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -154,6 +155,22 @@ impl Repositories for Transaction {
     }
 
     fn jobs(&mut self) -> &mut dyn JobRepository {
+        self
+    }
+
+    fn apps(&mut self) -> &mut dyn AppRepository {
+        self
+    }
+
+    fn grants(&mut self) -> &mut dyn GrantRepository {
+        self
+    }
+
+    fn items(&mut self) -> &mut dyn ItemRepository {
+        self
+    }
+
+    fn releases(&mut self) -> &mut dyn ReleaseRepository {
         self
     }
 }

@@ -5,6 +5,7 @@
 
 mod account;
 mod cdn;
+mod config;
 mod database;
 mod migrate;
 mod ops;

@@ -12,6 +12,7 @@ use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureR
 use pilothouse_core::cdn::{
     CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
 };
+use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -209,6 +210,22 @@ impl Repositories for Transaction {
     fn jobs(&mut self) -> &mut dyn JobRepository {
         self
     }
+
+    fn apps(&mut self) -> &mut dyn AppRepository {
+        self
+    }
+
+    fn grants(&mut self) -> &mut dyn GrantRepository {
+        self
+    }
+
+    fn items(&mut self) -> &mut dyn ItemRepository {
+        self
+    }
+
+    fn releases(&mut self) -> &mut dyn ReleaseRepository {
+        self
+    }
 }
 
 #[async_trait]
@@ -259,6 +276,7 @@ fn lock_number(key: LockKey) -> i64 {
         LockKey::Accounts => (1, 0),
         LockKey::Customer(account_id) => (3, account_id),
         LockKey::Cdns => (4, 0),
+        LockKey::App(id) => (2, id),
     };
     MARK | (kind << 40) | (row & 0xff_ffff_ffff)
 }
@@ -267,12 +285,17 @@ fn lock_number(key: LockKey) -> i64 {
 fn encode(topic: Topic) -> String {
     match topic {
         Topic::Jobs => "jobs".to_owned(),
+        Topic::App(id) => format!("app:{id}"),
     }
 }
 
 #[cfg(feature = "postgres")]
 fn decode(payload: &str) -> Option<Topic> {
-    (payload == "jobs").then_some(Topic::Jobs)
+    match payload.split_once(':') {
+        None if payload == "jobs" => Some(Topic::Jobs),
+        Some(("app", id)) => id.parse().ok().map(Topic::App),
+        _ => None,
+    }
 }
 
 /// Passes on what other processes announce, and says so when the connection was lost meanwhile.

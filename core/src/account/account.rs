@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 
 use super::{Caller, Entry, Group, Groups, digest};
+use crate::config::{Grant, Permission};
 use crate::ports::{LockKey, StorageResult, UnitOfWork};
 use crate::{Error, Page, Pilothouse, Result, check_text};
 
@@ -143,7 +144,7 @@ impl Accounts<'_> {
         Ok(id)
     }
 
-    /// Adds an account with every group, for the command line. Needs no caller: whoever runs it holds the store.
+    /// Adds an account with every group and a grant on `all` apps, for the command line. Needs no caller: whoever runs it holds the store.
     pub async fn create_superuser(&self, name: &str, mail: &str, password: &str) -> Result<AccountId> {
         let new = NewAccount {
             name: name.into(),
@@ -159,6 +160,8 @@ impl Accounts<'_> {
         work.lock(LockKey::Accounts).await?;
         let account = Account::from_new(new, Some(hash));
         let id = insert(&mut *work, &account).await?;
+        let (uname, permission) = (account.name.clone(), Permission::Manage);
+        work.grants().insert(&Grant { id: 0, account: id, uname, app: None, permission }).await?;
         let entry = Entry::new("account.create-superuser", name).new_digest(account.digest());
         self.0.audit_command(&mut *work, entry).await?;
         work.commit().await?;
@@ -172,7 +175,7 @@ impl Accounts<'_> {
     }
 
     /// Changes an account. One's own password takes the right old one; anything else of value takes group 7 and every
-    /// group the account has and shall have. A changed password or group revokes the account's tokens.
+    /// group the account has and shall have, and its grant on `all` apps where it has one. A changed password or group revokes the account's tokens.
     pub async fn update(&self, caller: &Caller, change: UpdateAccount) -> Result<()> {
         self.0.require_account_scope(caller)?;
         let own = change.mail.as_deref().is_none_or(|mail| mail.to_lowercase() == caller.mail.to_lowercase())
@@ -203,8 +206,8 @@ impl Accounts<'_> {
         if checked.is_some_and(|checked| checked != account.password) {
             return Err(Error::conflict("the password was changed meanwhile"));
         }
-        if !own && !caller.groups.covers(account.groups) {
-            return Err(self.0.refuse(caller, "to change an account with groups it does not hold"));
+        if !own {
+            self.require_all_of(&mut *work, caller, &account).await?;
         }
         let groups = change.groups.unwrap_or(account.groups);
         if groups != account.groups {
@@ -229,15 +232,14 @@ impl Accounts<'_> {
         Ok(work.commit().await?)
     }
 
-    /// Deletes an account with its grants, tokens and cdn access; needs group 7 and every group it has.
+    /// Deletes an account with its grants, tokens and cdn access; needs group 7, every group it has, and its grant
+    /// on `all` apps where it has one.
     pub async fn delete(&self, caller: &Caller, name: &str) -> Result<()> {
         self.0.require(caller, Group::WriteAccounts)?;
         let mut work = self.0.storage().begin().await?;
         work.lock(LockKey::Accounts).await?;
         let account = work.accounts().by_name(name).await?.ok_or_else(|| Error::not_found("the account"))?;
-        if !caller.groups.covers(account.groups) {
-            return Err(self.0.refuse(caller, "to delete an account with groups it does not hold"));
-        }
+        self.require_all_of(&mut *work, caller, &account).await?;
         keep_an_administrator(&mut *work, &account, Groups::NONE).await?;
         // Its cdn access and its domains go with it.
         work.lock(LockKey::Customer(account.id)).await?;
@@ -245,6 +247,26 @@ impl Accounts<'_> {
         work.accounts().delete(account.id).await?;
         self.0.audit(&mut *work, caller, Entry::new("account.delete", name).old(account.digest())).await?;
         Ok(work.commit().await?)
+    }
+
+    /// Refuses a caller that does not itself hold everything the account holds that reaches beyond single apps: who
+    /// could set its password could take it over. The caller of this holds [`LockKey::Accounts`].
+    async fn require_all_of(
+        &self,
+        work: &mut dyn UnitOfWork,
+        caller: &Caller,
+        account: &Account,
+    ) -> Result<()> {
+        if !caller.groups.covers(account.groups) {
+            return Err(self.0.refuse(caller, "to change an account with groups it does not hold"));
+        }
+        let grants = work.grants();
+        if grants.strongest(account.id, None).await? > grants.strongest(caller.id, None).await? {
+            return Err(self
+                .0
+                .refuse(caller, "to change an account with a grant on all that it does not hold"));
+        }
+        Ok(())
     }
 
     /// The password hash that `old_passwd` was found right for.

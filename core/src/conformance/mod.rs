@@ -11,6 +11,8 @@
 
 pub mod account;
 pub mod cdn;
+pub mod config;
+pub mod config_races;
 pub mod job;
 pub mod ops;
 pub mod transaction;
@@ -72,6 +74,32 @@ macro_rules! conformance_tests {
             job_goes_with_its_account,
             job_race_for_one_claim,
             job_race_shares_out,
+        ]);
+        $crate::conformance_tests!(@family $fresh, config, [
+            app_round_trip,
+            app_race_for_one_name,
+            app_revision_grows,
+            app_race_for_revisions,
+            app_lock_serialises,
+            app_delete_takes_everything,
+            grant_round_trip,
+            grant_reaches,
+            grant_ends_with_its_account,
+            grant_race_for_one_account,
+            item_round_trip,
+            item_profiles,
+            item_versions,
+            item_published,
+            item_delete_and_again,
+            item_races,
+            release_round_trip,
+        ]);
+        $crate::conformance_tests!(@family $fresh, config_races, [
+            last_admin_stays,
+            deleted_app_gets_no_item,
+            deleted_app_gets_no_grant,
+            published_item_is_not_deleted_by_a_developer,
+            publishes_have_revisions_without_gaps,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {

@@ -56,17 +56,19 @@ pub async fn snapshot_refuses_writes(storage: Arc<dyn Storage>) {
 pub async fn announced_reaches_waiters(storage: Arc<dyn Storage>) {
     let mut signals = storage.signals();
     // A store may need a moment before its waiters hear, so the announcement is repeated until it is heard.
-    let heard = async {
-        loop {
-            storage.announce(&[Topic::Jobs]).await;
-            match tokio::time::timeout(Duration::from_millis(200), signals.next()).await {
-                Ok(Some(Signal::Changed(Topic::Jobs))) => return,
-                Ok(None) => panic!("the signals ended"),
-                Ok(Some(_)) | Err(_) => {}
+    for topic in [Topic::Jobs, Topic::App(i64::MAX)] {
+        let heard = async {
+            loop {
+                storage.announce(&[topic]).await;
+                match tokio::time::timeout(Duration::from_millis(200), signals.next()).await {
+                    Ok(Some(Signal::Changed(heard))) if heard == topic => return,
+                    Ok(None) => panic!("the signals ended"),
+                    Ok(Some(_)) | Err(_) => {}
+                }
             }
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(10), heard).await.unwrap();
+        };
+        tokio::time::timeout(Duration::from_secs(10), heard).await.unwrap();
+    }
 }
 
 /// The store's clock does not go back between transactions.

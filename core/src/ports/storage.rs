@@ -11,6 +11,7 @@ use crate::account::{
     AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
 };
 use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository};
+use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
@@ -43,15 +44,18 @@ impl StorageError {
     }
 }
 
-/// Use cases that a version column cannot protect are serialised by one of these.
+/// Use cases that a version column cannot protect are serialised by one of these. Who needs several locks takes them in
+/// this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockKey {
-    /// Who holds which group: the last administrator must stay.
+    /// Who may do what: accounts, their groups, and their grants. The last administrator must stay.
     Accounts,
     /// Whether this account has cdn access, and with which password. Taken before [`LockKey::Cdns`].
     Customer(AccountId),
     /// Cdn names, and which customer holds which domain.
     Cdns,
+    /// What an app's configuration is, and its revision.
+    App(AppId),
 }
 
 /// Something other processes may wait for.
@@ -59,6 +63,8 @@ pub enum LockKey {
 pub enum Topic {
     /// There may be a job to claim.
     Jobs,
+    /// What is published of an app changed.
+    App(AppId),
 }
 
 /// What a waiter is told.
@@ -114,6 +120,14 @@ pub trait Repositories: Send {
     fn companies(&mut self) -> &mut dyn CompanyRepository;
     /// Refreshes and preloads.
     fn jobs(&mut self) -> &mut dyn JobRepository;
+    /// Apps.
+    fn apps(&mut self) -> &mut dyn AppRepository;
+    /// Grants on apps.
+    fn grants(&mut self) -> &mut dyn GrantRepository;
+    /// Configuration items and their versions.
+    fn items(&mut self) -> &mut dyn ItemRepository;
+    /// Releases.
+    fn releases(&mut self) -> &mut dyn ReleaseRepository;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.

@@ -57,6 +57,7 @@ impl AccountRepository for Transaction {
         let state = self.state_mut()?;
         state.account.tokens.retain(|(token, _)| token.account != id);
         state.cdn.account_deleted(id);
+        state.config.grants.retain(|grant| grant.account != id);
         Ok(state.account.accounts.remove(id))
     }
 }
