@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder, a store and settings. Several processes may run there at once.
 pub(crate) struct Place {
-    folder: TempDir,
+    folder: Arc<TempDir>,
     settings: Vec<(&'static str, String)>,
     logs: AtomicU32,
 }
@@ -36,7 +37,7 @@ pub(crate) struct Ended {
 impl Place {
     /// With the store a server has where nothing is said: SQLite in the data folder.
     pub(crate) fn sqlite() -> Self {
-        let folder = TempDir::new().unwrap();
+        let folder = Arc::new(TempDir::new().unwrap());
         let data = folder.path().join("data").display().to_string();
         Self { folder, settings: vec![("DATA_DIR", data)], logs: AtomicU32::new(0) }
     }
@@ -108,7 +109,7 @@ impl Place {
         command.stdout(lines.try_clone().unwrap()).stderr(lines);
         let mut process = ProcessGuard::spawn(&mut command).unwrap();
         writeln!(process.child.stdin.take().unwrap(), "{PASSWORD}").unwrap();
-        Server { process, port, log }
+        Server { process, port, log, _folder: self.folder.clone() }
     }
 }
 
@@ -117,6 +118,7 @@ pub(crate) struct Server {
     pub(crate) process: ProcessGuard,
     pub(crate) port: u16,
     log: PathBuf,
+    _folder: Arc<TempDir>,
 }
 
 impl Server {
