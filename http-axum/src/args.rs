@@ -6,7 +6,8 @@
 //! | config | query string, form or JSON body | the same |
 
 use axum::body::to_bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use pilothouse_core::Error;
 use serde::Deserialize;
@@ -40,6 +41,18 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for AnywhereArgs<T> {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Failure> {
         collect(request, true).await.map(Self)
+    }
+}
+
+/// The last segment of a path, decoded.
+pub(crate) struct Segment(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Segment {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &S) -> Result<Self, Failure> {
+        let segment = Path::<String>::from_request_parts(parts, api).await;
+        segment.map(|Path(text)| Self(text)).map_err(|_| Error::invalid("path", "must be UTF-8").into())
     }
 }
 

@@ -1,6 +1,7 @@
 //! The documented HTTP API of Pilothouse as axum routers that nest under any prefix in any host.
 //!
-//! [`router`] serves all three families with their document and health checks; [`ops_router`] and [`cdn_router`] serve one alone.
+//! [`router`] serves all three families with their document and health checks; [`ops_router`], [`config_router`] and
+//! [`cdn_router`] serve one alone.
 //! Every path, parameter and answer is in the OpenAPI document that comes with the router, because the routes are made
 //! from it.
 
@@ -8,6 +9,7 @@ mod account;
 mod args;
 mod caller;
 mod cdn;
+mod config;
 mod envelope;
 mod guard;
 mod health;
@@ -18,5 +20,5 @@ mod router;
 mod state;
 
 pub use envelope::Family;
-pub use router::{cdn_router, ops_router, router};
+pub use router::{cdn_router, config_router, ops_router, router};
 pub use state::{ApiState, HttpSettings};

@@ -11,7 +11,7 @@ use utoipa_swagger_ui::SwaggerUi;
 use crate::envelope::Family;
 use crate::guard::{Guard, guard, no_such_path};
 use crate::state::ApiState;
-use crate::{account, cdn, health, ops};
+use crate::{account, cdn, config, health, ops};
 
 /// All three families with health checks, `/openapi.json` and `/docs`.
 pub fn router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
@@ -33,13 +33,22 @@ pub fn ops_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<
     finish(ops::routes().merge(account::routes()), Some(Family::Ops), state)
 }
 
+/// The config family alone: `/app/*`, `/userauth/*`, `/config/*`, `/node/*`, `/publish` and `/audit/*`.
+pub fn config_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
+    finish(config::routes(), Some(Family::Config), state)
+}
+
 /// The cdn family alone: `/level3/*` and `/useful/*`.
 pub fn cdn_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
     finish(cdn::routes(), Some(Family::Cdn), state)
 }
 
 fn all_routes() -> OpenApiRouter<ApiState> {
-    ops::routes().merge(account::routes()).merge(cdn::routes()).merge(health::routes())
+    ops::routes()
+        .merge(account::routes())
+        .merge(config::routes())
+        .merge(cdn::routes())
+        .merge(health::routes())
 }
 
 fn finish<S: Clone + Send + Sync + 'static>(
@@ -92,6 +101,7 @@ fn add_failures(document: &mut Value) {
         "description": "A token from /admin/user_login, or for the cdn family from /level3/login.",
     });
     let Some(paths) = document["paths"].as_object_mut() else { return };
+    config::describe_posts(paths);
     for (path, operations) in paths {
         let family = Family::of(path);
         let schema = json!({ "$ref": match family {

@@ -133,13 +133,10 @@ impl Domains<'_> {
     pub async fn own(&self, caller: &Caller) -> Result<Vec<String>> {
         let mut snapshot = self.0.storage().read().await?;
         let customer = self.0.customer_of(&mut *snapshot, caller, None).await?;
-        let mut names: Vec<String> = Vec::new();
-        for domain in snapshot.domains().of_account(customer.account_id, None).await? {
-            if !names.contains(&domain.name) {
-                names.push(domain.name);
-            }
-        }
-        Ok(names)
+        let held = snapshot.domains().of_account(customer.account_id, None).await?;
+        let mut seen = HashSet::new();
+        let names = held.into_iter().map(|domain| domain.name).filter(|name| seen.insert(name.clone()));
+        Ok(names.collect())
     }
 
     /// A customer and its domains, one entry per cdn it is mapped to.
@@ -227,15 +224,9 @@ fn check_domains(domains: &[String], min: usize) -> Result<Vec<String>> {
     if !(min..=MAX_DOMAINS).contains(&domains.len()) {
         return Err(Error::invalid("domains", format!("must be {min} to {MAX_DOMAINS} host names")));
     }
-    let mut names = Vec::new();
+    let names: Result<Vec<_>> = domains.iter().map(|domain| domain_name("domains", domain)).collect();
     let mut seen = HashSet::new();
-    for domain in domains {
-        let name = domain_name("domains", domain)?;
-        if seen.insert(name.clone()) {
-            names.push(name);
-        }
-    }
-    Ok(names)
+    Ok(names?.into_iter().filter(|name| seen.insert(name.clone())).collect())
 }
 
 async fn claim(work: &mut dyn UnitOfWork, customer: &Customer, cdns: &[Cdn], names: &[String]) -> Result<()> {

@@ -10,7 +10,7 @@ use super::path::{self, Target};
 use super::{Cell, CellState, EdgeProgress};
 use crate::account::{AccountId, Caller, Entry, Group, digest};
 use crate::ports::{CdnProvider, Repositories, StorageResult, Topic};
-use crate::{Error, Page, Pilothouse, Result};
+use crate::{Error, Page, Pilothouse, Result, check_token};
 
 /// The id of a job in its store.
 pub type JobId = i64;
@@ -217,8 +217,11 @@ impl Jobs<'_> {
         Ok(snapshot.jobs().list(customer.account_id, kind, Page::MAX).await?)
     }
 
-    /// One job, cell by cell. Another's does not exist, except for a holder of group 8.
+    /// One job, cell by cell, by a task id of 1 to 64 letters, digits and hyphens. Another's does not exist, except for a
+    /// holder of group 8.
     pub async fn find(&self, caller: &Caller, task_id: &str) -> Result<JobDetails> {
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        check_token("taskid", task_id, 1, 64, "letters, digits and hyphens", allowed)?;
         let mut snapshot = self.0.storage().read().await?;
         let found = snapshot.jobs().find(task_id).await?;
         let own = |job: &Job| job.account_id == caller.id || caller.holds(Group::Cdn);

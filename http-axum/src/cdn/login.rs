@@ -5,6 +5,7 @@ use pilothouse_core::Error;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::Nothing;
 use crate::args::Args;
 use crate::caller::{Bearer, From};
 use crate::envelope::{Done, Reply, done};
@@ -12,7 +13,7 @@ use crate::state::ApiState;
 
 /// Who logs in.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct Login {
+pub(super) struct CdnLogin {
     /// The mail of the customer's account.
     #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
     login_email: String,
@@ -23,7 +24,7 @@ pub(super) struct Login {
 
 /// What opens the cdn family.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LoggedIn {
+pub(super) struct CdnLoggedIn {
     /// The bearer token: 64 hexadecimal digits.
     token: String,
     /// Whose it is.
@@ -38,19 +39,19 @@ pub(super) struct LoggedIn {
     post,
     path = "/level3/login",
     tag = "cdn",
-    request_body = Login,
+    request_body = CdnLogin,
     extensions(("x-permission" = json!("none"))),
-    responses((status = 200, description = "The token.", body = Done<LoggedIn>)),
+    responses((status = 200, description = "The token.", body = Done<CdnLoggedIn>)),
 )]
 pub(super) async fn post_login(
     State(api): State<ApiState>,
     From(address): From,
-    Args(login): Args<Login>,
-) -> Reply<Done<LoggedIn>> {
-    let Login { login_email, password } = login;
+    Args(login): Args<CdnLogin>,
+) -> Reply<Done<CdnLoggedIn>> {
+    let CdnLogin { login_email, password } = login;
     let access = api.pilothouse.cdn_logins().login(&login_email, &password, address).await?;
     let (user, expires) = (access.account.mail, access.expires.timestamp());
-    done(LoggedIn { token: access.token, user, expires })
+    done(CdnLoggedIn { token: access.token, user, expires })
 }
 
 /// The token a request is about; where it is missing, the one in the `Authorization` header.
@@ -73,33 +74,29 @@ impl TokenArgument {
     }
 }
 
-/// Nothing but success.
-#[derive(Serialize, ToSchema)]
-pub(super) struct LoggedOut {}
-
 /// Ends a token of this service; one that has ended already is no error.
 #[utoipa::path(
     post,
     path = "/level3/logout",
     tag = "cdn",
-    request_body = TokenArgument,
+    request_body = Option<TokenArgument>,
     security((), ("bearer" = [])),
     extensions(("x-permission" = json!("none"))),
-    responses((status = 200, description = "Ended.", body = Done<LoggedOut>)),
+    responses((status = 200, description = "Ended.", body = Done<Nothing>)),
 )]
 pub(super) async fn post_logout(
     State(api): State<ApiState>,
     From(address): From,
     Bearer(bearer): Bearer,
     Args(argument): Args<TokenArgument>,
-) -> Reply<Done<LoggedOut>> {
+) -> Reply<Done<Nothing>> {
     api.pilothouse.cdn_logins().logout(&argument.or(bearer)?, address).await?;
-    done(LoggedOut {})
+    done(Nothing {})
 }
 
 /// Whether a token opens anything.
 #[derive(Serialize, ToSchema)]
-pub(super) struct LoginState {
+pub(super) struct CdnLoginState {
     /// Whether it does.
     online: bool,
     /// Whose it is; empty when it has ended.
@@ -112,18 +109,18 @@ pub(super) struct LoginState {
     get,
     path = "/level3/logincheck",
     tag = "cdn",
-    request_body = TokenArgument,
+    request_body = Option<TokenArgument>,
     security((), ("bearer" = [])),
     extensions(("x-permission" = json!("none"))),
-    responses((status = 200, description = "The state of the token.", body = Done<LoginState>)),
+    responses((status = 200, description = "The state of the token.", body = Done<CdnLoginState>)),
 )]
 pub(super) async fn get_logincheck(
     State(api): State<ApiState>,
     Bearer(bearer): Bearer,
     Args(argument): Args<TokenArgument>,
-) -> Reply<Done<LoginState>> {
+) -> Reply<Done<CdnLoginState>> {
     let account = api.pilothouse.cdn_logins().check(&argument.or(bearer)?).await?;
-    done(LoginState {
+    done(CdnLoginState {
         online: account.is_some(),
         user: account.map(|account| account.mail).unwrap_or_default(),
     })

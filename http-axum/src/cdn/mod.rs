@@ -4,12 +4,18 @@
 mod cdn;
 mod company;
 mod domains;
+mod job;
 mod login;
+mod preload;
+mod preload_list;
+mod refresh;
+mod refresh_list;
+mod task;
 mod user;
 mod user_cdns;
 mod user_domains;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -22,8 +28,8 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(login::post_logout))
         .routes(routes!(login::get_logincheck))
         .routes(routes!(domains::get_domains))
-        .routes(routes!(user::post_user, user::delete_user))
-        .routes(routes!(user::post_user_update))
+        .routes(routes!(user::post_cdn_user, user::delete_cdn_user))
+        .routes(routes!(user::post_cdn_user_update))
         .routes(routes!(
             user_domains::get_user_domains,
             user_domains::post_user_domains,
@@ -31,6 +37,11 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(user_cdns::get_user_cdns, user_cdns::post_user_cdns))
         .routes(routes!(company::post_create_company))
+        .routes(routes!(refresh::post_refresh))
+        .routes(routes!(preload::post_preload))
+        .routes(routes!(refresh_list::get_refresh_list))
+        .routes(routes!(preload_list::get_preload_list))
+        .routes(routes!(task::get_task))
         .merge(cdn::routes())
 }
 
@@ -42,6 +53,10 @@ struct Named {
     #[param(min_length = 3, max_length = 254, example = "user@example.com")]
     login_email: String,
 }
+
+/// Nothing but success.
+#[derive(Serialize, ToSchema)]
+struct Nothing {}
 
 /// One text, or a list of them.
 #[derive(Deserialize, ToSchema)]

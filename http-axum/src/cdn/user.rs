@@ -5,7 +5,7 @@ use pilothouse_core::cdn::{Cdn, Customer, NewCustomer, UpdateCustomer};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Named;
+use super::{Named, Nothing};
 use crate::args::{AnywhereArgs, Args};
 use crate::caller::Auth;
 use crate::envelope::{Done, Reply, done};
@@ -13,7 +13,7 @@ use crate::state::ApiState;
 
 /// A customer.
 #[derive(Serialize, ToSchema)]
-pub(super) struct User {
+pub(super) struct CdnUser {
     /// The mail of its account.
     #[schema(example = "user@example.com")]
     user: String,
@@ -24,16 +24,16 @@ pub(super) struct User {
     cdns: Vec<String>,
 }
 
-impl User {
+impl CdnUser {
     fn new(customer: Customer, cdns: Vec<Cdn>) -> Self {
         let cdns = cdns.into_iter().map(|cdn| cdn.name).collect();
         Self { user: customer.mail, operate_right: customer.operations, cdns }
     }
 }
 
-/// Access to be given. `login_email` may also stand in the query string.
+/// Access to be given.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct CreateUser {
+pub(super) struct CreateCdnUser {
     /// The mail of an account.
     #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
     login_email: String,
@@ -50,26 +50,27 @@ pub(super) struct CreateUser {
     post,
     path = "/level3/user",
     tag = "cdn",
-    request_body = CreateUser,
+    params(("login_email" = Option<String>, Query, description = "The mail of an account, unless the body has it.")),
+    request_body = CreateCdnUser,
     security(("bearer" = [])),
     extensions(("x-permission" = json!("group 8"))),
-    responses((status = 200, description = "The customer.", body = Done<User>)),
+    responses((status = 200, description = "The customer.", body = Done<CdnUser>)),
 )]
-pub(super) async fn post_user(
+pub(super) async fn post_cdn_user(
     State(api): State<ApiState>,
     Auth(caller): Auth,
-    AnywhereArgs(user): AnywhereArgs<CreateUser>,
-) -> Reply<Done<User>> {
-    let CreateUser { login_email, password, operations } = user;
+    AnywhereArgs(user): AnywhereArgs<CreateCdnUser>,
+) -> Reply<Done<CdnUser>> {
+    let CreateCdnUser { login_email, password, operations } = user;
     let new = NewCustomer { login_email, password, operations: operations.unwrap_or(true) };
     let customer = api.pilothouse.customers().create(&caller, new).await?;
     // New access starts without cdns.
-    done(User::new(customer, Vec::new()))
+    done(CdnUser::new(customer, Vec::new()))
 }
 
 /// What to change: at least one of password and operations.
 #[derive(Deserialize, ToSchema)]
-pub(super) struct UpdateUser {
+pub(super) struct UpdateCdnUser {
     /// The mail of the customer's account.
     #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
     login_email: String,
@@ -85,25 +86,21 @@ pub(super) struct UpdateUser {
     post,
     path = "/level3/user/update",
     tag = "cdn",
-    request_body = UpdateUser,
+    request_body = UpdateCdnUser,
     security(("bearer" = [])),
     extensions(("x-permission" = json!("group 8"))),
-    responses((status = 200, description = "The customer as it is now.", body = Done<User>)),
+    responses((status = 200, description = "The customer as it is now.", body = Done<CdnUser>)),
 )]
-pub(super) async fn post_user_update(
+pub(super) async fn post_cdn_user_update(
     State(api): State<ApiState>,
     Auth(caller): Auth,
-    Args(user): Args<UpdateUser>,
-) -> Reply<Done<User>> {
-    let UpdateUser { login_email, password, operations } = user;
+    Args(user): Args<UpdateCdnUser>,
+) -> Reply<Done<CdnUser>> {
+    let UpdateCdnUser { login_email, password, operations } = user;
     let change = UpdateCustomer { login_email, password, operations };
     let (customer, cdns) = api.pilothouse.customers().update(&caller, change).await?;
-    done(User::new(customer, cdns))
+    done(CdnUser::new(customer, cdns))
 }
-
-/// Nothing but success.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Deleted {}
 
 /// Withdraws a customer's access: its domains are released and its cdn tokens end. The account stays.
 #[utoipa::path(
@@ -113,13 +110,13 @@ pub(super) struct Deleted {}
     params(Named),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("group 8"))),
-    responses((status = 200, description = "Withdrawn.", body = Done<Deleted>)),
+    responses((status = 200, description = "Withdrawn.", body = Done<Nothing>)),
 )]
-pub(super) async fn delete_user(
+pub(super) async fn delete_cdn_user(
     State(api): State<ApiState>,
     Auth(caller): Auth,
     Args(named): Args<Named>,
-) -> Reply<Done<Deleted>> {
+) -> Reply<Done<Nothing>> {
     api.pilothouse.customers().delete(&caller, &named.login_email).await?;
-    done(Deleted {})
+    done(Nothing {})
 }

@@ -49,7 +49,11 @@ impl Api {
     }
 
     pub(crate) async fn with(settings: Settings, http: HttpSettings) -> Self {
-        let pilothouse = Pilothouse::new(Arc::new(MemoryStorage::new()), settings).unwrap();
+        Self::over(Pilothouse::new(Arc::new(MemoryStorage::new()), settings).unwrap(), http).await
+    }
+
+    /// Over a domain of the test's own, without accounts so far.
+    pub(crate) async fn over(pilothouse: Pilothouse, http: HttpSettings) -> Self {
         pilothouse.accounts().create_superuser("root", "root@example.com", PASSWORD).await.unwrap();
         let (router, _) = router(ApiState::new(pilothouse.clone()).settings(http));
         Self { pilothouse, router }

@@ -4,5 +4,6 @@
 mod account;
 mod api;
 mod customer;
+mod job;
 mod ops;
 mod transport;

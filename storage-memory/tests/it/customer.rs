@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use pilothouse_core::account::{Caller, NewAccount, TokenAuthenticator, UpdateAccount};
+use pilothouse_core::account::{AuditFilter, Caller, NewAccount, TokenAuthenticator, UpdateAccount};
 use pilothouse_core::cdn::{CdnDomains, Customer, NewCompany, NewCustomer, UpdateCustomer};
 use pilothouse_core::ports::Authenticator;
 use pilothouse_core::{ErrorKind, Page, Pilothouse, Result, Settings};
@@ -272,7 +272,7 @@ async fn every_write_is_in_the_trail_and_no_secret() {
     assert_eq!((owner.groups.to_string(), owner.password), (String::new(), None));
 
     let page = Page::new(None, Some(1000)).unwrap();
-    let rows = pilothouse.audit_trail().list(&root, &Default::default(), page).await.unwrap();
+    let rows = pilothouse.audit_trail().list(&root, &AuditFilter::default(), page).await.unwrap();
     let actions: Vec<_> = rows.iter().map(|row| &*row.action).collect();
     let expected = [
         "cdn.add",

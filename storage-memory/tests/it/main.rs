@@ -1,6 +1,7 @@
 //! The conformance suite on the memory store, and the use cases over it.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod config;
 mod customer;
 mod engine;
 mod job;
@@ -13,6 +14,8 @@ use std::sync::Arc;
 use pilothouse_core::ports::Storage;
 use pilothouse_storage_memory::MemoryStorage;
 
+#[expect(clippy::unused_async, reason = "the macro awaits it, as other stores need")]
+#[expect(clippy::unused_async, reason = "other stores have to wait")]
 async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(MemoryStorage::new()), ()))
 }

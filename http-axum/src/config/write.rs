@@ -1,0 +1,41 @@
+//! Writes: who may, by which method, and what is answered when there is nothing to say.
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{Method, StatusCode};
+use pilothouse_core::account::Caller;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::caller::Auth;
+use crate::envelope::{Data, Failure, Reply, data};
+use crate::state::ApiState;
+
+/// The authenticated caller of a write. By GET, as the document shows it, only where the operator admits that, and never
+/// by HEAD.
+pub(super) struct Writer(pub(super) Caller);
+
+impl FromRequestParts<ApiState> for Writer {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Failure> {
+        let admitted = match parts.method {
+            Method::POST => true,
+            Method::GET => api.settings.config_get_writes,
+            _ => false,
+        };
+        if !admitted {
+            return Err(Failure::Transport(StatusCode::METHOD_NOT_ALLOWED, "this write must be a POST"));
+        }
+        Auth::from_request_parts(parts, api).await.map(|Auth(caller)| Self(caller))
+    }
+}
+
+/// Nothing to say: `null`.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Nothing;
+
+/// A success with nothing to say.
+pub(super) fn done() -> Reply<Data<Nothing>> {
+    data(Nothing)
+}
