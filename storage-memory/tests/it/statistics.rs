@@ -472,3 +472,25 @@ async fn wrong_batches_name_what_is_wrong() {
     let early = NOW - TimeDelta::days(1).num_seconds();
     assert_eq!(world.fluxs(early, early).await, [0]);
 }
+
+#[tokio::test]
+async fn the_background_work_seals() {
+    let world = World::new(1).await;
+    let midnight = NOW - NOW % DAY;
+    world.record(&[(0, midnight - 1, 5, None)], &[]).await;
+    world.clock.0.store(midnight + 7200, Ordering::Relaxed);
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(pilothouse_core::Workers::new(world.pilothouse.clone()).run(cancel.clone()));
+    let sealed = async {
+        loop {
+            let mut snapshot = world.pilothouse.storage().read().await.unwrap();
+            if snapshot.traffic().unsealed(midnight / 300, 1).await.unwrap().is_empty() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), sealed).await.unwrap();
+    cancel.cancel();
+    running.await.unwrap();
+}
