@@ -10,6 +10,7 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use pilothouse_core::{Pilothouse, Workers};
 use pilothouse_http_axum::router;
+use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,10 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
     let tls = match (&settings.tls_certificate, &settings.tls_key) {
         (Some(certificate), Some(key)) => {
             let loaded = RustlsConfig::from_pem_file(certificate, key).await;
-            Some(loaded.map_err(|error| Failure::failed("tls_certificate and tls_key", error))?)
+            let loaded = loaded.map_err(|error| Failure::failed("tls_certificate and tls_key", error))?;
+            let mut config = ServerConfig::clone(&loaded.get_inner());
+            config.alpn_protocols = vec![b"http/1.1".to_vec()];
+            Some(RustlsConfig::from_config(config.into()))
         }
         _ => None,
     };
@@ -102,6 +106,8 @@ async fn accept(
         ($acceptor:expr) => {{
             let mut server =
                 axum_server::from_tcp(listener).map_err(failed)?.handle(handle).acceptor($acceptor);
+            // Only HTTP/1: while it is open which version a client speaks, no time-out runs.
+            *server.http_builder() = server.http_builder().clone().http1_only();
             let mut http = server.http_builder().http1();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD);
             server.serve(service).await.map_err(failed)
