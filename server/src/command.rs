@@ -93,9 +93,7 @@ pub(crate) fn password() -> Result<String, Failure> {
 /// A line on standard output; a reader that went away is no failure.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{line}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::failed("standard output", error))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed("standard output", error)),
         _ => Ok(()),
     }
 }

@@ -10,7 +10,6 @@ use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
 use pilothouse_core::{Pilothouse, Workers};
 use pilothouse_http_axum::router;
-use rustls::ServerConfig;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -18,13 +17,14 @@ use tokio_util::sync::CancellationToken;
 use crate::args::Serve;
 use crate::command::{password, print};
 use crate::failure::Failure;
+use crate::prompt::Prompt;
 use crate::settings::Settings;
 use crate::{compose, metrics};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
 /// How long a client may take over a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests under way may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(7);
 /// How long the background work may take to write down what it holds.
@@ -47,10 +47,7 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
     let tls = match (&settings.tls_certificate, &settings.tls_key) {
         (Some(certificate), Some(key)) => {
             let loaded = RustlsConfig::from_pem_file(certificate, key).await;
-            let loaded = loaded.map_err(|error| Failure::failed("tls_certificate and tls_key", error))?;
-            let mut config = ServerConfig::clone(&loaded.get_inner());
-            config.alpn_protocols = vec![b"http/1.1".to_vec()];
-            Some(RustlsConfig::from_config(config.into()))
+            Some(loaded.map_err(|error| Failure::failed("tls_certificate and tls_key", error))?)
         }
         _ => None,
     };
@@ -105,9 +102,7 @@ async fn accept(
     macro_rules! serve {
         ($acceptor:expr) => {{
             let mut server =
-                axum_server::from_tcp(listener).map_err(failed)?.handle(handle).acceptor($acceptor);
-            // Only HTTP/1: while it is open which version a client speaks, no time-out runs.
-            *server.http_builder() = server.http_builder().clone().http1_only();
+                axum_server::from_tcp(listener).map_err(failed)?.handle(handle).acceptor(Prompt($acceptor));
             let mut http = server.http_builder().http1();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD);
             server.serve(service).await.map_err(failed)
