@@ -9,15 +9,11 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Traffic};
-use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, LogArchive, RandomIds, Storage, SystemClock, UnitOfWork};
-use crate::{Error, Result, SecretKey};
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs};
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs, Traffic};
 use crate::config::{Apps, Grants, Items, Nodes, Releases};
 use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
-use crate::{Error, Result};
+use crate::ports::{Clock, Ids, LogArchive, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::{Error, Result, SecretKey};
 
 /// What an operator decides. `Settings::default()` holds the documented defaults.
 #[derive(Clone, Debug)]
@@ -28,7 +24,7 @@ pub struct Settings {
     pub password_min_length: usize,
     /// The names of the cdns that have a provider: none.
     pub cdns: Vec<String>,
-    /// The zone days of logs begin in: `Asia/Shanghai`.
+    /// The zone of the times people read, in which days of logs begin: `Asia/Shanghai`.
     pub timezone: chrono_tz::Tz,
     /// Where users reach the server, for links: `http://127.0.0.1:8080`.
     pub public_url: String,
@@ -44,8 +40,6 @@ pub struct Settings {
     pub traffic_days: u32,
     /// Where kept lines lie: nowhere, so there is nothing to download.
     pub log_archive: Option<Arc<dyn LogArchive>>,
-    /// The zone of the times that people read: `Asia/Shanghai`.
-    pub timezone: chrono_tz::Tz,
     /// The profiles in which nobody approves their own change: none.
     pub four_eyes_profiles: Vec<String>,
 }
@@ -191,6 +185,8 @@ impl Pilothouse {
     /// Traffic, and the logs it is read from.
     pub fn traffic(&self) -> Traffic<'_> {
         Traffic(self)
+    }
+
     /// Apps.
     pub fn apps(&self) -> Apps<'_> {
         Apps(self)

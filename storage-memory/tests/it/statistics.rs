@@ -45,7 +45,8 @@ impl TestArchive {
         };
         let files = self.0.lock().unwrap();
         let file = files.get(&name).ok_or(io::ErrorKind::NotFound)?;
-        let (start, length) = (usize::try_from(chunk.offset).unwrap(), usize::try_from(chunk.length).unwrap());
+        let (start, length) =
+            (usize::try_from(chunk.offset).unwrap(), usize::try_from(chunk.length).unwrap());
         Ok(file[start..start + length].to_vec())
     }
 
@@ -110,8 +111,13 @@ impl World {
         let mail = "user@example.com".to_owned();
         let id =
             pilothouse.accounts().create_superuser("user", &mail, "correct horse battery").await.unwrap();
-        let customer =
-            Customer { account_id: id, mail: mail.clone(), password: String::new(), operations: true, version: 1 };
+        let customer = Customer {
+            account_id: id,
+            mail: mail.clone(),
+            password: String::new(),
+            operations: true,
+            version: 1,
+        };
         let mut work = storage.begin().await.unwrap();
         work.customers().insert(&customer).await.unwrap();
         let cdn = work.cdns().by_name("level3").await.unwrap().unwrap();
@@ -431,11 +437,8 @@ async fn without_an_archive_there_is_nothing_to_download() {
 async fn wrong_batches_name_what_is_wrong() {
     let world = World::new(1).await;
     let domain_id = world.domains[0];
-    let cell = |bucket, requests| Cell {
-        domain_id,
-        bucket,
-        figures: Figures { requests, ..Figures::default() },
-    };
+    let cell =
+        |bucket, requests| Cell { domain_id, bucket, figures: Figures { requests, ..Figures::default() } };
     let kept = KeptLines {
         domain_id,
         day: NaiveDate::from_ymd_opt(2016, 10, 1).unwrap(),
