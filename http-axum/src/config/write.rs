@@ -33,9 +33,9 @@ impl FromRequestParts<ApiState> for Writer {
 
 /// Nothing to say: `null`.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Nothing;
+pub(super) struct Null;
 
 /// A success with nothing to say.
-pub(super) fn done() -> Reply<Data<Nothing>> {
-    data(Nothing)
+pub(super) fn done() -> Reply<Data<Null>> {
+    data(Null)
 }
