@@ -18,6 +18,7 @@ pub mod ports;
 
 mod error;
 mod pilothouse;
+mod secret;
 mod text;
 mod workers;
 
@@ -28,5 +29,6 @@ pub mod conformance;
 
 pub use error::{Error, ErrorKind, Result};
 pub use pilothouse::{Pilothouse, Settings};
+pub use secret::SecretKey;
 pub use text::{Page, check_text, check_token};
 pub use workers::Workers;

@@ -9,6 +9,10 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Traffic};
+use crate::ops::{Machines, Tasks};
+use crate::ports::{Clock, Ids, LogArchive, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::{Error, Result, SecretKey};
 use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs};
 use crate::config::{Apps, Grants, Items, Nodes, Releases};
 use crate::ops::{Machines, Tasks};
@@ -24,6 +28,22 @@ pub struct Settings {
     pub password_min_length: usize,
     /// The names of the cdns that have a provider: none.
     pub cdns: Vec<String>,
+    /// The zone days of logs begin in: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
+    /// Where users reach the server, for links: `http://127.0.0.1:8080`.
+    pub public_url: String,
+    /// What keys are derived from: random, so that another process cannot read what this one signed.
+    pub secret: SecretKey,
+    /// Whether logs are read with a city database, without which there are no areas: false.
+    pub geo_city_database: bool,
+    /// For how many days kept lines can be downloaded: 92.
+    pub log_days: u32,
+    /// For how many days traffic is known by city: 92.
+    pub city_days: u32,
+    /// For how many days traffic is known: 800.
+    pub traffic_days: u32,
+    /// Where kept lines lie: nowhere, so there is nothing to download.
+    pub log_archive: Option<Arc<dyn LogArchive>>,
     /// The zone of the times that people read: `Asia/Shanghai`.
     pub timezone: chrono_tz::Tz,
     /// The profiles in which nobody approves their own change: none.
@@ -37,6 +57,13 @@ impl Default for Settings {
             password_min_length: 8,
             cdns: Vec::new(),
             timezone: chrono_tz::Asia::Shanghai,
+            public_url: "http://127.0.0.1:8080".to_owned(),
+            secret: SecretKey::default(),
+            geo_city_database: false,
+            log_days: 92,
+            city_days: 92,
+            traffic_days: 800,
+            log_archive: None,
             four_eyes_profiles: Vec::new(),
         }
     }
@@ -161,6 +188,9 @@ impl Pilothouse {
         Companies(self)
     }
 
+    /// Traffic, and the logs it is read from.
+    pub fn traffic(&self) -> Traffic<'_> {
+        Traffic(self)
     /// Apps.
     pub fn apps(&self) -> Apps<'_> {
         Apps(self)

@@ -109,6 +109,7 @@ impl Failure {
             Self::Transport(status, why) => {
                 let kind = match *status {
                     StatusCode::NOT_FOUND => ErrorKind::NotFound,
+                    StatusCode::FORBIDDEN => ErrorKind::Forbidden,
                     status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                         ErrorKind::Internal
                     }

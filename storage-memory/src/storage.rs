@@ -7,6 +7,9 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use pilothouse_core::cdn::{
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    LogChunkRepository, LogSourceRepository, TrafficRepository,
+};
     CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
 };
 use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
@@ -154,6 +157,19 @@ impl Repositories for Transaction {
         self
     }
 
+    fn traffic(&mut self) -> &mut dyn TrafficRepository {
+        self
+    }
+
+    fn cities(&mut self) -> &mut dyn CityRepository {
+        self
+    }
+
+    fn log_sources(&mut self) -> &mut dyn LogSourceRepository {
+        self
+    }
+
+    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
     fn jobs(&mut self) -> &mut dyn JobRepository {
         self
     }

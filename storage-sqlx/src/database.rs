@@ -78,6 +78,52 @@ macro_rules! bound {
     }};
 }
 
+/// A statement on the rows whose column, the last word of `$before`, is among the ids in `$1`, for each database.
+macro_rules! of_ids {
+    ($before:literal, $after:literal) => {
+        [
+            concat!($before, " = ANY(CAST($1 AS BIGINT[])) ", $after),
+            concat!($before, " IN (SELECT value FROM json_each($1)) ", $after),
+        ]
+    };
+}
+pub(crate) use of_ids;
+
+/// The sum of a column and what is being inserted, at most the greatest number: where it does not fit, Postgres would
+/// refuse and SQLite would go on with a floating-point number.
+macro_rules! saturating_sum {
+    ($table:literal, $column:literal) => {
+        concat!(
+            "CASE WHEN excluded.",
+            $column,
+            " > 0 AND ",
+            $table,
+            ".",
+            $column,
+            " > 9223372036854775807 - excluded.",
+            $column,
+            " THEN 9223372036854775807 \
+             WHEN excluded.",
+            $column,
+            " < 0 AND ",
+            $table,
+            ".",
+            $column,
+            " < -9223372036854775807 - excluded.",
+            $column,
+            " THEN -9223372036854775807 \
+             ELSE ",
+            $table,
+            ".",
+            $column,
+            " + excluded.",
+            $column,
+            " END"
+        )
+    };
+}
+pub(crate) use saturating_sum;
+
 impl Database {
     /// Opens a snapshot that refuses writes.
     pub(crate) async fn read(&self) -> StorageResult<Connection> {
@@ -164,7 +210,6 @@ impl Connection {
     /// Executes `<head> VALUES ($1, …), … <tail>` for many rows of `width` values, some hundred rows a statement.
     ///
     /// `head` and `tail` are constants; only placeholders are generated.
-    #[expect(dead_code, reason = "used by the cdn family")]
     pub(crate) async fn insert_many(
         &mut self,
         head: &'static str,
@@ -215,6 +260,18 @@ impl Connection {
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => sqlite,
         }
+    }
+
+    /// The one of a pair of statements that this database understands, Postgres's first: see [`of_ids`].
+    pub(crate) fn either(&self, [postgres, sqlite]: [&'static str; 2]) -> &'static str {
+        self.pick(postgres, sqlite)
+    }
+
+    /// Ids as the `$1` of such a statement.
+    pub(crate) fn list(&self, ids: &[i64]) -> String {
+        let (open, close) = self.pick(("{", "}"), ("[", "]"));
+        let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+        format!("{open}{}{close}", ids.join(","))
     }
 
     /// Commits on the database; on SQLite the log still has to reach the disk.

@@ -23,6 +23,7 @@ macro_rules! migrations {
 }
 
 /// In the order they are applied. An applied file is never edited.
+const MIGRATIONS: &[Migration] = migrations!["0001_account", "0002_ops", "0004_cdn", "0005_traffic"];
 const MIGRATIONS: &[Migration] =
     migrations!["0001_account", "0002_ops", "0003_config", "0004_cdn", "0006_job"];
 

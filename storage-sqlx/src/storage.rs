@@ -10,6 +10,9 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use pilothouse_core::cdn::{
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    LogChunkRepository, LogSourceRepository, TrafficRepository,
+};
     CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
 };
 use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
@@ -207,6 +210,19 @@ impl Repositories for Transaction {
         self
     }
 
+    fn traffic(&mut self) -> &mut dyn TrafficRepository {
+        self
+    }
+
+    fn cities(&mut self) -> &mut dyn CityRepository {
+        self
+    }
+
+    fn log_sources(&mut self) -> &mut dyn LogSourceRepository {
+        self
+    }
+
+    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
     fn jobs(&mut self) -> &mut dyn JobRepository {
         self
     }
@@ -276,6 +292,7 @@ fn lock_number(key: LockKey) -> i64 {
         LockKey::Accounts => (1, 0),
         LockKey::Customer(account_id) => (3, account_id),
         LockKey::Cdns => (4, 0),
+        LockKey::Traffic => (5, 0),
         LockKey::App(id) => (2, id),
     };
     MARK | (kind << 40) | (row & 0xff_ffff_ffff)

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use pilothouse_core::ports::{StorageError, StorageResult};
 
 /// A bound value. Each variant has one type in both databases, also when it is null.
@@ -55,6 +55,7 @@ macro_rules! null {
 null! {
     i64 => Self::Int(None);
     DateTime<Utc> => Self::Int(None);
+    NaiveDate => Self::Int(None);
     &'a str => Self::Text(None);
     &'a String => Self::Text(None);
     String => Self::Text(None);
@@ -65,6 +66,7 @@ null! {
 into_value! {
     i64 => |value| Self::Int(Some(value));
     DateTime<Utc> => |value| Self::Int(Some(value.timestamp_micros()));
+    NaiveDate => |value| Self::Int(Some(value.to_epoch_days().into()));
     &'a str => |value| Self::Text(Some(value.into()));
     &'a String => |value| Self::Text(Some(value.into()));
     String => |value| Self::Text(Some(value.into()));
@@ -81,6 +83,12 @@ impl From<bool> for Value<'_> {
 /// A column of microseconds.
 pub(crate) fn time(micros: i64) -> StorageResult<DateTime<Utc>> {
     DateTime::from_timestamp_micros(micros).ok_or(StorageError::Corrupt { what: "time" })
+}
+
+/// A column of days since 1970.
+pub(crate) fn date(days: i64) -> StorageResult<NaiveDate> {
+    let date = i32::try_from(days).ok().and_then(NaiveDate::from_epoch_days);
+    date.ok_or(StorageError::Corrupt { what: "date" })
 }
 
 /// A column with an address.

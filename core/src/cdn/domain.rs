@@ -149,8 +149,8 @@ impl Domains<'_> {
         Ok((customer, domains))
     }
 
-    /// Claims 1 to 1000 more domains for a customer, and maps it to the cdn; needs group 8. Answers all its domains. One that
-    /// another customer holds exists already, and then nothing changes.
+    /// Claims 1 to 1000 more domains for a customer, and maps it to the cdn; needs group 8. Answers all its
+    /// domains. One that another customer holds exists already, and then nothing changes.
     pub async fn add(
         &self,
         caller: &Caller,

@@ -15,6 +15,7 @@ pub mod config;
 pub mod config_races;
 pub mod job;
 pub mod ops;
+pub mod traffic;
 pub mod transaction;
 
 /// Declares one `#[tokio::test]` per case. This list is the only one: add a case to its module and to it.
@@ -64,6 +65,22 @@ macro_rules! conformance_tests {
             company_round_trip,
             company_race_for_one_name,
         ]);
+        $crate::conformance_tests!(@family $fresh, traffic, [
+            open_buckets_add_up,
+            open_buckets_never_overflow,
+            open_buckets_are_taken_once,
+            blocks_round_trip,
+            cities_are_interned,
+            city_buckets_add_up,
+            city_race_for_one_id,
+            log_source_round_trip,
+            log_source_race_for_one_length,
+            log_chunk_round_trip,
+            log_chunk_days,
+            record_is_all_or_nothing,
+            record_race_for_a_new_log,
+            record_race_for_a_grown_log,
+            sealing_loses_nothing,
         $crate::conformance_tests!(@family $fresh, job, [
             job_round_trip,
             job_list_is_newest_first,

@@ -3,6 +3,7 @@
 mod authenticator;
 mod cdn_provider;
 mod clock;
+mod log_archive;
 mod storage;
 
 pub use authenticator::Authenticator;
@@ -10,4 +11,5 @@ pub use authenticator::Authenticator;
 pub use cdn_provider::MockCdnProvider;
 pub use cdn_provider::{Capabilities, CdnProvider, Outcomes, ProviderError, Providers};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
+pub use log_archive::LogArchive;
 pub use storage::{LockKey, Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};

@@ -10,6 +10,10 @@ use futures_util::stream::BoxStream;
 use crate::account::{
     AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
 };
+use crate::cdn::{
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    LogChunkRepository, LogSourceRepository, TrafficRepository,
+};
 use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository};
 use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use crate::ops::{MachineRepository, TaskRepository};
@@ -54,6 +58,8 @@ pub enum LockKey {
     Customer(AccountId),
     /// Cdn names, and which customer holds which domain.
     Cdns,
+    /// Traffic, kept lines, and how far logs were read.
+    Traffic,
     /// What an app's configuration is, and its revision.
     App(AppId),
 }
@@ -118,6 +124,14 @@ pub trait Repositories: Send {
     fn domains(&mut self) -> &mut dyn DomainRepository;
     /// Companies.
     fn companies(&mut self) -> &mut dyn CompanyRepository;
+    /// Traffic.
+    fn traffic(&mut self) -> &mut dyn TrafficRepository;
+    /// Cities and the traffic that went there.
+    fn cities(&mut self) -> &mut dyn CityRepository;
+    /// How far access logs were read.
+    fn log_sources(&mut self) -> &mut dyn LogSourceRepository;
+    /// Kept lines of access logs.
+    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository;
     /// Refreshes and preloads.
     fn jobs(&mut self) -> &mut dyn JobRepository;
     /// Apps.

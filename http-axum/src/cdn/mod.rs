@@ -1,9 +1,15 @@
-//! `/level3/*` and `/useful/*`: the cdns, their customers, and what customers do with their domains.
+//! `/level3/*` and `/useful/*`: the cdns, their customers, what customers do with their domains, and the traffic of these.
 
+mod area;
 #[expect(clippy::module_inception, reason = "the operation carries the family's name")]
 mod cdn;
 mod company;
 mod domains;
+mod log;
+mod logdownload;
+mod login;
+mod series;
+mod traffic_args;
 mod job;
 mod login;
 mod preload;
@@ -37,6 +43,13 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(user_cdns::get_user_cdns, user_cdns::post_user_cdns))
         .routes(routes!(company::post_create_company))
+        .routes(routes!(series::get_bandwidths))
+        .routes(routes!(series::get_fluxs))
+        .routes(routes!(series::get_stats))
+        .routes(routes!(area::get_bandwidths_area))
+        .routes(routes!(area::get_fluxs_area))
+        .routes(routes!(logdownload::get_logdownload))
+        .routes(routes!(log::get_log))
         .routes(routes!(refresh::post_refresh))
         .routes(routes!(preload::post_preload))
         .routes(routes!(refresh_list::get_refresh_list))

@@ -3,10 +3,12 @@
 
 mod account;
 mod api;
+mod config;
 mod conform;
 mod customer;
 mod docs;
 mod document;
 mod job;
 mod ops;
+mod traffic;
 mod transport;

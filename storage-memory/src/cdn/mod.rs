@@ -1,10 +1,21 @@
+//! Cdns, customers, their domains, companies, traffic, and the logs it is read from.
 //! Cdns, customers, their domains, companies, and jobs.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
+mod city;
 mod company;
 mod customer;
 mod domain;
+mod log;
+mod source;
+mod traffic;
+
+use std::collections::BTreeSet;
+
+use imbl::{OrdMap, OrdSet};
+use pilothouse_core::account::AccountId;
+use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, DomainId, LogChunk, LogSource};
 mod job;
 
 use imbl::{OrdMap, OrdSet};
@@ -12,7 +23,9 @@ use pilothouse_core::account::AccountId;
 use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, EdgeProgress, Job, JobId};
 
 use crate::state::Table;
+use city::CityState;
 use domain::Holding;
+use traffic::TrafficState;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CdnState {
@@ -21,6 +34,10 @@ pub(crate) struct CdnState {
     mappings: OrdSet<(AccountId, CdnId)>,
     domains: Table<Holding>,
     companies: Table<Company>,
+    traffic: TrafficState,
+    cities: CityState,
+    log_sources: Table<LogSource>,
+    log_chunks: Table<LogChunk>,
     jobs: Table<Job>,
     progress: OrdMap<(JobId, String), EdgeProgress>,
 }
@@ -39,4 +56,9 @@ impl CdnState {
         self.disown_companies(account_id);
         self.remove_jobs(account_id);
     }
+}
+
+/// Domains in order, each once, as a statement would find them.
+fn each(domains: &[DomainId]) -> BTreeSet<DomainId> {
+    domains.iter().copied().collect()
 }

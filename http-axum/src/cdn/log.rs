@@ -1,0 +1,59 @@
+//! `/level3/log/{file}`: a day's access log, by a signed link.
+
+use axum::body::Body;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pilothouse_core::Error;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use crate::args::Args;
+use crate::envelope::Failure;
+use crate::state::ApiState;
+
+/// What makes a link good.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Signature {
+    /// Until when, unix seconds.
+    #[serde(default)]
+    expires: String,
+    /// The signature over file, time and account.
+    #[serde(default)]
+    sig: String,
+}
+
+/// Downloads a log. The link comes from `logdownload`; one that was changed, has expired or is not signed is refused with
+/// HTTP 403.
+#[utoipa::path(
+    get,
+    path = "/level3/log/{file}",
+    tag = "cdn",
+    params(("file" = String, Path, description = "`<YYYY-MM-DD>-<domain>.log.gz`.", example = "2016-09-29-cdn.exrqs.com.log.gz"), Signature),
+    extensions(("x-permission" = json!("none"))),
+    responses(
+        (status = 200, description = "The log, gzip.", content_type = "application/gzip", body = Vec<u8>),
+        (status = 403, description = "The link is not good."),
+    ),
+)]
+pub(super) async fn get_log(
+    State(api): State<ApiState>,
+    Path(file): Path<String>,
+    Args(Signature { expires, sig }): Args<Signature>,
+) -> Result<Response, Failure> {
+    let log =
+        api.pilothouse.traffic().open_log(&file, &expires, &sig).await.map_err(|error| match error {
+            // There is no caller whom another right would help: the link itself is refused.
+            Error::Forbidden => {
+                Failure::Transport(StatusCode::FORBIDDEN, "the link is not good, or no longer")
+            }
+            error => error.into(),
+        })?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/gzip".to_owned()),
+        (header::CONTENT_LENGTH, log.size.to_string()),
+        (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", log.name)),
+    ];
+    Ok((headers, Body::from_stream(log.content)).into_response())
+}
