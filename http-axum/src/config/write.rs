@@ -34,18 +34,16 @@ impl FromRequestParts<ApiState> for Writer {
 }
 
 /// Nothing to say: `null`.
-#[derive(Serialize, ToSchema)]
-pub(super) struct Null;
 #[derive(Serialize)]
-pub(super) struct Nothing;
+pub(super) struct Null;
 
-impl PartialSchema for Nothing {
+impl PartialSchema for Null {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new().schema_type(Type::Null).into()
     }
 }
 
-impl ToSchema for Nothing {}
+impl ToSchema for Null {}
 
 /// A success with nothing to say.
 pub(super) fn done() -> Reply<Data<Null>> {
