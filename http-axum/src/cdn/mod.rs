@@ -9,6 +9,7 @@ mod job;
 mod log;
 mod logdownload;
 mod login;
+mod login;
 mod preload;
 mod preload_list;
 mod refresh;
