@@ -3,9 +3,9 @@
 
 mod config;
 mod customer;
-mod statistics;
 mod engine;
 mod job;
+mod statistics;
 mod sync;
 mod workers;
 mod world;

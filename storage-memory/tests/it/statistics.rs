@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use pilothouse_core::account::{Caller, Groups, Scope};
 use pilothouse_core::cdn::{
-    Batch, Cell, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines, LogChunk, LogFile,
-    Maintained, SourceChange, TrafficQuery,
+    Batch, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines, LogChunk, LogFile, Maintained,
+    SourceChange, TrafficCell, TrafficQuery,
 };
 use pilothouse_core::ports::{Clock, LogArchive, RandomIds, Storage};
 use pilothouse_core::{ErrorKind, Pilothouse, Settings};
@@ -45,7 +45,8 @@ impl TestArchive {
         };
         let files = self.0.lock().unwrap();
         let file = files.get(&name).ok_or(io::ErrorKind::NotFound)?;
-        let (start, length) = (usize::try_from(chunk.offset).unwrap(), usize::try_from(chunk.length).unwrap());
+        let (start, length) =
+            (usize::try_from(chunk.offset).unwrap(), usize::try_from(chunk.length).unwrap());
         Ok(file[start..start + length].to_vec())
     }
 
@@ -98,20 +99,22 @@ impl World {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW)));
         let storage = Arc::new(MemoryStorage::with_clock(clock.clone()));
         let archive = Arc::new(TestArchive::default());
-        let settings = Settings {
-            cdns: vec!["level3".to_owned()],
-            geo_city_database: true,
-            log_archive: Some(archive.clone()),
-            ..Settings::default()
-        };
+        let settings =
+            Settings { cdns: vec!["level3".to_owned()], geo_city_database: true, ..Settings::default() };
         let ids = Arc::new(RandomIds);
         let pilothouse = Pilothouse::with(storage.clone(), settings, clock.clone(), ids).unwrap();
+        let pilothouse = pilothouse.with_log_archive(archive.clone());
         pilothouse.cdns().ensure_configured().await.unwrap();
         let mail = "user@example.com".to_owned();
         let id =
             pilothouse.accounts().create_superuser("user", &mail, "correct horse battery").await.unwrap();
-        let customer =
-            Customer { account_id: id, mail: mail.clone(), password: String::new(), operations: true, version: 1 };
+        let customer = Customer {
+            account_id: id,
+            mail: mail.clone(),
+            password: String::new(),
+            operations: true,
+            version: 1,
+        };
         let mut work = storage.begin().await.unwrap();
         work.customers().insert(&customer).await.unwrap();
         let cdn = work.cdns().by_name("level3").await.unwrap().unwrap();
@@ -150,7 +153,7 @@ impl World {
         for &(domain, time, flux, city) in cells {
             let (domain_id, bucket) = (self.domains[domain], time / 300);
             let figures = Figures { flux, requests: 2, hits: 1, classes: [1, 1, 0, 0] };
-            batch.cells.push(Cell { domain_id, bucket, figures });
+            batch.cells.push(TrafficCell { domain_id, bucket, figures });
             batch.city_cells.extend(city.map(|city_id| CityCell { domain_id, bucket, city_id, flux }));
         }
         self.pilothouse.traffic().record(batch).await.unwrap();
@@ -373,7 +376,7 @@ async fn logs_are_sealed_into_one_file_a_day() {
     assert_eq!(world.maintain().await.sealed_logs, 1);
     assert_eq!(world.log(1, today).await.unwrap(), "fine ");
 
-    world.pass(92 * DAY);
+    world.pass(91 * DAY);
     assert_eq!(world.log(0, yesterday).await, None, "kept for 92 days");
     assert_eq!(world.maintain().await.pruned_chunks, 3);
     world.pass(DAY);
@@ -431,7 +434,7 @@ async fn without_an_archive_there_is_nothing_to_download() {
 async fn wrong_batches_name_what_is_wrong() {
     let world = World::new(1).await;
     let domain_id = world.domains[0];
-    let cell = |bucket, requests| Cell {
+    let cell = |bucket, requests| TrafficCell {
         domain_id,
         bucket,
         figures: Figures { requests, ..Figures::default() },
