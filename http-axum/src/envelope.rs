@@ -13,6 +13,7 @@ use pilothouse_core::{Error, ErrorKind};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
 /// One of the three dialects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -153,11 +154,16 @@ fn chain(error: &dyn std::error::Error) -> String {
 /// What a handler answers.
 pub(crate) type Reply<T> = Result<Json<T>, Failure>;
 
+/// The one code of a success, so that a client can tell it from a failure.
+fn only<const CODE: u16>() -> Object {
+    ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([CODE])).examples([CODE]).build()
+}
+
 /// The ops family's success.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Info<T> {
     /// 200.
-    #[schema(example = 200)]
+    #[schema(schema_with = only::<200>)]
     code: u16,
     /// The answer.
     info: T,
@@ -173,7 +179,7 @@ pub(crate) fn info<T>(info: T) -> Reply<Info<T>> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Data<T> {
     /// 0.
-    #[schema(example = 0)]
+    #[schema(schema_with = only::<0>)]
     code: u16,
     /// `success`.
     #[schema(example = "success")]
@@ -192,7 +198,7 @@ pub(crate) fn data<T>(data: T) -> Reply<Data<T>> {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Done<T> {
     /// 0.
-    #[schema(example = 0)]
+    #[schema(schema_with = only::<0>)]
     err: u16,
     /// The members of the answer stand beside it.
     #[serde(flatten)]

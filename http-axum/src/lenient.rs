@@ -89,6 +89,7 @@ pub(crate) fn read<T: DeserializeOwned>(
     prefix: &str,
     mut unknown: impl FnMut(&str),
 ) -> Result<T, Error> {
+    refuse_nul(&value, prefix)?;
     let mut note =
         |path: serde_ignored::Path<'_>| unknown(&join(prefix, &path.to_string().replace(".?", "")));
     let deserializer = serde_ignored::Deserializer::new(Lenient(value), &mut note);
@@ -100,6 +101,20 @@ pub(crate) fn read<T: DeserializeOwned>(
             Wrong::Other(why) => Error::invalid(if path.is_empty() { "body".to_owned() } else { path }, why),
         }
     })
+}
+
+/// No text holds NUL, which not every store can keep or even look for.
+fn refuse_nul(value: &Value, path: &str) -> Result<(), Error> {
+    match value {
+        Value::String(text) if text.contains('\0') => {
+            Err(Error::invalid(path.to_owned(), "must not hold the control character U+0000"))
+        }
+        Value::Array(values) => values.iter().try_for_each(|value| refuse_nul(value, path)),
+        Value::Object(members) => {
+            members.iter().try_for_each(|(name, value)| refuse_nul(value, &join(path, name)))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn join(prefix: &str, name: &str) -> String {
@@ -325,6 +340,12 @@ mod tests {
         assert_eq!(why(json!({"id": 1, "data": {"name": "", "list": "x"}})), "data.list: must be a list");
         assert_eq!(why(json!([])), "body: must be an object");
         assert_eq!(why(json!({"id": 1, "data": {"name": "", "x": 1}, "y": 2})), "unknown data.x,y");
+    }
+
+    #[test]
+    fn nul_is_refused_by_name() {
+        let refused = outer(json!({"id": 1, "data": {"name": "a", "list": ["b", "\0"]}})).unwrap_err();
+        assert_eq!(refused, "data.list: must not hold the control character U+0000");
     }
 
     #[test]

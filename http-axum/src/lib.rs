@@ -10,6 +10,8 @@ mod args;
 mod caller;
 mod cdn;
 mod config;
+mod docs;
+mod document;
 mod envelope;
 mod guard;
 mod health;

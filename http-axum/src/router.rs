@@ -2,45 +2,34 @@
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::get;
-use serde_json::{Value, json};
-use utoipa::openapi::{ContactBuilder, InfoBuilder, OpenApi, OpenApiBuilder, ServerBuilder};
+use utoipa::openapi::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
-use utoipa_swagger_ui::SwaggerUi;
 
 use crate::envelope::Family;
 use crate::guard::{Guard, guard, no_such_path};
 use crate::state::ApiState;
-use crate::{account, cdn, config, health, ops};
+use crate::{account, cdn, config, docs, document, health, ops};
 
 /// All three families with health checks, `/openapi.json` and `/docs`.
 pub fn router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
-    let routes = all_routes();
-    let prefix = state.settings.prefix.clone();
-    let (router, document) = finish(routes, None, state);
-    let text = json!(document).to_string();
-    let serve = move || {
-        let text = text.clone();
-        async move { ([("content-type", "application/json")], text) }
-    };
-    let docs =
-        SwaggerUi::new("/docs").config(utoipa_swagger_ui::Config::from(format!("{prefix}/openapi.json")));
-    (router.merge(Router::new().route("/openapi.json", get(serve)).merge(docs)), document)
+    let (routes, paths) = all_routes().split_for_parts();
+    let document = document::complete(paths, &state.settings.prefix);
+    (guarded(routes.merge(docs::routes(&document)), None, state), document)
 }
 
 /// The ops family alone: `/api/*` and `/admin/*`.
 pub fn ops_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
-    finish(ops::routes().merge(account::routes()), Some(Family::Ops), state)
+    alone(ops::routes().merge(account::routes()), Family::Ops, state)
 }
 
 /// The config family alone: `/app/*`, `/userauth/*`, `/config/*`, `/node/*`, `/publish` and `/audit/*`.
 pub fn config_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
-    finish(config::routes(), Some(Family::Config), state)
+    alone(config::routes(), Family::Config, state)
 }
 
 /// The cdn family alone: `/level3/*` and `/useful/*`.
 pub fn cdn_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
-    finish(cdn::routes(), Some(Family::Cdn), state)
+    alone(cdn::routes(), Family::Cdn, state)
 }
 
 fn all_routes() -> OpenApiRouter<ApiState> {
@@ -51,16 +40,14 @@ fn all_routes() -> OpenApiRouter<ApiState> {
         .merge(health::routes())
 }
 
-fn finish<S: Clone + Send + Sync + 'static>(
+fn alone<S: Clone + Send + Sync + 'static>(
     routes: OpenApiRouter<ApiState>,
-    family: Option<Family>,
+    family: Family,
     state: ApiState,
 ) -> (Router<S>, OpenApi) {
-    let (router, paths) = routes.split_for_parts();
-    let document = describe(paths, &state.settings.prefix);
-    let guarded = Guard { api: state.clone(), family };
-    let router = router.fallback(no_such_path).layer(from_fn_with_state(guarded, guard)).with_state(state);
-    (router, document)
+    let (routes, paths) = routes.split_for_parts();
+    let document = document::complete(paths, &state.settings.prefix);
+    (guarded(routes, Some(family), state), document)
 }
 
 /// Completes the document: what it is about, and what every operation of a family may answer besides success.
@@ -79,7 +66,8 @@ fn describe(paths: OpenApi, prefix: &str) -> OpenApi {
     }
     let mut document = json!(document.build());
     add_failures(&mut document);
-    serde_json::from_value(document).unwrap_or_default()
+    // The routes decide, not the request: a test sees it, or nobody does.
+    serde_json::from_value(document).expect("what was added leaves it an OpenAPI document")
 }
 
 /// Adds to every operation the failures of its family, which are the same for all of them.
@@ -141,4 +129,11 @@ fn add_failures(document: &mut Value) {
             }
         }
     }
+fn guarded<S: Clone + Send + Sync + 'static>(
+    routes: Router<ApiState>,
+    family: Option<Family>,
+    state: ApiState,
+) -> Router<S> {
+    let around = Guard { api: state.clone(), family };
+    routes.fallback(no_such_path).layer(from_fn_with_state(around, guard)).with_state(state)
 }

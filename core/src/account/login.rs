@@ -14,7 +14,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::token::token_digest;
 use super::{Account, NewToken, Scope};
-use crate::ports::{StorageResult, UnitOfWork};
+use crate::ports::{LockKey, StorageResult, UnitOfWork};
 use crate::{Error, Pilothouse, Result};
 
 /// The window failures are counted in.
@@ -91,6 +91,7 @@ impl Logins<'_> {
         let account = account.ok_or(Error::Unauthenticated)?;
         let mut work = self.0.storage().begin().await?;
         // The password may have changed since it was checked; then the token would outlive its revocation.
+        work.lock(LockKey::Accounts).await?;
         let current = work.accounts().by_id(account.id).await?.ok_or(Error::Unauthenticated)?;
         if current.password != account.password {
             return Err(Error::Unauthenticated);

@@ -48,11 +48,6 @@ impl Attempt {
         Self { job, rows, changed: BTreeSet::new(), confirmed: false }
     }
 
-    /// Without a call.
-    pub(super) fn of(job: Job) -> Self {
-        Self::new(job, &[], Vec::new())
-    }
-
     /// Gives up URLs where they are still pending.
     pub(super) fn withdraw(&mut self, urls: &BTreeSet<usize>, reason: &str, now: DateTime<Utc>) {
         for (n, row) in self.rows.iter_mut().enumerate() {

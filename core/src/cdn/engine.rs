@@ -7,10 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::error::Error as StdError;
 use std::pin::pin;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::TimeDelta;
 use futures_util::StreamExt;
 use futures_util::future::{self, Either};
 use futures_util::stream::{self, FuturesUnordered};
@@ -18,7 +18,7 @@ use futures_util::stream::{self, FuturesUnordered};
 use super::attempt::{Attempt, calls};
 use super::job::cdns_by_domain;
 use super::{Job, JobKind, JobState, path};
-use crate::ports::{Capabilities, ProviderError, Signal, Topic};
+use crate::ports::{Capabilities, CdnProvider, ProviderError, Repositories, Signal, Topic};
 use crate::{Pilothouse, Result};
 
 /// How long a claim holds without a sign of life.
@@ -42,6 +42,28 @@ pub struct JobEngine {
     told: Mutex<HashMap<String, String>>,
 }
 
+/// A job to be worked, and who does it.
+type Ready = (Attempt, Arc<dyn CdnProvider>);
+
+/// What a claim brought.
+#[derive(Debug)]
+struct Claimed {
+    /// How many jobs.
+    count: usize,
+    /// Those that can be worked.
+    ready: Vec<Ready>,
+}
+
+/// What is to be done about a claimed job.
+enum Verdict {
+    /// It is worked, all but the URLs of these numbers, whose domains the customer gave up.
+    Work(Arc<dyn CdnProvider>, BTreeSet<usize>),
+    /// It cannot be done here and now.
+    Wait(String),
+    /// It may not be done any more.
+    Stop(&'static str),
+}
+
 impl JobEngine {
     /// Over a domain, whose providers it uses.
     pub fn new(pilothouse: Pilothouse) -> Self {
@@ -57,8 +79,16 @@ impl JobEngine {
         let mut heard = pin!(heard.map(|_| ()).chain(stream::pending()));
         let mut working = FuturesUnordered::new();
         loop {
-            match self.claim(CONCURRENT - working.len()).await {
-                Ok(jobs) => working.extend(jobs.into_iter().map(|job| self.work(job))),
+            let room = CONCURRENT - working.len();
+            let mut pause = POLL;
+            match self.claim(room).await {
+                Ok(Claimed { count, ready }) => {
+                    // There may be more, and those that only wait must not hold up those that can be worked.
+                    if count > 0 && count == room {
+                        pause = Duration::ZERO;
+                    }
+                    working.extend(ready.into_iter().map(|ready| self.work(ready)));
+                }
                 Err(error) => tracing::error!(error = &error as &dyn StdError, "cannot claim jobs"),
             }
             let finished = async {
@@ -66,7 +96,7 @@ impl JobEngine {
                     future::pending::<()>().await;
                 }
             };
-            let nap = pin!(tokio::time::sleep(POLL));
+            let nap = pin!(tokio::time::sleep(pause));
             let woken = future::select(nap, heard.next());
             future::select(pin!(finished), woken).await;
         }
@@ -74,66 +104,89 @@ impl JobEngine {
 
     /// Claims what is due now, works it to the end of the attempt, and says how many jobs that were.
     pub async fn turn(&self) -> Result<usize> {
-        let jobs = self.claim(CONCURRENT).await?;
-        let count = jobs.len();
-        future::join_all(jobs.into_iter().map(|job| self.work(job))).await;
+        let Claimed { count, ready } = self.claim(CONCURRENT).await?;
+        future::join_all(ready.into_iter().map(|ready| self.work(ready))).await;
         Ok(count)
     }
 
-    async fn claim(&self, count: usize) -> Result<Vec<Job>> {
-        if count == 0 {
-            return Ok(Vec::new());
+    /// Claims at most `room` jobs. Those that cannot be worked are written down as such in the same transaction, so that
+    /// thousands of them cost little.
+    async fn claim(&self, room: usize) -> Result<Claimed> {
+        let mut claimed = Claimed { count: 0, ready: Vec::new() };
+        if room == 0 {
+            return Ok(claimed);
         }
         let mut work = self.pilothouse.storage().begin().await?;
         let now = work.now().await?;
-        let jobs = work.jobs().claim(now, LEASE, i64::try_from(count).unwrap_or(i64::MAX)).await?;
+        let jobs = work.jobs().claim(now, LEASE, i64::try_from(room).unwrap_or(i64::MAX)).await?;
         if jobs.is_empty() {
             work.rollback().await?;
-        } else {
-            work.commit().await?;
+            return Ok(claimed);
         }
-        Ok(jobs)
+        claimed.count = jobs.len();
+        let mut waiting = Vec::new();
+        for mut job in jobs {
+            match self.judge(&mut *work, &job).await? {
+                Verdict::Work(provider, released) => {
+                    let known = work.jobs().progress(&job).await?;
+                    let mut attempt = Attempt::new(job, &provider.capabilities().edges, known);
+                    attempt.withdraw(&released, RELEASED, now);
+                    claimed.ready.push((attempt, provider));
+                }
+                Verdict::Wait(reason) => {
+                    // Nobody's failure, so the pause does not grow.
+                    (job.reason, job.due) = (reason, now + RECHECK);
+                    work.jobs().report(&job).await?;
+                    waiting.push(job);
+                }
+                Verdict::Stop(reason) => {
+                    (job.reason, job.state) = (reason.to_owned(), JobState::Failed);
+                    work.jobs().report(&job).await?;
+                }
+            }
+        }
+        work.commit().await?;
+        for job in &waiting {
+            self.tell(job);
+        }
+        Ok(claimed)
+    }
+
+    /// Whether a job may still be worked, and can be.
+    async fn judge(&self, repositories: &mut dyn Repositories, job: &Job) -> Result<Verdict> {
+        let customer = repositories.customers().find(job.account_id).await?;
+        if !customer.is_some_and(|customer| customer.operations) {
+            return Ok(Verdict::Stop("the account may no longer refresh and preload"));
+        }
+        let released = released(job, &cdns_by_domain(repositories, job.account_id).await?);
+        if released.len() == job.urls.len() {
+            return Ok(Verdict::Stop(RELEASED));
+        }
+        let Some(provider) = self.pilothouse.providers().get(&job.cdn) else {
+            return Ok(Verdict::Wait(format!("no provider is set up for {}", job.cdn)));
+        };
+        Ok(match check_able(provider.capabilities(), job) {
+            Ok(()) => Verdict::Work(provider.clone(), released),
+            Err(error) => Verdict::Wait(error.to_string()),
+        })
     }
 
     /// One attempt at a job. Where the store fails, the lease ends by itself and the job is claimed again.
-    async fn work(&self, job: Job) {
-        let task = job.task_id.clone();
-        if let Err(error) = self.attempt(job).await {
+    async fn work(&self, (attempt, provider): Ready) {
+        let task = attempt.job.task_id.clone();
+        if let Err(error) = self.attempt(attempt, &provider).await {
             let error = &error as &dyn StdError;
             tracing::error!(task, error, "a job could not be worked; it is tried again when its lease ends");
         }
     }
 
-    async fn attempt(&self, job: Job) -> Result<()> {
-        let mut snapshot = self.pilothouse.storage().read().await?;
-        let customer = snapshot.customers().find(job.account_id).await?;
-        let domains = cdns_by_domain(&mut *snapshot, job.account_id).await?;
-        let known = snapshot.jobs().progress(&job).await?;
-        drop(snapshot);
-
-        if !customer.is_some_and(|customer| customer.operations) {
-            return self.give_up(job, "the account may no longer refresh and preload").await;
-        }
-        let released = released(&job, &domains);
-        if released.len() == job.urls.len() {
-            return self.give_up(job, RELEASED).await;
-        }
-        let Some(provider) = self.pilothouse.providers().get(&job.cdn).cloned() else {
-            let reason = format!("no provider is set up for {}", job.cdn);
-            return self.postpone(job, reason).await;
-        };
-        if let Err(error) = check_able(provider.capabilities(), &job) {
-            return self.postpone(job, error.to_string()).await;
-        }
-
-        let mut attempt = Attempt::new(job, &provider.capabilities().edges, known);
-        attempt.withdraw(&released, RELEASED, self.now());
-        let (mut open, answers) = calls(&provider, &attempt);
+    async fn attempt(&self, mut attempt: Attempt, provider: &Arc<dyn CdnProvider>) -> Result<()> {
+        let (mut open, answers) = calls(provider, &attempt);
         let mut answers = pin!(answers.ready_chunks(CONCURRENT));
         while open > 0 {
             match future::select(answers.next(), pin!(tokio::time::sleep(HEARTBEAT))).await {
                 Either::Left((ready, _)) => {
-                    let now = self.now();
+                    let now = self.pilothouse.clock().now();
                     for answer in ready.into_iter().flatten() {
                         open -= usize::from(answer.last);
                         attempt.merge(answer, now);
@@ -148,22 +201,6 @@ impl JobEngine {
         attempt.settle();
         let pause = pause(attempt.job.failures, self.pilothouse.ids().uuid().as_u128());
         if self.save(&mut attempt, pause).await? {
-            self.tell(&attempt.job);
-        }
-        Ok(())
-    }
-
-    async fn give_up(&self, mut job: Job, reason: &str) -> Result<()> {
-        job.state = JobState::Failed;
-        reason.clone_into(&mut job.reason);
-        self.save(&mut Attempt::of(job), TimeDelta::zero()).await.map(|_| ())
-    }
-
-    /// Leaves a job that cannot be done here and now. This is nobody's failure, so the pause does not grow.
-    async fn postpone(&self, mut job: Job, reason: String) -> Result<()> {
-        job.reason = reason;
-        let mut attempt = Attempt::of(job);
-        if self.save(&mut attempt, RECHECK).await? {
             self.tell(&attempt.job);
         }
         Ok(())
@@ -195,10 +232,6 @@ impl JobEngine {
             tracing::warn!(cdn = job.cdn, task = job.task_id, reason = job.reason, "a job is not done");
             told.insert(job.cdn.clone(), job.reason.clone());
         }
-    }
-
-    fn now(&self) -> DateTime<Utc> {
-        self.pilothouse.clock().now()
     }
 }
 

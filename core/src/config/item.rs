@@ -318,7 +318,7 @@ impl Items<'_> {
         self.0.audit(work, caller, entry).await
     }
 
-    fn version_by(&self, caller: &Caller, version: i64, content: Content) -> ItemVersion {
+    fn version_by(self, caller: &Caller, version: i64, content: Content) -> ItemVersion {
         let modify_time = self.0.clock().now();
         ItemVersion { version, content, modifier: caller.id, modify_time, approver: None }
     }

@@ -15,16 +15,22 @@ use crate::state::ApiState;
 #[derive(Serialize, ToSchema)]
 pub(super) struct TokenInfo {
     /// Its id.
+    #[schema(example = 1)]
     id: i64,
     /// When it was issued, unix seconds.
+    #[schema(example = 1_480_471_675)]
     created: i64,
     /// When it ends, unix seconds.
+    #[schema(example = 1_480_514_875)]
     expires: i64,
     /// When it last opened a request, unix seconds; 0 before.
+    #[schema(example = 0)]
     last_used: i64,
     /// Where it was issued to; empty when unknown.
+    #[schema(example = "192.0.2.1")]
     address: String,
     /// `account`, or `cdn` for one that opens only the cdn family.
+    #[schema(pattern = "^(account|cdn)$", example = "account")]
     scope: &'static str,
 }
 
@@ -66,6 +72,7 @@ pub(super) async fn get_token(
 #[into_params(parameter_in = Query)]
 pub(super) struct DeleteToken {
     /// Its id.
+    #[param(example = 1)]
     id: i64,
 }
 

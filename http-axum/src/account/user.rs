@@ -53,13 +53,13 @@ pub(super) enum Users {
 #[into_params(parameter_in = Query)]
 pub(super) struct UserQuery {
     /// The smallest id returned.
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, default = 0, example = 0)]
     start: Option<i64>,
     /// The most rows returned.
-    #[param(minimum = 1, maximum = 1000, default = 10)]
+    #[param(minimum = 1, maximum = 1000, default = 10, example = 10)]
     count: Option<i64>,
     /// Only the account of this name.
-    #[param(min_length = 1, max_length = 64)]
+    #[param(min_length = 1, max_length = 64, example = "xxx")]
     username: Option<String>,
 }
 
@@ -89,20 +89,14 @@ pub(super) async fn get_user(
     }
 }
 
-/// What to do: `add` or `update`.
+/// What to do.
 #[derive(ToSchema)]
+#[serde(tag = "action", content = "data", rename_all = "lowercase")]
 #[expect(dead_code, reason = "the shape of an Action, for the document")]
-pub(super) struct PostUser {
-    #[schema(pattern = "^(add|update)$", example = "add")]
-    action: String,
-    data: UserData,
-}
-
-/// With `add` an account to add, with `update` what to change.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "the shape of an Action, for the document")]
-pub(super) enum UserData {
+pub(super) enum PostUser {
+    /// Adds an account.
     Add(AddUser),
+    /// Changes an account.
     Update(UpdateUser),
 }
 
@@ -115,14 +109,14 @@ pub(super) struct AddUser {
     /// Its name, unique, without @ and blanks.
     #[schema(min_length = 1, max_length = 64, example = "xxx")]
     name: String,
-    /// Its password.
-    #[schema(min_length = 8, max_length = 1024)]
+    /// Its password. The least number of characters is a setting, 8 by default.
+    #[schema(max_length = 1024, example = "12345678")]
     passwd: String,
     /// Its department.
     #[schema(max_length = 128, example = "dev")]
     department: String,
     /// The groups it is in, separated by commas.
-    #[schema(example = "1,2,3")]
+    #[schema(pattern = "^([1-9](,[1-9])*)?$", example = "1,2,3")]
     permissions: String,
 }
 
@@ -130,20 +124,22 @@ pub(super) struct AddUser {
 #[derive(Deserialize, ToSchema)]
 pub(super) struct UpdateUser {
     /// The mail of the account.
-    #[schema(example = "user@example.com")]
+    #[schema(max_length = 254, example = "user@example.com")]
     mail: Option<String>,
     /// The name of the account.
+    #[schema(max_length = 64, example = "xxx")]
     name: Option<String>,
     /// The present password, required for changing one's own.
+    #[schema(max_length = 1024, example = "12345678")]
     old_passwd: Option<String>,
-    /// The new password.
-    #[schema(min_length = 8, max_length = 1024)]
+    /// The new password. The least number of characters is a setting, 8 by default.
+    #[schema(max_length = 1024, example = "87654321")]
     new_passwd: Option<String>,
     /// The new department.
     #[schema(max_length = 128, example = "dev")]
     department: Option<String>,
     /// The new groups, separated by commas.
-    #[schema(example = "1,2,3")]
+    #[schema(pattern = "^([1-9](,[1-9])*)?$", example = "1,2,3")]
     permissions: Option<String>,
 }
 
@@ -180,7 +176,7 @@ pub(super) async fn post_user(
 #[into_params(parameter_in = Query)]
 pub(super) struct DeleteUser {
     /// Its name.
-    #[param(min_length = 1, max_length = 64)]
+    #[param(min_length = 1, max_length = 64, example = "xxx")]
     name: String,
 }
 

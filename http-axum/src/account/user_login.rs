@@ -17,10 +17,10 @@ pub(super) struct UserLogin {
     #[schema(min_length = 1, max_length = 254, example = "xxx")]
     name: Option<String>,
     /// The same under the name that the document's explanation uses.
-    #[schema(min_length = 1, max_length = 254)]
+    #[schema(min_length = 1, max_length = 254, example = "xxx")]
     username: Option<String>,
     /// The password.
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, example = "12345678")]
     password: String,
 }
 
@@ -28,6 +28,10 @@ pub(super) struct UserLogin {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Token {
     /// The bearer token: 64 hexadecimal digits.
+    #[schema(
+        pattern = "^[0-9a-f]{64}$",
+        example = "f7d2a0a0c5b64a4a9b1c8e6f3d2b1a09f7d2a0a0c5b64a4a9b1c8e6f3d2b1a09"
+    )]
     access_token: String,
 }
 

@@ -100,6 +100,7 @@ fn progress(pilothouse: &Pilothouse, JobDetails { job, edges }: JobDetails) -> T
 #[utoipa::path(
     get,
     path = "/level3/task",
+    operation_id = "get_level3_task",
     tag = "cdn",
     params(TaskQuery),
     security(("bearer" = [])),

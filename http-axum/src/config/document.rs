@@ -1,53 +1,48 @@
 //! How the API document describes operations that take their parameters by GET and by POST.
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
+use utoipa::openapi::path::{Parameter, ParameterIn, PathItem};
+use utoipa::openapi::request_body::RequestBodyBuilder;
+use utoipa::openapi::schema::{ObjectBuilder, Schema};
+use utoipa::openapi::{Components, Content, Ref, RefOr, Required};
 
-/// Gives the POST of every operation under `paths` an identifier of its own, and a body, JSON or form, in the place of
-/// its query parameters.
-pub(crate) fn describe_posts(paths: &mut Map<String, Value>) {
-    for operations in paths.values_mut() {
-        let both = operations.get("get").is_some() && operations.get("post").is_some();
-        let (true, Some(post)) = (both, operations.get_mut("post")) else { continue };
-        if post["tags"][0] != "config" {
+/// Gives the POST of an operation that is a GET too a body, JSON or form, in the place of its query parameters.
+pub(crate) fn describe_post(path: &str, item: &mut PathItem, components: &mut Components) {
+    let (Some(_), Some(post)) = (&item.get, &mut item.post) else { return };
+    let parameters = post.parameters.take().unwrap_or_default();
+    let (query, rest): (Vec<_>, Vec<_>) = parameters
+        .into_iter()
+        .partition(|parameter| matches!(parameter, RefOr::T(one) if one.parameter_in == ParameterIn::Query));
+    post.parameters = (!rest.is_empty()).then_some(rest);
+    if query.is_empty() {
+        return;
+    }
+    let mut arguments = ObjectBuilder::new();
+    let mut required = Required::False;
+    for parameter in query {
+        // Its example can be read in no other way.
+        let example = json!(parameter)["example"].take();
+        let RefOr::T(Parameter { name, description, required: needed, schema, .. }) = parameter else {
             continue;
+        };
+        let mut schema = schema.unwrap_or_default();
+        if let RefOr::T(Schema::Object(object)) = &mut schema {
+            object.description = description;
+            object.examples.extend(Some(example).filter(|example| !example.is_null()));
         }
-        let id = post["operationId"].as_str().map(|id| format!("{id}_by_post"));
-        post["operationId"] = json!(id);
-        let parameters = post.as_object_mut().and_then(|post| post.remove("parameters"));
-        let parameters = parameters.as_ref().and_then(Value::as_array).cloned().unwrap_or_default();
-        let (query, rest): (Vec<_>, Vec<_>) = parameters.into_iter().partition(|one| one["in"] == "query");
-        if !rest.is_empty() {
-            post["parameters"] = json!(rest);
+        if needed == Required::True {
+            arguments = arguments.required(&name);
+            required = Required::True;
         }
-        if !query.is_empty() {
-            let schema = body(&query);
-            post["requestBody"] = json!({
-                "description": "The parameters; they may also come in the query string.",
-                "content": {
-                    "application/json": { "schema": schema },
-                    "application/x-www-form-urlencoded": { "schema": schema },
-                },
-            });
-        }
+        arguments = arguments.property(name, schema);
     }
-}
-
-/// The schema of a body with these parameters.
-fn body(parameters: &[Value]) -> Value {
-    let mut properties = Map::new();
-    let mut required = Vec::new();
-    for parameter in parameters {
-        let name = parameter["name"].as_str().unwrap_or_default().to_owned();
-        let mut schema = parameter["schema"].clone();
-        for member in ["description", "example"] {
-            if !parameter[member].is_null() {
-                schema[member] = parameter[member].clone();
-            }
-        }
-        if parameter["required"] == true {
-            required.push(name.clone());
-        }
-        properties.insert(name, schema);
-    }
-    json!({ "type": "object", "properties": properties, "required": required })
+    let name = format!("{}_arguments", path.trim_start_matches('/').replace('/', "_"));
+    let schema = Ref::from_schema_name(&name);
+    components.schemas.insert(name, arguments.into());
+    let body = RequestBodyBuilder::new()
+        .description(Some("The parameters; they may also come in the query string."))
+        .content("application/json", Content::new(Some(schema.clone())))
+        .content("application/x-www-form-urlencoded", Content::new(Some(schema)))
+        .required(Some(required));
+    post.request_body = Some(body.build().into());
 }

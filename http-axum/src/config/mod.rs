@@ -19,7 +19,7 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 
-pub(crate) use document::describe_posts;
+pub(crate) use document::describe_post;
 
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new()

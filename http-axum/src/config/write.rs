@@ -5,7 +5,9 @@ use axum::http::request::Parts;
 use axum::http::{Method, StatusCode};
 use pilothouse_core::account::Caller;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Type};
+use utoipa::openapi::{RefOr, Schema};
+use utoipa::{PartialSchema, ToSchema};
 
 use crate::caller::Auth;
 use crate::envelope::{Data, Failure, Reply, data};
@@ -32,8 +34,16 @@ impl FromRequestParts<ApiState> for Writer {
 }
 
 /// Nothing to say: `null`.
-#[derive(Serialize, ToSchema)]
+#[derive(Serialize)]
 pub(super) struct Nothing;
+
+impl PartialSchema for Nothing {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::Null).into()
+    }
+}
+
+impl ToSchema for Nothing {}
 
 /// A success with nothing to say.
 pub(super) fn done() -> Reply<Data<Nothing>> {

@@ -17,6 +17,7 @@ use crate::state::ApiState;
 #[derive(Serialize, ToSchema)]
 pub(super) struct MachineInfo {
     /// Its place in the list.
+    #[schema(example = 1)]
     id: i64,
     /// Its name, which identifies it.
     #[schema(example = "web01")]
@@ -28,11 +29,13 @@ pub(super) struct MachineInfo {
     #[schema(example = "111.111.11.1")]
     outside_ip: String,
     /// What it is for.
+    #[schema(example = "web 服务器1")]
     usage: String,
     /// 1 once it was set up, else 0.
-    #[schema(minimum = 0, maximum = 1)]
+    #[schema(minimum = 0, maximum = 1, example = 0)]
     is_initialized: i64,
     /// Where it stands.
+    #[schema(example = "阿里云")]
     location: String,
 }
 
@@ -56,10 +59,10 @@ impl From<Machine> for MachineInfo {
 #[into_params(parameter_in = Query)]
 pub(super) struct MachineQuery {
     /// The smallest id returned.
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, default = 0, example = 0)]
     start: Option<i64>,
     /// The most rows returned.
-    #[param(minimum = 1, maximum = 1000, default = 10)]
+    #[param(minimum = 1, maximum = 1000, default = 10, example = 10)]
     count: Option<i64>,
     /// Only the machine of this name.
     #[param(min_length = 1, max_length = 128, example = "web01")]
@@ -91,11 +94,13 @@ pub(super) async fn get_machine_info(
 
 /// What to do.
 #[derive(ToSchema)]
+#[serde(tag = "action", content = "data", rename_all = "lowercase")]
 #[expect(dead_code, reason = "the shape of an Action, for the document")]
-pub(super) struct PostMachineInfo {
-    #[schema(pattern = "^(add|update)$", example = "add")]
-    action: String,
-    data: MachineData,
+pub(super) enum PostMachineInfo {
+    /// Adds a machine.
+    Add(MachineData),
+    /// Replaces what is known of the machine of that name.
+    Update(MachineData),
 }
 
 /// All that is known of a machine.
@@ -112,13 +117,13 @@ pub(super) struct MachineData {
     outside_ip: String,
     /// What it is for; `userage`, as the document's sample has it, is accepted too.
     #[serde(alias = "userage")]
-    #[schema(min_length = 1, max_length = 1024)]
+    #[schema(min_length = 1, max_length = 1024, example = "web 服务器1")]
     usage: String,
     /// 1 once it was set up, else 0.
-    #[schema(minimum = 0, maximum = 1)]
+    #[schema(minimum = 0, maximum = 1, example = 0)]
     is_initialized: i64,
     /// Where it stands.
-    #[schema(min_length = 1, max_length = 256)]
+    #[schema(min_length = 1, max_length = 256, example = "阿里云")]
     location: String,
 }
 

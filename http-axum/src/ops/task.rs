@@ -15,9 +15,10 @@ use crate::state::ApiState;
 #[derive(Serialize, ToSchema)]
 pub(super) struct TaskInfo {
     /// Its place in the list.
+    #[schema(example = 1)]
     id: i64,
     /// What identifies it.
-    #[schema(example = "0358c3c78f5211e685855cf9389306a2")]
+    #[schema(pattern = "^[0-9a-f]{32}$", example = "0358c3c78f5211e685855cf9389306a2")]
     task_id: String,
     /// The machine it is for.
     #[schema(example = "192.168.1.1")]
@@ -32,6 +33,7 @@ pub(super) struct TaskInfo {
     #[schema(example = "/path/to/file")]
     content: String,
     /// What it is about.
+    #[schema(example = "更新xxx功能")]
     description: String,
 }
 
@@ -54,10 +56,10 @@ impl From<Task> for TaskInfo {
 #[into_params(parameter_in = Query)]
 pub(super) struct TaskQuery {
     /// The smallest id returned.
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, default = 0, example = 0)]
     pub(super) start: Option<i64>,
     /// The most rows returned.
-    #[param(minimum = 1, maximum = 1000, default = 10)]
+    #[param(minimum = 1, maximum = 1000, default = 10, example = 10)]
     pub(super) count: Option<i64>,
     /// Only this task: 32 lower-case hexadecimal digits.
     #[param(pattern = "^[0-9a-f]{32}$", example = "0358c3c78f5211e685855cf9389306a2")]
@@ -86,14 +88,13 @@ pub(super) async fn get_task(
     info(tasks.into_iter().map(TaskInfo::from).collect())
 }
 
-/// What to add.
+/// What to do.
 #[derive(ToSchema)]
-#[schema(title = "PostTask")]
+#[serde(tag = "action", content = "data", rename_all = "lowercase")]
 #[expect(dead_code, reason = "the shape of an Action, for the document")]
-pub(super) struct PostTask {
-    #[schema(pattern = "^add$", example = "add")]
-    action: String,
-    data: AddTask,
+pub(super) enum PostTask {
+    /// Adds a task.
+    Add(AddTask),
 }
 
 /// A task to add.
@@ -109,7 +110,7 @@ pub(super) struct AddTask {
     #[schema(min_length = 1, max_length = 4096, example = "/path/to/file")]
     content: String,
     /// What it is about.
-    #[schema(min_length = 1, max_length = 4096)]
+    #[schema(min_length = 1, max_length = 4096, example = "更新xxx功能")]
     description: String,
 }
 
@@ -117,7 +118,7 @@ pub(super) struct AddTask {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Added {
     /// What identifies it.
-    #[schema(example = "0358c3c78f5211e685855cf9389306a2")]
+    #[schema(pattern = "^[0-9a-f]{32}$", example = "0358c3c78f5211e685855cf9389306a2")]
     task_id: String,
 }
 

@@ -75,11 +75,11 @@ pub(super) async fn get_task_status(
 
 /// What to do.
 #[derive(ToSchema)]
+#[serde(tag = "action", content = "data", rename_all = "lowercase")]
 #[expect(dead_code, reason = "the shape of an Action, for the document")]
-pub(super) struct PostTaskStatus {
-    #[schema(pattern = "^update$", example = "update")]
-    action: String,
-    data: UpdateTaskStatus,
+pub(super) enum PostTaskStatus {
+    /// Takes an agent's report.
+    Update(UpdateTaskStatus),
 }
 
 /// What an agent reports.

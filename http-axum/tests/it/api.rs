@@ -13,6 +13,8 @@ use pilothouse_storage_memory::MemoryStorage;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
+use crate::conform;
+
 /// The password of every account in the tests.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
@@ -92,15 +94,17 @@ impl Api {
         self.send(request.body(body).unwrap()).await
     }
 
-    /// Sends a request as it is, from 192.0.2.1 unless it says otherwise.
+    /// Sends a request as it is, from 192.0.2.1 unless it says otherwise. The answer must be as the document says.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
         let peer: SocketAddr = "192.0.2.1:4711".parse().unwrap();
         if request.extensions().get::<ConnectInfo<SocketAddr>>().is_none() {
             request.extensions_mut().insert(ConnectInfo(peer));
         }
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        conform::check(&method, &path, parts.status, &parts.headers, &bytes);
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         Answer { status: parts.status, headers: parts.headers, body }

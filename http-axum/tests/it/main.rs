@@ -3,7 +3,11 @@
 
 mod account;
 mod api;
+mod config;
+mod conform;
 mod customer;
+mod docs;
+mod document;
 mod job;
 mod ops;
 mod traffic;

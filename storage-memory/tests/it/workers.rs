@@ -9,7 +9,7 @@ use pilothouse_core::{ErrorKind, Page};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{OTHER, Reply, World, down};
+use crate::world::{Fake, MAIL, OTHER, Reply, World, down};
 
 /// Waits until it is so, at most five seconds.
 async fn until<F: Future<Output = bool>>(so: impl Fn() -> F) {
@@ -67,6 +67,22 @@ async fn a_slow_edge_keeps_no_other_job_waiting() {
     until(async || world.job(&retried).await.percent == 66).await;
     world.clock.advance(chrono::TimeDelta::seconds(1));
     until(async || world.job(&retried).await.state == JobState::Done).await;
+    cancel.cancel();
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn many_jobs_that_only_wait_hold_up_no_other() {
+    let world = World::with(Fake::new(&["edge-1"]).that(|can| can.purge_urls = false)).await;
+    for n in 0..200 {
+        world.refresh(&format!("http://cdn.exrqs.com/{n}")).await;
+    }
+    let jobs = world.pilothouse.jobs();
+    let preload =
+        jobs.add(&world.user, JobKind::Preload, MAIL, "http://cdn.exrqs.com/x").await.unwrap().remove(0);
+    let cancel = CancellationToken::new();
+    let running = tokio::spawn(Workers::new(world.pilothouse.clone()).run(cancel.clone()));
+    until(async || world.job(&preload).await.state == JobState::Done).await;
     cancel.cancel();
     running.await.unwrap();
 }

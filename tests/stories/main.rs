@@ -1,0 +1,11 @@
+//! Stories that cross crates: the real program, in processes of its own, over each of its stores.
+//!
+//! `PILOTHOUSE_TEST_KILLS` says how often the tests of `kill` end a server in the midst of its work; 5 where it is unset.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
+
+mod client;
+mod commands;
+mod kill;
+mod load;
+mod place;
+mod story;
