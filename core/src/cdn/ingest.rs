@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::log::LogChunk;
 use super::source::{Counters, LogSource, SourceKey};
-use super::traffic::{Figures, Traffic, TrafficCell};
+use super::traffic::{Cell, Figures, Traffic};
 use super::{CdnId, City, CityCell, Domain, DomainId, cdn_name};
 use crate::ports::{LockKey, UnitOfWork};
 use crate::{Error, Result, check_text};
@@ -76,7 +76,7 @@ pub struct Batch {
     /// To be added to the source's.
     pub counters: Counters,
     /// To be added to the traffic. No figure but the bytes is beyond 10^15.
-    pub cells: Vec<TrafficCell>,
+    pub cells: Vec<Cell>,
     /// The cities that `city_cells` name by their place in this list, counted from 0.
     pub cities: Vec<City>,
     /// To be added to the traffic by city, of known cities only; `city_id` is a place in `cities`.
@@ -174,12 +174,12 @@ impl Traffic<'_> {
 }
 
 /// The cells in order, each once.
-fn cells(batch: &Batch) -> Vec<TrafficCell> {
+fn cells(batch: &Batch) -> Vec<Cell> {
     let mut sums = BTreeMap::<_, Figures>::new();
     for cell in &batch.cells {
         sums.entry((cell.domain_id, cell.bucket)).or_default().add(cell.figures);
     }
-    let cell = |((domain_id, bucket), figures)| TrafficCell { domain_id, bucket, figures };
+    let cell = |((domain_id, bucket), figures)| Cell { domain_id, bucket, figures };
     sums.into_iter().map(cell).collect()
 }
 

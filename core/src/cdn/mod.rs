@@ -1,5 +1,5 @@
 //! CDN management: the cdns there are, the customers who may use them, the domains each customer holds, the jobs that
-//! refresh and preload what the edges keep, and the traffic there was.
+//! refresh and preload what the edges keep, and the traffic that the edges' logs tell of.
 
 mod attempt;
 mod block;
@@ -32,10 +32,10 @@ pub use job::{Job, JobDetails, JobId, JobKind, JobRepository, JobState, Jobs};
 pub use log::{LogChunk, LogChunkRepository, LogDay, LogDownload, LogFile};
 pub use login::CdnLogins;
 pub use maintain::Maintained;
-pub use progress::{Cell, CellState, EdgeProgress};
+pub use progress::{CellState, EdgeProgress, JobCell};
 pub use source::{Counters, LogSource, LogSourceRepository, SourceKey};
 pub use sync::Synced;
 pub use traffic::{
-    BUCKET_SECONDS, BUCKETS_OF_DAY, Block, Bucket, Day, Figures, Part, Point, Traffic, TrafficCell,
-    TrafficQuery, TrafficRepository, bandwidth,
+    BUCKET_SECONDS, BUCKETS_OF_DAY, Block, Bucket, Cell, Day, Figures, Part, Point, Traffic, TrafficQuery,
+    TrafficRepository, bandwidth,
 };

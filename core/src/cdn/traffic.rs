@@ -60,7 +60,7 @@ impl Figures {
 
 /// The figures of one domain in one bucket; a change to them where it is recorded, so they may be negative there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TrafficCell {
+pub struct Cell {
     /// Whose.
     pub domain_id: DomainId,
     /// When.
@@ -106,19 +106,19 @@ pub struct Block {
 #[async_trait]
 pub trait TrafficRepository: Send {
     /// Adds to open buckets, each of which occurs once. A sum that does not fit in 63 bits stays at the greatest number.
-    async fn add(&mut self, cells: &[TrafficCell]) -> StorageResult<()>;
+    async fn add(&mut self, cells: &[Cell]) -> StorageResult<()>;
     /// The open buckets of some domains, by domain and bucket.
     async fn open(
         &mut self,
         domains: &[DomainId],
         buckets: RangeInclusive<Bucket>,
-    ) -> StorageResult<Vec<TrafficCell>>;
+    ) -> StorageResult<Vec<Cell>>;
     /// Removes the open buckets of a domain and returns them, by bucket.
     async fn take(
         &mut self,
         domain_id: DomainId,
         buckets: RangeInclusive<Bucket>,
-    ) -> StorageResult<Vec<TrafficCell>>;
+    ) -> StorageResult<Vec<Cell>>;
     /// Domains and days that have open buckets before `end`, at most `limit` of them.
     async fn unsealed(&mut self, end: Bucket, limit: i64) -> StorageResult<Vec<(DomainId, Day)>>;
     /// The blocks of some domains, by domain and day.
@@ -329,7 +329,7 @@ pub(super) async fn seal(
     repository: &mut dyn TrafficRepository,
     domain_id: DomainId,
     day: Day,
-    cells: &[TrafficCell],
+    cells: &[Cell],
 ) -> StorageResult<()> {
     let mut figures = BTreeMap::<usize, Figures>::new();
     for cell in cells {

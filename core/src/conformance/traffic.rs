@@ -8,8 +8,8 @@ use super::cdn::{add_cdn, add_customer, add_domain};
 use super::{AWKWARD, moment, race};
 use crate::account::{Caller, Groups, Scope};
 use crate::cdn::{
-    Batch, Block, City, CityCell, Counters, EdgeRef, Figures, KeptLines, LogChunk, LogFile, LogSource, Part,
-    SourceChange, TrafficCell, TrafficQuery,
+    Batch, Block, Cell, City, CityCell, Counters, EdgeRef, Figures, KeptLines, LogChunk, LogFile, LogSource,
+    Part, SourceChange, TrafficQuery,
 };
 use crate::ports::{LockKey, Storage, UnitOfWork};
 use crate::{ErrorKind, Pilothouse, Settings};
@@ -19,9 +19,9 @@ const BUCKET: i64 = 1_470_297_000 / 300;
 const DAY: i64 = BUCKET / 288;
 
 /// A cell told apart by all it holds.
-pub fn cell(domain_id: i64, bucket: i64, flux: i64) -> TrafficCell {
+pub fn cell(domain_id: i64, bucket: i64, flux: i64) -> Cell {
     let figures = Figures { flux, requests: 7, hits: 3, classes: [4, 1, 2, 0] };
-    TrafficCell { domain_id, bucket, figures }
+    Cell { domain_id, bucket, figures }
 }
 
 async fn begin(storage: &Arc<dyn Storage>) -> Box<dyn UnitOfWork> {
@@ -38,7 +38,7 @@ pub async fn open_buckets_add_up(storage: Arc<dyn Storage>) {
     traffic.add(&[cell(2, 10, 5), cell(1, 12, 6), cell(1, 11, 7)]).await.unwrap();
     traffic.add(&[cell(1, 11, 100), cell(1, 13, -8)]).await.unwrap();
     let sum = Figures { flux: 107, requests: 14, hits: 6, classes: [8, 2, 4, 0] };
-    let eleven = TrafficCell { domain_id: 1, bucket: 11, figures: sum };
+    let eleven = Cell { domain_id: 1, bucket: 11, figures: sum };
     assert_eq!(traffic.open(&[2, 1, 2, 9], 10..=12).await.unwrap(), [eleven, cell(1, 12, 6), cell(2, 10, 5)]);
     assert_eq!(traffic.open(&[1], 12..=20).await.unwrap(), [cell(1, 12, 6), cell(1, 13, -8)]);
     assert_eq!(traffic.open(&[], 0..=20).await.unwrap(), []);
@@ -53,8 +53,7 @@ pub async fn open_buckets_add_up(storage: Arc<dyn Storage>) {
 /// Bytes that do not fit stay at the greatest number, and can be read.
 pub async fn open_buckets_never_overflow(storage: Arc<dyn Storage>) {
     let mut work = begin(&storage).await;
-    let flux =
-        |flux| TrafficCell { domain_id: 1, bucket: 1, figures: Figures { flux, ..Figures::default() } };
+    let flux = |flux| Cell { domain_id: 1, bucket: 1, figures: Figures { flux, ..Figures::default() } };
     for (added, sum) in [(i64::MAX, i64::MAX), (i64::MAX, i64::MAX), (-5, i64::MAX - 5), (9, i64::MAX)] {
         work.traffic().add(&[flux(added)]).await.unwrap();
         assert_eq!(work.traffic().open(&[1], 1..=1).await.unwrap(), [flux(sum)]);

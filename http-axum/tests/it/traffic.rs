@@ -9,7 +9,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use pilothouse_core::cdn::{
-    Batch, City, CityCell, Counters, Domain, Figures, KeptLines, LogChunk, SourceChange, TrafficCell,
+    Batch, Cell, City, CityCell, Counters, Domain, Figures, KeptLines, LogChunk, SourceChange,
 };
 use pilothouse_core::ports::LogArchive;
 use pilothouse_core::{Pilothouse, Settings};
@@ -122,7 +122,7 @@ impl World {
         };
         for &(domain_id, time, flux, city) in cells {
             let figures = Figures { flux, requests: 1, hits: 1, classes: [1, 0, 0, 0] };
-            batch.cells.push(TrafficCell { domain_id, bucket: time / 300, figures });
+            batch.cells.push(Cell { domain_id, bucket: time / 300, figures });
             if let Some(city) = city {
                 let city_id = i64::try_from(batch.cities.len()).unwrap();
                 batch.cities.push(city.clone());

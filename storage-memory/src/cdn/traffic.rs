@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
 use pilothouse_core::cdn::{
-    BUCKETS_OF_DAY, Block, Bucket, Day, DomainId, Figures, Part, TrafficCell, TrafficRepository,
+    BUCKETS_OF_DAY, Block, Bucket, Cell, Day, DomainId, Figures, Part, TrafficRepository,
 };
 use pilothouse_core::ports::StorageResult;
 
@@ -20,23 +20,15 @@ pub(super) struct TrafficState {
 }
 
 impl TrafficState {
-    fn cells(
-        &self,
-        domain_id: DomainId,
-        buckets: &RangeInclusive<Bucket>,
-    ) -> impl Iterator<Item = TrafficCell> {
+    fn cells(&self, domain_id: DomainId, buckets: &RangeInclusive<Bucket>) -> impl Iterator<Item = Cell> {
         let range = (domain_id, *buckets.start())..=(domain_id, *buckets.end());
-        self.open.range(range).map(|(&(domain_id, bucket), &figures)| TrafficCell {
-            domain_id,
-            bucket,
-            figures,
-        })
+        self.open.range(range).map(|(&(domain_id, bucket), &figures)| Cell { domain_id, bucket, figures })
     }
 }
 
 #[async_trait]
 impl TrafficRepository for Transaction {
-    async fn add(&mut self, cells: &[TrafficCell]) -> StorageResult<()> {
+    async fn add(&mut self, cells: &[Cell]) -> StorageResult<()> {
         let open = &mut self.state_mut()?.cdn.traffic.open;
         for cell in cells {
             open.entry((cell.domain_id, cell.bucket)).or_default().add(cell.figures);
@@ -48,7 +40,7 @@ impl TrafficRepository for Transaction {
         &mut self,
         domains: &[DomainId],
         buckets: RangeInclusive<Bucket>,
-    ) -> StorageResult<Vec<TrafficCell>> {
+    ) -> StorageResult<Vec<Cell>> {
         let traffic = &self.state().cdn.traffic;
         Ok(each(domains).into_iter().flat_map(|domain_id| traffic.cells(domain_id, &buckets)).collect())
     }
@@ -57,7 +49,7 @@ impl TrafficRepository for Transaction {
         &mut self,
         domain_id: DomainId,
         buckets: RangeInclusive<Bucket>,
-    ) -> StorageResult<Vec<TrafficCell>> {
+    ) -> StorageResult<Vec<Cell>> {
         let traffic = &mut self.state_mut()?.cdn.traffic;
         let taken: Vec<_> = traffic.cells(domain_id, &buckets).collect();
         for cell in &taken {

@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use pilothouse_core::account::{Caller, Groups, Scope};
 use pilothouse_core::cdn::{
-    Batch, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines, LogChunk, LogFile, Maintained,
-    SourceChange, TrafficCell, TrafficQuery,
+    Batch, Cell, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines, LogChunk, LogFile,
+    Maintained, SourceChange, TrafficQuery,
 };
 use pilothouse_core::ports::{Clock, LogArchive, RandomIds, Storage};
 use pilothouse_core::{ErrorKind, Pilothouse, Settings};
@@ -153,7 +153,7 @@ impl World {
         for &(domain, time, flux, city) in cells {
             let (domain_id, bucket) = (self.domains[domain], time / 300);
             let figures = Figures { flux, requests: 2, hits: 1, classes: [1, 1, 0, 0] };
-            batch.cells.push(TrafficCell { domain_id, bucket, figures });
+            batch.cells.push(Cell { domain_id, bucket, figures });
             batch.city_cells.extend(city.map(|city_id| CityCell { domain_id, bucket, city_id, flux }));
         }
         self.pilothouse.traffic().record(batch).await.unwrap();
@@ -434,11 +434,8 @@ async fn without_an_archive_there_is_nothing_to_download() {
 async fn wrong_batches_name_what_is_wrong() {
     let world = World::new(1).await;
     let domain_id = world.domains[0];
-    let cell = |bucket, requests| TrafficCell {
-        domain_id,
-        bucket,
-        figures: Figures { requests, ..Figures::default() },
-    };
+    let cell =
+        |bucket, requests| Cell { domain_id, bucket, figures: Figures { requests, ..Figures::default() } };
     let kept = KeptLines {
         domain_id,
         day: NaiveDate::from_ymd_opt(2016, 10, 1).unwrap(),

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
-use pilothouse_core::cdn::{Block, Bucket, Day, DomainId, Figures, Part, TrafficCell, TrafficRepository};
+use pilothouse_core::cdn::{Block, Bucket, Cell, Day, DomainId, Figures, Part, TrafficRepository};
 use pilothouse_core::ports::StorageResult;
 use sqlx::FromRow;
 
@@ -47,7 +47,7 @@ struct CellRow {
     class_5: i64,
 }
 
-impl From<CellRow> for TrafficCell {
+impl From<CellRow> for Cell {
     fn from(row: CellRow) -> Self {
         let CellRow { domain_id, bucket, flux, requests, hits, .. } = row;
         let classes = [row.class_2, row.class_3, row.class_4, row.class_5];
@@ -57,8 +57,8 @@ impl From<CellRow> for TrafficCell {
 
 #[async_trait]
 impl TrafficRepository for Transaction {
-    async fn add(&mut self, cells: &[TrafficCell]) -> StorageResult<()> {
-        let row = |cell: &TrafficCell| {
+    async fn add(&mut self, cells: &[Cell]) -> StorageResult<()> {
+        let row = |cell: &Cell| {
             let Figures { flux, requests, hits, classes: [c2, c3, c4, c5] } = cell.figures;
             [cell.domain_id, cell.bucket, flux, requests, hits, c2, c3, c4, c5]
         };
@@ -70,20 +70,20 @@ impl TrafficRepository for Transaction {
         &mut self,
         domains: &[DomainId],
         buckets: RangeInclusive<Bucket>,
-    ) -> StorageResult<Vec<TrafficCell>> {
+    ) -> StorageResult<Vec<Cell>> {
         let values = values![self.connection.list(domains), *buckets.start(), *buckets.end()];
         let rows = self.connection.all::<CellRow>(self.connection.either(OPEN), values).await?;
-        Ok(rows.into_iter().map(TrafficCell::from).collect())
+        Ok(rows.into_iter().map(Cell::from).collect())
     }
 
     async fn take(
         &mut self,
         domain_id: DomainId,
         buckets: RangeInclusive<Bucket>,
-    ) -> StorageResult<Vec<TrafficCell>> {
+    ) -> StorageResult<Vec<Cell>> {
         let values = values![domain_id, *buckets.start(), *buckets.end()];
         let rows = self.connection.all::<CellRow>(TAKE, values).await?;
-        let mut cells: Vec<_> = rows.into_iter().map(TrafficCell::from).collect();
+        let mut cells: Vec<_> = rows.into_iter().map(Cell::from).collect();
         cells.sort_unstable_by_key(|cell| cell.bucket);
         Ok(cells)
     }
