@@ -24,6 +24,8 @@ pub struct Settings {
     pub password_min_length: usize,
     /// The names of the cdns that have a provider: none.
     pub cdns: Vec<String>,
+    /// The zone of the times people read, in which days of logs begin: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
     /// Where users reach the server, for links: `http://127.0.0.1:8080`.
     pub public_url: String,
     /// What keys are derived from: random, so that another process cannot read what this one signed.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub traffic_days: u32,
     /// The zone of the times that people read, and in which the days of logs begin: `Asia/Shanghai`.
     pub timezone: chrono_tz::Tz,
+    /// Where kept lines lie: nowhere, so there is nothing to download.
+    pub log_archive: Option<Arc<dyn LogArchive>>,
     /// The profiles in which nobody approves their own change: none.
     pub four_eyes_profiles: Vec<String>,
 }
