@@ -99,14 +99,11 @@ impl World {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW)));
         let storage = Arc::new(MemoryStorage::with_clock(clock.clone()));
         let archive = Arc::new(TestArchive::default());
-        let settings = Settings {
-            cdns: vec!["level3".to_owned()],
-            geo_city_database: true,
-            log_archive: Some(archive.clone()),
-            ..Settings::default()
-        };
+        let settings =
+            Settings { cdns: vec!["level3".to_owned()], geo_city_database: true, ..Settings::default() };
         let ids = Arc::new(RandomIds);
         let pilothouse = Pilothouse::with(storage.clone(), settings, clock.clone(), ids).unwrap();
+        let pilothouse = pilothouse.with_log_archive(archive.clone());
         pilothouse.cdns().ensure_configured().await.unwrap();
         let mail = "user@example.com".to_owned();
         let id =
@@ -379,7 +376,7 @@ async fn logs_are_sealed_into_one_file_a_day() {
     assert_eq!(world.maintain().await.sealed_logs, 1);
     assert_eq!(world.log(1, today).await.unwrap(), "fine ");
 
-    world.pass(92 * DAY);
+    world.pass(91 * DAY);
     assert_eq!(world.log(0, yesterday).await, None, "kept for 92 days");
     assert_eq!(world.maintain().await.pruned_chunks, 3);
     world.pass(DAY);
