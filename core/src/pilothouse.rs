@@ -38,8 +38,6 @@ pub struct Settings {
     pub city_days: u32,
     /// For how many days traffic is known: 800.
     pub traffic_days: u32,
-    /// Where kept lines lie: nowhere, so there is nothing to download.
-    pub log_archive: Option<Arc<dyn LogArchive>>,
     /// The profiles in which nobody approves their own change: none.
     pub four_eyes_profiles: Vec<String>,
 }
@@ -57,7 +55,6 @@ impl Default for Settings {
             log_days: 92,
             city_days: 92,
             traffic_days: 800,
-            log_archive: None,
             four_eyes_profiles: Vec::new(),
         }
     }
@@ -65,7 +62,7 @@ impl Default for Settings {
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Inner>, Providers);
+pub struct Pilothouse(Arc<Inner>, Providers, Option<Arc<dyn LogArchive>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -113,13 +110,19 @@ impl Pilothouse {
             refusals: Mutex::default(),
             last_used: Mutex::default(),
         };
-        Ok(Self(Arc::new(inner), Providers::default()))
+        Ok(Self(Arc::new(inner), Providers::default(), None))
     }
 
     /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
     #[must_use]
     pub fn with_providers(self, providers: Providers) -> Self {
-        Self(self.0, providers)
+        Self(self.0, providers, self.2)
+    }
+
+    /// The same domain with a place for kept lines of access logs; without one there is nothing to download.
+    #[must_use]
+    pub fn with_log_archive(self, archive: Arc<dyn LogArchive>) -> Self {
+        Self(self.0, self.1, Some(archive))
     }
 
     /// The use cases of accounts.
@@ -230,6 +233,11 @@ impl Pilothouse {
     /// The providers.
     pub fn providers(&self) -> &Providers {
         &self.1
+    }
+
+    /// Where kept lines lie; unavailable where the program that embeds this has set up none.
+    pub(crate) fn log_archive(&self) -> Result<&Arc<dyn LogArchive>> {
+        self.2.as_ref().ok_or_else(|| Error::Unavailable("no archive of logs is set up".to_owned()))
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {

@@ -108,6 +108,15 @@ fn finish(operation: &mut Operation, name: &str, family: Family, components: &mu
             *schema = OneOfBuilder::new().item(schema.clone()).item(failure).into();
         }
     }
+    for (status, response) in &mut operation.responses.responses {
+        if let RefOr::T(response) = response
+            && status.starts_with('4')
+            && response.content.is_empty()
+        {
+            let failure = Ref::from_schema_name(failure_name(family, components));
+            response.content.insert("application/json".to_owned(), Content::new(Some(failure)).into());
+        }
+    }
     for (status, name, about) in FAILURES {
         let possible = match status {
             "403" | "503" => family == Family::Ops && !health,

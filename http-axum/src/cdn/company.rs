@@ -14,13 +14,13 @@ use crate::state::ApiState;
 #[derive(Deserialize, ToSchema)]
 pub(super) struct CreateCompany {
     /// Its name, unique.
-    #[schema(min_length = 1, max_length = 128)]
+    #[schema(min_length = 1, max_length = 128, example = "Example Company")]
     company_name: String,
     /// What it is called for short.
-    #[schema(max_length = 128)]
+    #[schema(max_length = 128, example = "Example")]
     company_alias: String,
     /// The name of its owner's account, without @ and blanks.
-    #[schema(min_length = 1, max_length = 64)]
+    #[schema(min_length = 1, max_length = 64, example = "owner")]
     owner_name: String,
     /// The mail of its owner's account.
     #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
@@ -38,14 +38,19 @@ pub(super) struct CreatedCompany {
 #[derive(Serialize, ToSchema)]
 pub(super) struct CompanyInfo {
     /// Its id.
+    #[schema(example = 1)]
     id: i64,
     /// Its name.
+    #[schema(example = "Example Company")]
     company_name: String,
     /// What it is called for short.
+    #[schema(example = "Example")]
     company_alias: String,
     /// The name of its owner's account.
+    #[schema(example = "owner")]
     owner_name: String,
     /// The mail of its owner's account.
+    #[schema(example = "user@example.com")]
     owner_email: String,
 }
 

@@ -18,9 +18,11 @@ use crate::state::ApiState;
 pub(super) struct Signature {
     /// Until when, unix seconds.
     #[serde(default)]
+    #[param(pattern = "^[0-9]{1,19}$", example = "1475136000")]
     expires: String,
     /// The signature over file, time and account.
     #[serde(default)]
+    #[param(max_length = 128, example = "0358c3c78f5211e685855cf9389306a2")]
     sig: String,
 }
 
@@ -30,7 +32,7 @@ pub(super) struct Signature {
     get,
     path = "/level3/log/{file}",
     tag = "cdn",
-    params(("file" = String, Path, description = "`<YYYY-MM-DD>-<domain>.log.gz`.", example = "2016-09-29-cdn.exrqs.com.log.gz"), Signature),
+    params(("file" = String, Path, max_length = 271, description = "`<YYYY-MM-DD>-<domain>.log.gz`.", example = "2016-09-29-cdn.exrqs.com.log.gz"), Signature),
     extensions(("x-permission" = json!("none"))),
     responses(
         (status = 200, description = "The log, gzip.", content_type = "application/gzip", body = Vec<u8>),

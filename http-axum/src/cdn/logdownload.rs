@@ -46,6 +46,7 @@ pub(super) struct LogRow {
     #[schema(example = 1904)]
     size: i64,
     /// Where to get it within an hour, without a token; empty where there is none.
+    #[schema(example = "")]
     url: String,
 }
 

@@ -18,7 +18,7 @@ pub(super) struct CdnLogin {
     #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
     login_email: String,
     /// Its password for the cdn family.
-    #[schema(max_length = 1024)]
+    #[schema(max_length = 1024, example = "12345678")]
     password: String,
 }
 
@@ -26,11 +26,16 @@ pub(super) struct CdnLogin {
 #[derive(Serialize, ToSchema)]
 pub(super) struct CdnLoggedIn {
     /// The bearer token: 64 hexadecimal digits.
+    #[schema(
+        pattern = "^[0-9a-f]{64}$",
+        example = "f7d2a0a0c5b64a4a9b1c8e6f3d2b1a09f7d2a0a0c5b64a4a9b1c8e6f3d2b1a09"
+    )]
     token: String,
     /// Whose it is.
     #[schema(example = "user@example.com")]
     user: String,
     /// When it ends, unix seconds.
+    #[schema(example = 1_480_514_875)]
     expires: i64,
 }
 
@@ -98,6 +103,7 @@ pub(super) async fn post_logout(
 #[derive(Serialize, ToSchema)]
 pub(super) struct CdnLoginState {
     /// Whether it does.
+    #[schema(example = true)]
     online: bool,
     /// Whose it is; empty when it has ended.
     #[schema(example = "user@example.com")]

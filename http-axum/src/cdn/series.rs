@@ -87,22 +87,29 @@ pub(super) struct StatsRow {
     #[schema(example = 1_470_297_000)]
     time_stamp: i64,
     /// Bytes.
+    #[schema(example = 151012)]
     flux: i64,
     /// Requests.
+    #[schema(example = 12)]
     requests: i64,
     /// Of these, answered from the cache.
+    #[schema(example = 8)]
     hits: i64,
     /// Answers with a status of 200 to 299.
     #[serde(rename = "2xx")]
+    #[schema(example = 9)]
     class_2: i64,
     /// Answers with a status of 300 to 399.
     #[serde(rename = "3xx")]
+    #[schema(example = 1)]
     class_3: i64,
     /// Answers with a status of 400 to 499.
     #[serde(rename = "4xx")]
+    #[schema(example = 2)]
     class_4: i64,
     /// Answers with a status of 500 to 599.
     #[serde(rename = "5xx")]
+    #[schema(example = 0)]
     class_5: i64,
 }
 

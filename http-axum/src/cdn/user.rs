@@ -18,6 +18,7 @@ pub(super) struct CdnUser {
     #[schema(example = "user@example.com")]
     user: String,
     /// Whether it may refresh and preload.
+    #[schema(example = true)]
     operate_right: bool,
     /// The cdns it is mapped to.
     #[schema(example = json!([]))]
@@ -37,11 +38,12 @@ pub(super) struct CreateCdnUser {
     /// The mail of an account.
     #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
     login_email: String,
-    /// The password for `/level3/login`; the account's own is another.
-    #[schema(min_length = 8, max_length = 1024)]
+    /// The password for `/level3/login`; the account's own is another. The least number of characters is a
+    /// setting, 8 by default.
+    #[schema(max_length = 1024, example = "12345678")]
     password: String,
     /// Whether it may refresh and preload: by default it may.
-    #[schema(default = true)]
+    #[schema(default = true, example = true)]
     operations: Option<bool>,
 }
 
@@ -50,7 +52,7 @@ pub(super) struct CreateCdnUser {
     post,
     path = "/level3/user",
     tag = "cdn",
-    params(("login_email" = Option<String>, Query, description = "The mail of an account, unless the body has it.")),
+    params(("login_email" = Option<String>, Query, min_length = 3, max_length = 254, example = "user@example.com", description = "The mail of an account, unless the body has it.")),
     request_body = CreateCdnUser,
     security(("bearer" = [])),
     extensions(("x-permission" = json!("group 8"))),
@@ -74,10 +76,11 @@ pub(super) struct UpdateCdnUser {
     /// The mail of the customer's account.
     #[schema(min_length = 3, max_length = 254, example = "user@example.com")]
     login_email: String,
-    /// The new password for `/level3/login`.
-    #[schema(min_length = 8, max_length = 1024)]
+    /// The new password for `/level3/login`. The least number of characters is a setting, 8 by default.
+    #[schema(max_length = 1024, example = "12345678")]
     password: Option<String>,
     /// Whether it may refresh and preload from now on.
+    #[schema(example = true)]
     operations: Option<bool>,
 }
 

@@ -19,6 +19,7 @@ pub(super) struct UserDomains {
     #[schema(example = "user@example.com")]
     user: String,
     /// Whether it may refresh and preload.
+    #[schema(example = true)]
     operate_right: bool,
     /// An entry per cdn it is mapped to.
     results: Vec<CdnStates>,

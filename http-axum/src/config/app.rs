@@ -6,7 +6,7 @@ use pilothouse_core::config::{App, NewApp, UpdateApp};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::write::{Nothing, Writer, done};
+use super::write::{Null, Writer, done};
 use crate::args::{Args, Segment};
 use crate::caller::Auth;
 use crate::envelope::{Data, Reply, data};
@@ -43,13 +43,13 @@ fn app_type(number: i64) -> Result<u8, Error> {
     params(AppCreate),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("any account"))),
-    responses((status = 200, description = "Created.", body = Data<Nothing>)),
+    responses((status = 200, description = "Created.", body = Data<Null>)),
 )]
 pub(super) async fn app_create(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<AppCreate>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     let AppCreate { app, app_type: number, name, charger } = args;
     let new = NewApp { app, app_type: app_type(number)?, name, charger };
     api.pilothouse.apps().create(&caller, new).await?;
@@ -61,16 +61,16 @@ pub(super) async fn app_create(
     method(get, post),
     path = "/app/del/{app}",
     tag = "config",
-    params(("app" = String, Path, description = "The app.", example = "app10")),
+    params(("app" = String, Path, min_length = 1, max_length = 64, description = "The app.", example = "app10")),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 9"))),
-    responses((status = 200, description = "Deleted.", body = Data<Nothing>)),
+    responses((status = 200, description = "Deleted.", body = Data<Null>)),
 )]
 pub(super) async fn app_del(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Segment(app): Segment,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     api.pilothouse.apps().delete(&caller, &app).await?;
     done()
 }
@@ -84,13 +84,13 @@ pub(super) struct AppUpdate {
     app: String,
     /// 0 a server, 9 a client app.
     #[serde(rename = "appType")]
-    #[param(minimum = 0, maximum = 255)]
+    #[param(minimum = 0, maximum = 255, example = 1)]
     app_type: Option<i64>,
     /// Its name; at most 128 bytes.
-    #[param(min_length = 1, max_length = 128)]
+    #[param(min_length = 1, max_length = 128, example = "test-name2")]
     name: Option<String>,
     /// The name of the person in charge; at most 128 bytes.
-    #[param(min_length = 1, max_length = 128)]
+    #[param(min_length = 1, max_length = 128, example = "dyf")]
     charger: Option<String>,
 }
 
@@ -102,13 +102,13 @@ pub(super) struct AppUpdate {
     params(AppUpdate),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 9"))),
-    responses((status = 200, description = "Changed.", body = Data<Nothing>)),
+    responses((status = 200, description = "Changed.", body = Data<Null>)),
 )]
 pub(super) async fn app_update(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<AppUpdate>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     let AppUpdate { app, app_type: number, name, charger } = args;
     let change = UpdateApp { app_type: number.map(app_type).transpose()?, name, charger };
     api.pilothouse.apps().update(&caller, &app, change).await?;

@@ -17,20 +17,22 @@ use crate::state::ApiState;
 #[into_params(parameter_in = Query)]
 pub(super) struct AuditQuery {
     /// The smallest id returned.
-    #[param(minimum = 0, default = 0)]
+    #[param(minimum = 0, default = 0, example = 0)]
     start: Option<i64>,
     /// The most rows returned.
-    #[param(minimum = 1, maximum = 1000, default = 10)]
+    #[param(minimum = 1, maximum = 1000, default = 10, example = 10)]
     count: Option<i64>,
     /// Only what the account of this name did.
+    #[param(max_length = 64, example = "root")]
     actor: Option<String>,
     /// Only what was done to this.
+    #[param(max_length = 512, example = "app1/dev/k1")]
     object: Option<String>,
     /// Only at or after this moment: RFC 3339.
-    #[param(example = "2017-07-12T15:08:12+08:00")]
+    #[param(format = DateTime, example = "2017-07-12T15:08:12+08:00")]
     since: Option<String>,
     /// Only before this moment: RFC 3339.
-    #[param(example = "2017-07-13T15:08:12+08:00")]
+    #[param(format = DateTime, example = "2017-07-13T15:08:12+08:00")]
     until: Option<String>,
 }
 
@@ -39,13 +41,16 @@ pub(super) struct AuditQuery {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AuditInfo {
     /// Its id.
+    #[schema(example = 1)]
     id: i64,
     /// When: RFC 3339 with the offset of the server's zone.
     #[schema(example = "2017-07-12T15:08:12+08:00")]
     time: String,
     /// The name of the account that acted.
+    #[schema(example = "root")]
     actor: String,
     /// From where; empty when unknown.
+    #[schema(example = "192.0.2.1")]
     address: String,
     /// What was done, or `refused`.
     #[schema(example = "config.publish")]
@@ -54,10 +59,13 @@ pub(super) struct AuditInfo {
     #[schema(example = "app1/dev/k1")]
     object: String,
     /// Digest of the object before; empty where there was none.
+    #[schema(example = "")]
     old: String,
     /// Digest of the object after; empty where there is none.
+    #[schema(example = "")]
     new: String,
     /// How often: above 1 only for refusals, which are summed per actor, right and minute.
+    #[schema(example = 1)]
     count: i64,
 }
 

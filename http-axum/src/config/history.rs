@@ -22,6 +22,7 @@ pub(super) struct VersionInfo {
     #[schema(example = "sl")]
     value: String,
     /// A script with which a front end checks values.
+    #[schema(example = "validator")]
     validator: String,
     /// What was changed.
     #[schema(example = "111")]
@@ -83,10 +84,10 @@ pub(super) struct ConfigDiff {
     #[param(min_length = 1, max_length = 256, example = "k1")]
     key: String,
     /// The version to compare from.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     from: i64,
     /// The version to compare with.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     to: i64,
 }
 

@@ -5,7 +5,7 @@ use pilothouse_core::config::{Content, ItemId, ItemName};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::write::{Nothing, Writer, done};
+use super::write::{Null, Writer, done};
 use crate::args::Args;
 use crate::envelope::{Data, Reply, data};
 use crate::state::ApiState;
@@ -81,7 +81,7 @@ pub(super) struct ConfigUpdate {
     #[param(max_length = 4096, example = "desc")]
     description: String,
     /// The version the caller saw.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     version: Option<i64>,
 }
 
@@ -93,13 +93,13 @@ pub(super) struct ConfigUpdate {
     params(ConfigUpdate),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 1"))),
-    responses((status = 200, description = "Changed.", body = Data<Nothing>)),
+    responses((status = 200, description = "Changed.", body = Data<Null>)),
 )]
 pub(super) async fn config_update(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<ConfigUpdate>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     let ConfigUpdate { app, profile, key, value, validator, description, version } = args;
     let content = Content { value, validator, description };
     api.pilothouse.items().update(&caller, &ItemName { app, profile, key }, content, version).await?;
@@ -120,7 +120,7 @@ pub(super) struct ConfigSeen {
     #[param(min_length = 1, max_length = 256, example = "key1")]
     key: String,
     /// The version the caller saw.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     version: Option<i64>,
 }
 
@@ -132,13 +132,13 @@ pub(super) struct ConfigSeen {
     params(ConfigSeen),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 1; grant 9 where it is published"))),
-    responses((status = 200, description = "Deleted.", body = Data<Nothing>)),
+    responses((status = 200, description = "Deleted.", body = Data<Null>)),
 )]
 pub(super) async fn config_del(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<ConfigSeen>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     let ConfigSeen { app, profile, key, version } = args;
     api.pilothouse.items().delete(&caller, &ItemName { app, profile, key }, version).await?;
     done()
@@ -152,13 +152,13 @@ pub(super) async fn config_del(
     params(ConfigSeen),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 9"))),
-    responses((status = 200, description = "Approved.", body = Data<Nothing>)),
+    responses((status = 200, description = "Approved.", body = Data<Null>)),
 )]
 pub(super) async fn config_approve(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<ConfigSeen>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     let ConfigSeen { app, profile, key, version } = args;
     api.pilothouse.items().approve(&caller, &ItemName { app, profile, key }, version).await?;
     done()
@@ -178,7 +178,7 @@ pub(super) struct ConfigRollback {
     #[param(min_length = 1, max_length = 256, example = "key1")]
     key: String,
     /// The version to go back to.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     version: i64,
 }
 
@@ -190,13 +190,13 @@ pub(super) struct ConfigRollback {
     params(ConfigRollback),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 1"))),
-    responses((status = 200, description = "Changed.", body = Data<Nothing>)),
+    responses((status = 200, description = "Changed.", body = Data<Null>)),
 )]
 pub(super) async fn config_rollback(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<ConfigRollback>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     let ConfigRollback { app, profile, key, version } = args;
     api.pilothouse.items().roll_back(&caller, &ItemName { app, profile, key }, version).await?;
     done()

@@ -15,18 +15,19 @@ use crate::state::ApiState;
 #[into_params(parameter_in = Query)]
 pub(super) struct Publish {
     /// The config's id.
+    #[param(value_type = i64, example = 1)]
     id: ItemId,
     /// Only to these nodes: node ids separated by commas.
     #[param(min_length = 1, example = "11,22,33,44")]
     nodes: Option<String>,
     /// Only to this share of the nodes.
-    #[param(minimum = 1, maximum = 100)]
+    #[param(minimum = 1, maximum = 100, example = 10)]
     percent: Option<i64>,
     /// Only to nodes with these labels: `name:value`, separated by commas.
     #[param(min_length = 3, example = "zone:a")]
     labels: Option<String>,
     /// The version the caller saw.
-    #[param(minimum = 1)]
+    #[param(minimum = 1, example = 1)]
     version: Option<i64>,
 }
 
@@ -40,6 +41,7 @@ pub(super) struct ReleaseInfo {
     #[schema(pattern = "^(full|grey)$", example = "full")]
     kind: &'static str,
     /// How many nodes it is to reach now.
+    #[schema(example = 4)]
     targets: u64,
 }
 

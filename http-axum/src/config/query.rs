@@ -39,6 +39,7 @@ pub(super) struct ConfigInfo {
     #[schema(example = 1)]
     published_version: i64,
     /// A script with which a front end checks values.
+    #[schema(example = "validator")]
     validator: String,
     /// The uid of who made the current version.
     #[schema(example = "123123")]
@@ -156,7 +157,7 @@ pub(super) async fn config_query(
     method(get, post),
     path = "/config/profiles/{app}",
     tag = "config",
-    params(("app" = String, Path, description = "The app.", example = "app1")),
+    params(("app" = String, Path, min_length = 1, max_length = 64, description = "The app.", example = "app1")),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 1"))),
     responses((status = 200, description = "The profiles.", body = Data<Vec<String>>)),

@@ -6,7 +6,7 @@ use pilothouse_core::config::{Grant, GrantId, NewGrant, Permission};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::write::{Nothing, Writer, done};
+use super::write::{Null, Writer, done};
 use crate::args::{Args, Segment};
 use crate::caller::Auth;
 use crate::envelope::{Data, Reply, data};
@@ -23,9 +23,10 @@ pub(super) struct UserauthCreate {
     #[param(minimum = 1, maximum = 9, example = 1)]
     permission: i64,
     /// The account's id.
+    #[param(example = 2)]
     uid: i64,
     /// What to call the account; kept as given, at most 128 bytes.
-    #[param(max_length = 128)]
+    #[param(max_length = 128, example = "dd")]
     username: String,
 }
 
@@ -79,7 +80,7 @@ pub(super) struct GrantInfo {
     method(get, post),
     path = "/userauth/list/{app}",
     tag = "config",
-    params(("app" = String, Path, description = "The app, or `all`.", example = "app1")),
+    params(("app" = String, Path, min_length = 1, max_length = 64, description = "The app, or `all`.", example = "app1")),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 1"))),
     responses((status = 200, description = "The grants.", body = Data<Vec<GrantInfo>>)),
@@ -102,6 +103,7 @@ pub(super) async fn userauth_list(
 #[into_params(parameter_in = Query)]
 pub(super) struct UserauthDel {
     /// The grant's id.
+    #[param(value_type = i64, example = 1)]
     id: GrantId,
 }
 
@@ -113,13 +115,13 @@ pub(super) struct UserauthDel {
     params(UserauthDel),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 9"))),
-    responses((status = 200, description = "Taken.", body = Data<Nothing>)),
+    responses((status = 200, description = "Taken.", body = Data<Null>)),
 )]
 pub(super) async fn userauth_del(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<UserauthDel>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     api.pilothouse.grants().delete(&caller, args.id).await?;
     done()
 }
@@ -129,6 +131,7 @@ pub(super) async fn userauth_del(
 #[into_params(parameter_in = Query)]
 pub(super) struct UserauthUpdatePermission {
     /// The grant's id.
+    #[param(value_type = i64, example = 1)]
     id: GrantId,
     /// 1 develop, 9 manage; on `all` only 9.
     #[param(minimum = 1, maximum = 9, example = 1)]
@@ -143,13 +146,13 @@ pub(super) struct UserauthUpdatePermission {
     params(UserauthUpdatePermission),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("grant 9"))),
-    responses((status = 200, description = "Changed.", body = Data<Nothing>)),
+    responses((status = 200, description = "Changed.", body = Data<Null>)),
 )]
 pub(super) async fn userauth_update_permission(
     State(api): State<ApiState>,
     Writer(caller): Writer,
     Args(args): Args<UserauthUpdatePermission>,
-) -> Reply<Data<Nothing>> {
+) -> Reply<Data<Null>> {
     api.pilothouse.grants().update(&caller, args.id, permission(args.permission)?).await?;
     done()
 }

@@ -35,17 +35,17 @@ impl FromRequestParts<ApiState> for Writer {
 
 /// Nothing to say: `null`.
 #[derive(Serialize)]
-pub(super) struct Nothing;
+pub(super) struct Null;
 
-impl PartialSchema for Nothing {
+impl PartialSchema for Null {
     fn schema() -> RefOr<Schema> {
         ObjectBuilder::new().schema_type(Type::Null).into()
     }
 }
 
-impl ToSchema for Nothing {}
+impl ToSchema for Null {}
 
 /// A success with nothing to say.
-pub(super) fn done() -> Reply<Data<Nothing>> {
-    data(Nothing)
+pub(super) fn done() -> Reply<Data<Null>> {
+    data(Null)
 }

@@ -110,10 +110,10 @@ pub(super) struct MachineData {
     #[schema(min_length = 1, max_length = 128, example = "web01")]
     machine_name: String,
     /// Its IPv4 or IPv6 address inside.
-    #[schema(example = "10.2.2.2")]
+    #[schema(min_length = 2, max_length = 45, example = "10.2.2.2")]
     inside_ip: String,
     /// Its IPv4 or IPv6 address outside.
-    #[schema(example = "111.111.11.1")]
+    #[schema(min_length = 2, max_length = 45, example = "111.111.11.1")]
     outside_ip: String,
     /// What it is for; `userage`, as the document's sample has it, is accepted too.
     #[serde(alias = "userage")]

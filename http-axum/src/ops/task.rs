@@ -101,7 +101,7 @@ pub(super) enum PostTask {
 #[derive(Deserialize, ToSchema)]
 pub(super) struct AddTask {
     /// The machine's IPv4 or IPv6 address.
-    #[schema(example = "192.168.1.1")]
+    #[schema(min_length = 2, max_length = 45, example = "192.168.1.1")]
     ip: String,
     /// The command.
     #[schema(pattern = "^[a-z0-9_-]{1,32}$", example = "update")]

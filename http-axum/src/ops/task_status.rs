@@ -16,6 +16,7 @@ use crate::state::ApiState;
 #[derive(Serialize, ToSchema)]
 pub(super) struct StatusInfo {
     /// Its place in the list.
+    #[schema(example = 1)]
     id: i64,
     /// Whose status it is.
     #[schema(example = "0358c3c78f5211e685855cf9389306a2")]
@@ -24,15 +25,16 @@ pub(super) struct StatusInfo {
     #[schema(example = 1_480_471_675)]
     start_time: i64,
     /// When its undoing was asked for, unix seconds; 0 before.
+    #[schema(example = 0)]
     revert_time: i64,
     /// 0 pending, 1 running, 2 succeeded, 3 failed, 4 cancelled, 5 unknown.
-    #[schema(minimum = 0, maximum = 5)]
+    #[schema(minimum = 0, maximum = 5, example = 1)]
     status: i64,
     /// Progress of this run.
-    #[schema(minimum = 0, maximum = 100)]
+    #[schema(minimum = 0, maximum = 100, example = 10)]
     percent: i64,
     /// 0 none, 1 asked for, 2 done, 3 failed.
-    #[schema(minimum = 0, maximum = 3)]
+    #[schema(minimum = 0, maximum = 3, example = 0)]
     revert: i64,
 }
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod api;
+mod calls;
 mod config;
 mod conform;
 mod customer;
@@ -12,3 +13,5 @@ mod job;
 mod ops;
 mod traffic;
 mod transport;
+mod walk;
+mod world;

@@ -1,0 +1,202 @@
+//! A server with one of everything, and everybody who may or may not touch it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use pilothouse_core::ports::{Capabilities, CdnProvider, Clock, MockCdnProvider, Providers, RandomIds};
+use pilothouse_core::{Pilothouse, Settings};
+use pilothouse_http_axum::HttpSettings;
+use pilothouse_storage_memory::MemoryStorage;
+use serde_json::{Value, json};
+
+use crate::api::{Answer, Api, PASSWORD};
+
+/// Every permission group.
+pub(crate) const GROUPS: std::ops::RangeInclusive<u8> = 1..=9;
+
+/// A clock that tests set.
+#[derive(Debug)]
+struct Hand(AtomicI64);
+
+impl Clock for Hand {
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.0.load(Ordering::SeqCst)).unwrap()
+    }
+}
+
+/// Who calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Who {
+    /// Everybody's superior: all groups, and grant 9 on `all`.
+    Root,
+    /// Root, with a token that opens only the cdn family.
+    RootForCdn,
+    /// The customer that holds `cdn.exrqs.com`; without groups.
+    Customer,
+    /// Another customer, without groups.
+    OtherCustomer,
+    /// An account with every group but this one, and without grants.
+    Without(u8),
+    /// An account that may develop the app but not manage it.
+    Developer,
+    /// The manager of another app.
+    OtherManager,
+    /// Nobody: no token at all.
+    Anonymous,
+    /// A token that nobody was given.
+    Stranger,
+    /// Root's token of yesterday.
+    Expired,
+    /// A token that was logged out.
+    Revoked,
+}
+
+/// The server, the tokens and what exists.
+pub(crate) struct World {
+    pub(crate) api: Api,
+    tokens: BTreeMap<Who, String>,
+    /// What exists, by name: ids and the like.
+    pub(crate) things: BTreeMap<&'static str, Value>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        let clock = Arc::new(Hand(AtomicI64::new(1_473_752_647_000_000)));
+        let storage = Arc::new(MemoryStorage::with_clock(clock.clone()));
+        let settings = Settings { cdns: vec!["level3".into()], ..Settings::default() };
+        let pilothouse = Pilothouse::with(storage, settings, clock.clone(), Arc::new(RandomIds)).unwrap();
+        let providers: Providers = [("level3".to_owned(), provider())].into_iter().collect();
+        let api = Api::over(pilothouse.with_providers(providers), HttpSettings::default()).await;
+        api.pilothouse.cdns().ensure_configured().await.unwrap();
+        let mut world = Self { api, tokens: BTreeMap::new(), things: BTreeMap::new() };
+        world.tokens.insert(Who::Expired, world.api.login("root").await);
+        clock.0.fetch_add(TimeDelta::days(1).num_microseconds().unwrap(), Ordering::SeqCst);
+        let revoked = world.api.login("root").await;
+        assert_eq!(world.api.call("POST", &revoked, "/admin/user_logout", None).await.codes(), (200, 200));
+        world.tokens.insert(Who::Revoked, revoked);
+        world.tokens.insert(Who::Stranger, "0123456789abcdef".repeat(4));
+        world.tokens.insert(Who::Anonymous, String::new());
+        world.tokens.insert(Who::Root, world.api.login("root").await);
+        world.furnish().await;
+        world
+    }
+
+    /// Makes one of everything.
+    async fn furnish(&mut self) {
+        let task = json!({"ip": "::1", "action": "update", "content": "x", "description": "x"});
+        let task = self.make("/api/task", json!({"action": "add", "data": task})).await;
+        self.things.insert("task", task["info"]["task_id"].clone());
+        let machine = json!({
+            "machine_name": "web01", "inside_ip": "10.2.2.2", "outside_ip": "111.111.11.1",
+            "usage": "web", "is_initialized": 0, "location": "x",
+        });
+        self.make("/api/machine_info", json!({"action": "add", "data": machine})).await;
+
+        for (who, name) in [(Who::Customer, "xxx"), (Who::OtherCustomer, "other")] {
+            let mail = format!("{}@example.com", if name == "xxx" { "user" } else { name });
+            let account =
+                json!({"mail": mail, "name": name, "passwd": PASSWORD, "department": "", "permissions": ""});
+            self.make("/admin/user", json!({"action": "add", "data": account})).await;
+            self.make("/level3/user", json!({"login_email": mail, "password": PASSWORD})).await;
+            let domain = if name == "xxx" { "cdn.exrqs.com" } else { "other.exrqs.com" };
+            self.make(
+                "/level3/user_domains",
+                json!({"login_email": mail, "cdn": "level3", "domains": domain}),
+            )
+            .await;
+            let token = self.api.login(name).await;
+            self.tokens.insert(who, token);
+        }
+        self.make("/level3/user", json!({"login_email": "root@example.com", "password": PASSWORD})).await;
+        let login = json!({"login_email": "root@example.com", "password": PASSWORD});
+        let login = self.make("/level3/login", login).await;
+        self.tokens.insert(Who::RootForCdn, login["token"].as_str().unwrap().to_owned());
+        let named = self.make("/level3/cdn", json!({"cdn": "bare"})).await;
+        self.things.insert("cdn", named["id"].clone());
+        let urls = json!({"login_email": "user@example.com", "path": "http://cdn.exrqs.com/test.html"});
+        let job = self.make("/level3/refresh", urls).await;
+        self.things.insert("job", job["results"][0]["taskid"].clone());
+
+        for (app, manager) in [("app1", Who::Root), ("app2", Who::OtherManager), ("app3", Who::Root)] {
+            if manager == Who::OtherManager {
+                let token = self.api.account("manager", "").await;
+                self.tokens.insert(manager, token);
+            }
+            let new = json!({"app": app, "appType": 1, "name": "test", "charger": "dyf"});
+            assert_eq!(self.call(manager, "POST", "/app/create", Some(new)).await.codes(), (200, 0));
+        }
+        let developer = self.api.account("developer", "").await;
+        self.tokens.insert(Who::Developer, developer);
+        let id = self
+            .make(
+                "/userauth/create",
+                json!({"app": "app1", "permission": 1, "uid": self.uid("developer").await, "username": "d"}),
+            )
+            .await;
+        self.things.insert("grant", id["data"].clone());
+        let key = json!({"app": "app1", "profile": "dev", "key": "k1", "value": "v1"});
+        let id = self.make("/config/create", key.clone()).await["data"].clone();
+        let changed = json!({"app": "app1", "profile": "dev", "key": "k1", "value": "v2"});
+        self.make("/config/update", changed).await;
+        self.make("/config/approve", json!({"app": "app1", "profile": "dev", "key": "k1"})).await;
+        self.make("/publish", json!({"id": id})).await;
+        self.things.insert("config", id);
+        let token = self.api.get(self.token(Who::Root), "/admin/token").await.ok();
+        self.things.insert("token", token["info"][0]["id"].clone());
+        self.things.insert("uid", self.uid("other").await);
+    }
+
+    /// Adds accounts with every group but one.
+    pub(crate) async fn with_lacking(mut self) -> Self {
+        for group in GROUPS {
+            let others: Vec<_> =
+                GROUPS.filter(|other| *other != group).map(|group| group.to_string()).collect();
+            let token = self.api.account(&format!("without{group}"), &others.join(",")).await;
+            self.tokens.insert(Who::Without(group), token);
+        }
+        self
+    }
+
+    async fn make(&self, path: &str, body: Value) -> Value {
+        let answer = self.call(Who::Root, "POST", path, Some(body)).await;
+        assert!([0, 200].contains(&answer.codes().1), "{path}: {}", answer.body);
+        answer.body
+    }
+
+    async fn uid(&self, name: &str) -> Value {
+        let path = format!("/admin/user?username={name}");
+        self.call(Who::Root, "GET", &path, None).await.body["info"]["id"].clone()
+    }
+
+    pub(crate) fn token(&self, who: Who) -> &str {
+        &self.tokens[&who]
+    }
+
+    pub(crate) async fn call(&self, who: Who, method: &str, uri: &str, body: Option<Value>) -> Answer {
+        self.api.call(&method.to_uppercase(), self.token(who), uri, body).await
+    }
+
+    /// All that the store holds.
+    pub(crate) fn dump(&self) -> String {
+        format!("{:?}", self.api.pilothouse.storage())
+    }
+}
+
+/// Confirms everything.
+fn provider() -> Arc<dyn CdnProvider> {
+    let mut provider = MockCdnProvider::new();
+    provider.expect_capabilities().return_const(Capabilities {
+        purge_urls: true,
+        purge_prefix: true,
+        preload: true,
+        list_domains: false,
+        purge_batch: 1000,
+        preload_batch: 1000,
+        edges: vec!["edge-1".into()],
+    });
+    provider.expect_purge().returning(|_, urls| Ok(vec![Ok(()); urls.len()]));
+    provider.expect_preload().returning(|_, urls| Ok(vec![Ok(()); urls.len()]));
+    Arc::new(provider)
+}
