@@ -9,7 +9,6 @@ mod job;
 mod log;
 mod logdownload;
 mod login;
-mod login;
 mod preload;
 mod preload_list;
 mod refresh;
