@@ -9,15 +9,11 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Traffic};
-use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, LogArchive, RandomIds, Storage, SystemClock, UnitOfWork};
-use crate::{Error, Result, SecretKey};
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs};
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs, Traffic};
 use crate::config::{Apps, Grants, Items, Nodes, Releases};
 use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
-use crate::{Error, Result};
+use crate::ports::{Clock, Ids, LogArchive, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::{Error, Result, SecretKey};
 
 /// What an operator decides. `Settings::default()` holds the documented defaults.
 #[derive(Clone, Debug)]
@@ -28,7 +24,7 @@ pub struct Settings {
     pub password_min_length: usize,
     /// The names of the cdns that have a provider: none.
     pub cdns: Vec<String>,
-    /// The zone days of logs begin in: `Asia/Shanghai`.
+    /// The zone of the times people read, in which days of logs begin: `Asia/Shanghai`.
     pub timezone: chrono_tz::Tz,
     /// Where users reach the server, for links: `http://127.0.0.1:8080`.
     pub public_url: String,
@@ -42,10 +38,10 @@ pub struct Settings {
     pub city_days: u32,
     /// For how many days traffic is known: 800.
     pub traffic_days: u32,
+    /// The zone of the times that people read, and in which the days of logs begin: `Asia/Shanghai`.
+    pub timezone: chrono_tz::Tz,
     /// Where kept lines lie: nowhere, so there is nothing to download.
     pub log_archive: Option<Arc<dyn LogArchive>>,
-    /// The zone of the times that people read: `Asia/Shanghai`.
-    pub timezone: chrono_tz::Tz,
     /// The profiles in which nobody approves their own change: none.
     pub four_eyes_profiles: Vec<String>,
 }
@@ -63,7 +59,6 @@ impl Default for Settings {
             log_days: 92,
             city_days: 92,
             traffic_days: 800,
-            log_archive: None,
             four_eyes_profiles: Vec::new(),
         }
     }
@@ -71,7 +66,7 @@ impl Default for Settings {
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Inner>, Providers);
+pub struct Pilothouse(Arc<Inner>, Providers, Option<Arc<dyn LogArchive>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -119,13 +114,19 @@ impl Pilothouse {
             refusals: Mutex::default(),
             last_used: Mutex::default(),
         };
-        Ok(Self(Arc::new(inner), Providers::default()))
+        Ok(Self(Arc::new(inner), Providers::default(), None))
     }
 
     /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
     #[must_use]
     pub fn with_providers(self, providers: Providers) -> Self {
-        Self(self.0, providers)
+        Self(self.0, providers, self.2)
+    }
+
+    /// The same domain with a place for kept lines of access logs; without one there is nothing to download.
+    #[must_use]
+    pub fn with_log_archive(self, archive: Arc<dyn LogArchive>) -> Self {
+        Self(self.0, self.1, Some(archive))
     }
 
     /// The use cases of accounts.
@@ -191,6 +192,8 @@ impl Pilothouse {
     /// Traffic, and the logs it is read from.
     pub fn traffic(&self) -> Traffic<'_> {
         Traffic(self)
+    }
+
     /// Apps.
     pub fn apps(&self) -> Apps<'_> {
         Apps(self)
@@ -234,6 +237,11 @@ impl Pilothouse {
     /// The providers.
     pub fn providers(&self) -> &Providers {
         &self.1
+    }
+
+    /// Where kept lines lie; unavailable where the program that embeds this has set up none.
+    pub(crate) fn log_archive(&self) -> Result<&Arc<dyn LogArchive>> {
+        self.2.as_ref().ok_or_else(|| Error::Unavailable("no archive of logs is set up".to_owned()))
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {

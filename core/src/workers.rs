@@ -7,13 +7,17 @@ use futures_util::future;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::cdn::JobEngine;
+use crate::cdn::{JobEngine, Maintained};
 use crate::{Pilothouse, Result};
 
 /// How often notes kept in memory go to the store, and what has ended is forgotten.
 const HOUSEKEEPING: Duration = Duration::from_mins(1);
 /// How often the providers are asked for their domains.
 const SYNC: Duration = Duration::from_mins(10);
+/// How often days of traffic and logs that are over are sealed, and old ones forgotten.
+const MAINTENANCE: Duration = Duration::from_mins(5);
+/// How often traffic and logs of days that are over are sealed, and old ones forgotten.
+const MAINTENANCE: Duration = Duration::from_mins(10);
 /// How long the last housekeeping may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -33,9 +37,10 @@ impl Workers {
     /// Works until cancelled. What fails is logged and tried again at its next time.
     pub async fn run(self, cancelled: CancellationToken) {
         let engine = JobEngine::new(self.pilothouse.clone());
-        let work = future::join3(
+        let work = future::join4(
             every(HOUSEKEEPING, "housekeeping", || self.pilothouse.housekeep()),
             every(SYNC, "asking the providers for their domains", || self.sync()),
+            every(MAINTENANCE, "sealing traffic and logs", || self.maintain()),
             engine.run(),
         );
         cancelled.run_until_cancelled(work).await;
@@ -44,6 +49,15 @@ impl Workers {
             Ok(Err(error)) => log(&error, "the last housekeeping"),
             Err(_) => tracing::error!("the last housekeeping took too long"),
         }
+    }
+
+    async fn maintain(&self) -> Result<()> {
+        let done = self.pilothouse.traffic().maintain().await?;
+        if done != Maintained::default() {
+            tracing::info!(?done, "traffic and logs were sealed or forgotten");
+            tracing::info!(?done, "traffic and logs were put away");
+        }
+        Ok(())
     }
 
     async fn sync(&self) -> Result<()> {

@@ -1,6 +1,8 @@
 //! The commands that do one thing and end.
 
-use std::io::{BufRead, Write};
+use std::fs::{self, OpenOptions};
+use std::io::{BufRead, ErrorKind, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -54,10 +56,17 @@ pub(crate) async fn backup(settings: Settings, file: &Path) -> Result<(), Failur
     let Some(database) = opened.database else {
         return Err(Failure::usage("backup: the memory store has nothing to copy"));
     };
-    if file.exists() {
-        return Err(Failure::usage(format!("backup: {} exists", file.display())));
+    // Made before the store writes to it, so that nobody else may read the password hashes in it at any moment.
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
+    made.map_err(|error| match error.kind() {
+        ErrorKind::AlreadyExists => Failure::usage(format!("backup: {} exists", file.display())),
+        _ => Failure::failed(format!("backup {}", file.display()), error),
+    })?;
+    if let Err(error) = database.backup(file_name).await {
+        // What is half a backup must not be taken for one.
+        let _ = fs::remove_file(file);
+        return Err(error.into());
     }
-    database.backup(file_name).await?;
     print(&format!("wrote {}", file.display()))
 }
 
@@ -84,9 +93,7 @@ pub(crate) fn password() -> Result<String, Failure> {
 /// A line on standard output; a reader that went away is no failure.
 pub(crate) fn print(line: &str) -> Result<(), Failure> {
     match writeln!(std::io::stdout().lock(), "{line}") {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::failed("standard output", error))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed("standard output", error)),
         _ => Ok(()),
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use pilothouse_cdn_providers::providers;
-use pilothouse_core::Pilothouse;
 use pilothouse_core::ports::Storage;
+use pilothouse_core::{Pilothouse, SecretKey};
 use pilothouse_http_axum::{ApiState, HttpSettings};
 use pilothouse_storage_memory::MemoryStorage;
 use pilothouse_storage_sqlx::SqlxStorage;
@@ -43,12 +43,19 @@ pub(crate) async fn open(settings: &Settings) -> Result<Opened, Failure> {
 
 /// The domain over an open store.
 pub(crate) async fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Pilothouse, Failure> {
-    let _secret = folder::secret(settings, &settings.database()?)?;
+    let secret = folder::secret(settings, &settings.database()?)?;
     let domain = pilothouse_core::Settings {
         token_life: TimeDelta::hours(settings.token_hours.into()),
         password_min_length: settings.password_min_length,
         timezone: settings.timezone,
         four_eyes_profiles: settings.four_eyes_profiles.clone(),
+        public_url: settings.public_url(),
+        secret: SecretKey::new(&secret)?,
+        geo_city_database: settings.geo_city_database.is_some(),
+        log_days: settings.log_days,
+        city_days: settings.city_days,
+        traffic_days: settings.traffic_days,
+        log_archive: None,
         cdns: settings.cdn.iter().map(|cdn| cdn.name().to_owned()).collect(),
     };
     let pilothouse = Pilothouse::new(storage, domain)?.with_providers(providers(settings.cdn.clone())?);

@@ -9,6 +9,7 @@ mod failure;
 mod folder;
 mod logging;
 mod metrics;
+mod prompt;
 mod serve;
 mod settings;
 

@@ -244,6 +244,13 @@ impl Settings {
         Ok(())
     }
 
+    /// How clients reach this server, without a slash at the end.
+    pub(crate) fn public_url(&self) -> String {
+        let scheme = if self.tls_certificate.is_some() { "https" } else { "http" };
+        let url = self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", self.listen));
+        url.trim_end_matches('/').to_owned()
+    }
+
     /// Where the store is.
     pub(crate) fn database(&self) -> Result<Database, Failure> {
         match self.database_url.as_deref() {

@@ -7,10 +7,8 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use pilothouse_core::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
     LogChunkRepository, LogSourceRepository, TrafficRepository,
-};
-    CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
 };
 use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
@@ -178,6 +176,9 @@ impl Repositories for Transaction {
     }
 
     fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
+        self
+    }
+
     fn jobs(&mut self) -> &mut dyn JobRepository {
         self
     }

@@ -10,10 +10,8 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use pilothouse_core::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
     LogChunkRepository, LogSourceRepository, TrafficRepository,
-};
-    CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
 };
 use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
@@ -96,12 +94,16 @@ impl SqlxStorage {
         Ok(done)
     }
 
-    /// Writes a consistent copy of the SQLite database into a new file, while it is in use.
+    /// Writes a consistent copy of the SQLite database into a new or an empty file, while it is in use.
     #[cfg(feature = "sqlite")]
     pub async fn backup(&self, file: &str) -> StorageResult<()> {
+        use sqlx::ConnectOptions;
         match &self.database {
             Database::Sqlite(pools) => {
-                let copy = sqlx::query("VACUUM INTO $1").bind(file).execute(&pools.readers).await;
+                // It only reads the database, but SQLite takes it for a write.
+                let options = pools.readers.connect_options().as_ref().clone().pragma("query_only", "OFF");
+                let mut connection = options.connect().await.map_err(refused)?;
+                let copy = sqlx::query("VACUUM INTO $1").bind(file).execute(&mut connection).await;
                 copy.map(|_| ()).map_err(refused)
             }
             #[cfg(feature = "postgres")]
@@ -223,6 +225,9 @@ impl Repositories for Transaction {
     }
 
     fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
+        self
+    }
+
     fn jobs(&mut self) -> &mut dyn JobRepository {
         self
     }

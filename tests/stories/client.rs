@@ -27,8 +27,13 @@ pub(crate) struct Answer {
 impl Answer {
     /// The body of an answer that says of itself that all is well.
     pub(crate) fn ok(self) -> Value {
-        assert!(matches!(self.codes(), (200, 0 | 200)), "{self:?}");
+        assert!(self.is_ok(), "{self:?}");
         self.body
+    }
+
+    /// Whether it says of itself that all is well.
+    pub(crate) fn is_ok(&self) -> bool {
+        matches!(self.codes(), (200, 0 | 200))
     }
 
     /// HTTP status, and the code in the envelope of whichever family.
@@ -53,6 +58,11 @@ impl Client {
     /// The same caller, who says to be a proxy for `address`.
     pub(crate) fn from(&self, address: &str) -> Self {
         Self { address: Some(address.to_owned()), ..self.clone() }
+    }
+
+    /// The same caller with that token.
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
     }
 
     /// Sends a call; fails where no answer arrives.
@@ -98,7 +108,7 @@ impl Client {
     /// The same caller as that account.
     pub(crate) async fn login(&self, name: &str) -> Self {
         let access = self.try_login(name, PASSWORD).await.ok();
-        Self { token: access["info"]["access_token"].as_str().unwrap().to_owned(), ..self.clone() }
+        self.with_token(access["info"]["access_token"].as_str().unwrap())
     }
 
     /// Adds a task told apart by its description.

@@ -8,35 +8,11 @@ use pilothouse_test_support::postgres_or_skip;
 
 use crate::client::Client;
 use crate::place::{PASSWORD, Place, ROOT, Server};
+use crate::story::with_cdn;
+use crate::writer::{check, prepare, write_to_the_end};
 
 /// How long the server may take to end, as it promises.
 const END: Duration = Duration::from_secs(10);
-
-/// Adds tasks from many clients at once until no answer arrives any more; the ids of those acknowledged.
-pub(crate) async fn add_tasks_to_the_end(root: &Client, writers: usize, name: &str) -> Vec<String> {
-    let writers: Vec<_> = (0..writers)
-        .map(|writer| {
-            let (root, name) = (root.clone(), name.to_owned());
-            tokio::spawn(async move {
-                let mut acknowledged = Vec::new();
-                for n in 0.. {
-                    match root.add_task(&format!("{name} {writer} {n}")).await {
-                        Ok(answer) if answer.codes() == (200, 200) => {
-                            acknowledged.push(answer.body["info"]["task_id"].as_str().unwrap().to_owned());
-                        }
-                        _ => break,
-                    }
-                }
-                acknowledged
-            })
-        })
-        .collect();
-    let mut acknowledged = Vec::new();
-    for writer in writers {
-        acknowledged.extend(writer.await.unwrap());
-    }
-    acknowledged
-}
 
 fn connect(server: &Server, sent: &str) -> TcpStream {
     let mut stream = TcpStream::connect(("127.0.0.1", server.port)).unwrap();
@@ -47,13 +23,14 @@ fn connect(server: &Server, sent: &str) -> TcpStream {
 async fn ends_under_load(place: Place) {
     let mut server = place.serve().await;
     let root = Client::new(&[&server]).login(ROOT).await;
+    prepare(&root).await;
     // Neither may hold up the end: a request that never becomes whole, and one whose body never comes.
     let _half_a_head = connect(&server, "GET /healthz HTTP/1.1\r\nHost:");
     let _no_body =
         connect(&server, "POST /admin/user_login HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{");
     let writing = tokio::spawn({
         let root = root.clone();
-        async move { add_tasks_to_the_end(&root, 16, "before the end").await }
+        async move { write_to_the_end(&root, 0).await }
     });
     tokio::time::sleep(Duration::from_secs(1)).await;
 
@@ -61,26 +38,23 @@ async fn ends_under_load(place: Place) {
     server.process.terminate();
     let status = server.process.wait_for_exit(END);
     assert!(status.is_some_and(|status| status.success()), "{status:?} after {:?}", asked.elapsed());
-    let acknowledged = writing.await.unwrap();
-    assert!(acknowledged.len() > 16, "it was under load");
+    let ledger = writing.await.unwrap();
+    assert!(ledger.len() > 16, "it was under load");
 
     let server = place.serve().await;
     let root = Client::new(&[&server]).login(ROOT).await;
-    let kept = root.all("/api/task").await;
-    for id in &acknowledged {
-        assert!(kept.iter().any(|task| task["task_id"] == id.as_str()), "{id} was acknowledged and is gone");
-    }
+    check(&root, &ledger).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_in_time_under_load_on_sqlite() {
-    ends_under_load(Place::sqlite()).await;
+    ends_under_load(with_cdn(Place::sqlite())).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ends_in_time_under_load_on_postgres() {
     let Some(postgres) = postgres_or_skip("load::ends_in_time_under_load_on_postgres") else { return };
-    ends_under_load(Place::postgres(&postgres.database())).await;
+    ends_under_load(with_cdn(Place::postgres(&postgres.database()))).await;
 }
 
 /// How long the server keeps a connection that was sent only this much, up to a minute and a half.

@@ -9,3 +9,4 @@ mod kill;
 mod load;
 mod place;
 mod story;
+mod writer;

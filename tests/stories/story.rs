@@ -8,13 +8,13 @@ use crate::place::{PASSWORD, Place, ROOT};
 
 #[tokio::test]
 async fn on_memory() {
-    let server = Place::memory().serve().await;
+    let server = with_cdn(Place::memory()).serve().await;
     told(&Client::new(&[&server])).await;
 }
 
 #[tokio::test]
 async fn on_sqlite() {
-    let place = Place::sqlite();
+    let place = with_cdn(Place::sqlite());
     place.create_root();
     let server = place.serve().await;
     told(&Client::new(&[&server])).await;
@@ -23,7 +23,7 @@ async fn on_sqlite() {
 #[tokio::test]
 async fn on_postgres() {
     let Some(postgres) = postgres_or_skip("story::on_postgres") else { return };
-    let place = Place::postgres(&postgres.database());
+    let place = with_cdn(Place::postgres(&postgres.database()));
     place.create_root();
     let server = place.serve().await;
     told(&Client::new(&[&server])).await;
@@ -34,7 +34,7 @@ async fn on_postgres() {
 async fn on_two_servers_over_one_postgres() {
     let Some(postgres) = postgres_or_skip("story::on_two_servers_over_one_postgres") else { return };
     let database = postgres.database();
-    let (one, two) = (Place::postgres(&database), Place::postgres(&database));
+    let (one, two) = (with_cdn(Place::postgres(&database)), with_cdn(Place::postgres(&database)));
     let (one, two) = tokio::join!(one.serve(), two.serve());
     told(&Client::new(&[&one, &two])).await;
 }
@@ -44,6 +44,17 @@ async fn told(anybody: &Client) {
     accounts(anybody, &root).await;
     tasks(&root).await;
     machines(&root).await;
+    configuration(anybody, &root).await;
+    customers(anybody, &root).await;
+}
+
+/// With a cdn of one edge that nobody reaches.
+pub(crate) fn with_cdn(place: Place) -> Place {
+    let edge = "name = \"edge-1\"\nkind = \"varnish\"\nurl = \"http://127.0.0.1:9\"";
+    let settings = format!("[[cdn]]\nname = \"level3\"\nkind = \"edges\"\n[[cdn.edge]]\n{edge}\n");
+    let file = place.file("settings.toml");
+    std::fs::write(&file, settings).unwrap();
+    place.with("CONFIG", &file.display().to_string())
 }
 
 async fn accounts(anybody: &Client, root: &Client) {
@@ -119,4 +130,99 @@ async fn machines(root: &Client) {
     let deleted = root.delete("/api/machine_info?machine_name=web01").await.ok();
     assert_eq!(deleted["info"], "delete machin info ok");
     assert_eq!(root.get("/api/machine_info").await.ok(), json!({"code": 200, "info": []}));
+}
+
+async fn configuration(anybody: &Client, root: &Client) {
+    let data = json!({
+        "mail": "dev@example.com", "name": "dev", "passwd": PASSWORD, "department": "dev", "permissions": "",
+    });
+    root.post("/admin/user", json!({"action": "add", "data": data})).await.ok();
+    let dev = anybody.login("dev").await;
+    let uid = dev.get("/admin/user").await.ok()["info"][0]["id"].clone();
+    let app = json!({"app": "shop", "appType": 0, "name": "Shop", "charger": "dyf"});
+    root.post("/app/create", app.clone()).await.ok();
+    assert_eq!(dev.post("/app/create", app).await.codes(), (200, 5));
+    assert_eq!(dev.get("/config/query?app=shop&profile=dev").await.codes(), (200, 4));
+    let grant = json!({"app": "shop", "permission": 1, "uid": uid, "username": "dev"});
+    root.post("/userauth/create", grant).await.ok();
+
+    let name = json!({"app": "shop", "profile": "dev", "key": "rate"});
+    let called = |more: Value| {
+        let mut body = name.clone();
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
+    let id = dev.post("/config/create", called(json!({"value": "1"}))).await.ok()["data"].clone();
+    let shown = async || {
+        let item = dev.post("/config/queryWithKey", name.clone()).await.ok();
+        ["Version", "Value", "PublishedVersion", "PublishedValue"].map(|member| item["data"][member].clone())
+    };
+    let publish = json!({"id": id});
+    assert_eq!(dev.post("/publish", publish.clone()).await.codes(), (200, 4));
+    assert_eq!(root.post("/publish", publish.clone()).await.codes(), (200, 7), "nobody has approved it");
+    root.post("/config/approve", called(json!({"version": 1}))).await.ok();
+    assert_eq!(root.post("/publish", publish.clone()).await.ok()["data"]["Kind"], "full");
+    assert_eq!(shown().await, [json!(1), json!("1"), json!(1), json!("1")]);
+
+    dev.post("/config/update", called(json!({"value": "2", "version": 1}))).await.ok();
+    let stale = called(json!({"value": "3", "version": 1}));
+    assert_eq!(dev.post("/config/update", stale).await.codes(), (200, 7));
+    assert_eq!(shown().await, [json!(2), json!("2"), json!(1), json!("1")]);
+    dev.post("/config/rollback", called(json!({"version": 1}))).await.ok();
+    assert_eq!(root.post("/publish", publish.clone()).await.codes(), (200, 7), "approved like any other");
+    root.post("/config/approve", name.clone()).await.ok();
+    root.post("/publish", publish).await.ok();
+    assert_eq!(shown().await, [json!(3), json!("1"), json!(3), json!("1")]);
+    let history = dev.post("/config/history", name.clone()).await.ok();
+    let versions: Vec<_> = history["data"].as_array().unwrap().iter().map(|row| &row["Version"]).collect();
+    assert_eq!(versions, [3, 2, 1]);
+
+    assert_eq!(dev.post("/config/del", name.clone()).await.codes(), (200, 4), "it was published");
+    root.post("/config/del", name.clone()).await.ok();
+    dev.post("/config/create", called(json!({"value": "4"}))).await.ok();
+    assert_eq!(shown().await, [json!(4), json!("4"), json!(0), json!("")]);
+    let trail = root.get("/audit/list?start=0&count=1000&actor=dev").await.ok();
+    let deeds: Vec<_> =
+        trail["data"].as_array().unwrap().iter().map(|row| row["Action"].as_str().unwrap()).collect();
+    for deed in ["config.create", "config.update", "config.rollback"] {
+        assert!(deeds.contains(&deed), "{deed} is missing: {deeds:?}");
+    }
+}
+
+async fn customers(anybody: &Client, root: &Client) {
+    let mail = "dev@example.com";
+    let access = json!({"login_email": mail, "password": "another password"});
+    root.post("/level3/user", access.clone()).await.ok();
+    let domains = json!({"login_email": mail, "cdn": "level3", "domains": ["a.test", "b.test"]});
+    root.post("/level3/user_domains", domains).await.ok();
+    let held = root.get(&format!("/level3/domains?login_email={mail}")).await.ok();
+    assert_eq!(held["domains"], json!(["a.test", "b.test"]));
+
+    let token = anybody.post("/level3/login", access).await.ok()["token"].as_str().unwrap().to_owned();
+    let customer = anybody.with_token(&token);
+    assert_eq!(customer.get("/api/machine_info").await.codes(), (403, 403), "it opens the cdn family alone");
+    let refresh = |path: &str| json!({"login_email": mail, "path": path});
+    let foreign = refresh("http://a.test/1|http://c.test/1");
+    assert_eq!(customer.post("/level3/refresh", foreign).await.codes(), (200, 4));
+    let queued = customer.post("/level3/refresh", refresh("http://a.test/1|http://b.test/2")).await.ok();
+    let job = queued["results"][0]["taskid"].as_str().unwrap();
+    let listed = customer.get(&format!("/level3/refresh_list?login_email={mail}")).await.ok();
+    let listed = listed["results"].as_array().unwrap();
+    assert_eq!(listed.len(), 1, "what was refused left nothing");
+    assert_eq!((&listed[0]["taskid"], &listed[0]["percentComplete"]), (&json!(job), &json!("0")));
+    let state = customer.get(&format!("/level3/task?taskid={job}")).await.ok();
+    assert_eq!(state["state"], "pending");
+
+    let stop = json!({"login_email": mail, "operations": false});
+    root.post("/level3/user/update", stop).await.ok();
+    assert_eq!(
+        customer.get("/level3/refresh_list").await.codes(),
+        (200, 3),
+        "its tokens ended with its right"
+    );
+    root.delete(&format!("/level3/user?login_email={mail}")).await.ok();
+    let wanted = json!({"login_email": "root@example.com", "password": PASSWORD});
+    root.post("/level3/user", wanted).await.ok();
+    let domains = json!({"login_email": "root@example.com", "cdn": "level3", "domains": "a.test"});
+    root.post("/level3/user_domains", domains).await.ok();
 }

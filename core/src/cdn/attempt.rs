@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
-use super::{Cell, CellState, EdgeProgress, Job, JobKind, JobState};
+use super::{CellState, EdgeProgress, Job, JobCell, JobKind, JobState};
 use crate::ports::{CdnProvider, Outcomes, ProviderError};
 
 /// How long one call to a provider may take.
@@ -53,7 +53,7 @@ impl Attempt {
         for (n, row) in self.rows.iter_mut().enumerate() {
             for url in urls {
                 if row.cells[*url].state == CellState::Pending {
-                    row.cells[*url] = Cell::failed(reason, now);
+                    row.cells[*url] = JobCell::failed(reason, now);
                     self.changed.insert(n);
                 }
             }
@@ -69,7 +69,7 @@ impl Attempt {
                 Err(error) => Err(error),
             };
             self.confirmed |= outcome.is_ok();
-            self.rows[row].cells[url] = Cell::after(outcome, now);
+            self.rows[row].cells[url] = JobCell::after(outcome, now);
         }
         self.changed.insert(row);
         self.advance();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::path::{self, Target};
-use super::{Cell, CellState, EdgeProgress};
+use super::{CellState, EdgeProgress, JobCell};
 use crate::account::{AccountId, Caller, Entry, Group, digest};
 use crate::ports::{CdnProvider, Repositories, StorageResult, Topic};
 use crate::{Error, Page, Pilothouse, Result, check_token};
@@ -292,7 +292,7 @@ fn check_provider(
 fn give_up(edges: &mut [EdgeProgress], job: &Job) {
     for cell in edges.iter_mut().flat_map(|row| &mut row.cells) {
         if cell.state == CellState::Pending {
-            *cell = Cell { state: CellState::Failed, reason: job.reason.clone(), at: cell.at };
+            *cell = JobCell { state: CellState::Failed, reason: job.reason.clone(), at: cell.at };
         }
     }
 }

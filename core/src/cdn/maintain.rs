@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
@@ -10,7 +9,7 @@ use super::log::{LogChunk, LogFile};
 use super::traffic::{self, BUCKET_SECONDS, Bucket, Part, Traffic};
 use super::{DomainId, city};
 use crate::ports::{LockKey, LogArchive};
-use crate::{Error, Pilothouse, Result};
+use crate::{Error, Result};
 
 /// How long after its end a day is sealed: most lines have arrived by then.
 const GRACE: TimeDelta = TimeDelta::hours(2);
@@ -44,9 +43,9 @@ impl Traffic<'_> {
         done.pruned_blocks = self.prune().await?;
         if let Ok(archive) = self.0.log_archive() {
             // Packs go before chunks leave them, so that a download that has just begun still finds its own.
-            done.pruned_packs = self.prune_packs(&*archive).await?;
-            done.pruned_chunks = self.prune_chunks(&*archive).await?;
-            done.sealed_logs = self.seal_logs(&*archive).await?;
+            done.pruned_packs = self.prune_packs(&**archive).await?;
+            done.pruned_chunks = self.prune_chunks(&**archive).await?;
+            done.sealed_logs = self.seal_logs(&**archive).await?;
         }
         Ok(done)
     }
@@ -167,14 +166,6 @@ impl Traffic<'_> {
         work.log_chunks().insert(new).await?;
         work.commit().await?;
         Ok(removed)
-    }
-}
-
-impl Pilothouse {
-    /// Where kept lines lie; unavailable where the program that embeds this has set up none.
-    pub(super) fn log_archive(&self) -> Result<Arc<dyn LogArchive>> {
-        let archive = self.settings().log_archive.clone();
-        archive.ok_or_else(|| Error::Unavailable("no archive of logs is set up".to_owned()))
     }
 }
 

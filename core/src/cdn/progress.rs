@@ -41,7 +41,7 @@ impl CellState {
 
 /// One URL on one edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Cell {
+pub struct JobCell {
     /// Where it stands.
     pub state: CellState,
     /// Why it failed, for good or the last time; one line, at most 512 bytes.
@@ -50,7 +50,7 @@ pub struct Cell {
     pub at: Option<DateTime<Utc>>,
 }
 
-impl Cell {
+impl JobCell {
     /// Before the first attempt.
     pub const PENDING: Self = Self { state: CellState::Pending, reason: String::new(), at: None };
 
@@ -87,13 +87,13 @@ pub struct EdgeProgress {
     /// The edge.
     pub edge: String,
     /// Its cells.
-    pub cells: Vec<Cell>,
+    pub cells: Vec<JobCell>,
 }
 
 impl EdgeProgress {
     /// Before the first attempt at `urls` URLs.
     pub fn pending(edge: impl Into<String>, urls: usize) -> Self {
-        Self { edge: edge.into(), cells: vec![Cell::PENDING; urls] }
+        Self { edge: edge.into(), cells: vec![JobCell::PENDING; urls] }
     }
 
     /// How many cells stand so.
@@ -105,7 +105,7 @@ impl EdgeProgress {
     pub fn encode(&self) -> String {
         let mut text = String::new();
         for stretch in self.cells.chunk_by(|one, next| one == next) {
-            let Cell { state, reason, at } = &stretch[0];
+            let JobCell { state, reason, at } = &stretch[0];
             let at = at.map_or_else(|| "-".to_owned(), |at| at.timestamp_micros().to_string());
             // Writing into a string does not fail.
             let _ = writeln!(text, "{} {} {at} {reason}", stretch.len(), state.as_str());
@@ -124,7 +124,7 @@ impl EdgeProgress {
                 "-" => None,
                 micros => Some(DateTime::from_timestamp_micros(micros.parse().ok()?)?),
             };
-            let cell = Cell { state, reason: words.next()?.to_owned(), at };
+            let cell = JobCell { state, reason: words.next()?.to_owned(), at };
             if count > urls - cells.len() {
                 return None;
             }
@@ -146,16 +146,16 @@ mod tests {
     fn a_job_that_went_well_is_one_line() {
         let mut row = EdgeProgress::pending("edge-1", 1000);
         assert_eq!(row.encode(), "1000 pending - \n");
-        row.cells.fill(Cell::after(Ok(()), at(7)));
+        row.cells.fill(JobCell::after(Ok(()), at(7)));
         assert_eq!(row.encode(), "1000 acked 7 \n");
     }
 
     #[test]
     fn exceptions_are_spelled_out_and_survive_a_store() {
         let mut row = EdgeProgress::pending("edge-1", 1000);
-        row.cells.fill(Cell::after(Ok(()), at(7)));
-        row.cells[3] = Cell::failed("404 not\nfound", at(8));
-        row.cells[999] = Cell::after(Err(&ProviderError::Unavailable("连接 refused".into())), at(9));
+        row.cells.fill(JobCell::after(Ok(()), at(7)));
+        row.cells[3] = JobCell::failed("404 not\nfound", at(8));
+        row.cells[999] = JobCell::after(Err(&ProviderError::Unavailable("连接 refused".into())), at(9));
         let text = row.encode();
         assert_eq!(text.lines().count(), 4);
         assert_eq!(EdgeProgress::decode("edge-1".into(), &text, 1000), Some(row));
@@ -174,16 +174,16 @@ mod tests {
     fn only_what_may_be_retried_stays_pending() {
         let unsupported = ProviderError::Unsupported { provider: "p".into(), operation: "purge" };
         let states = [
-            Cell::after(Err(&ProviderError::Unavailable("down".into())), at(1)).state,
-            Cell::after(Err(&ProviderError::Refused("no".into())), at(1)).state,
-            Cell::after(Err(&unsupported), at(1)).state,
+            JobCell::after(Err(&ProviderError::Unavailable("down".into())), at(1)).state,
+            JobCell::after(Err(&ProviderError::Refused("no".into())), at(1)).state,
+            JobCell::after(Err(&unsupported), at(1)).state,
         ];
         assert_eq!(states, [CellState::Pending, CellState::Failed, CellState::Failed]);
     }
 
     #[test]
     fn a_long_reason_shows_that_it_was_cut() {
-        let reason = Cell::failed(&"更".repeat(400), at(1)).reason;
+        let reason = JobCell::failed(&"更".repeat(400), at(1)).reason;
         assert!(reason.len() <= REASON && reason.ends_with('…'), "{}", reason.len());
     }
 }

@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 use super::account::add_account;
 use super::{AWKWARD, moment, race};
 use crate::account::AccountId;
-use crate::cdn::{Cell, EdgeProgress, Job, JobKind, JobState};
+use crate::cdn::{EdgeProgress, Job, JobCell, JobKind, JobState};
 use crate::ports::{ProviderError, Storage};
 
 const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -124,12 +124,12 @@ pub async fn job_stale_report_is_refused(storage: Arc<dyn Storage>) {
 pub async fn job_progress_round_trip(storage: Arc<dyn Storage>) {
     let jobs = add_jobs(&storage, [1, 2]).await;
     let mut work = storage.begin().await.unwrap();
-    let refused = Cell::failed(AWKWARD, moment(8));
-    let unavailable = Cell::after(Err(&ProviderError::Unavailable("down".into())), moment(9));
-    let acked = Cell::after(Ok(()), moment(7));
+    let refused = JobCell::failed(AWKWARD, moment(8));
+    let unavailable = JobCell::after(Err(&ProviderError::Unavailable("down".into())), moment(9));
+    let acked = JobCell::after(Ok(()), moment(7));
     let rows = [
         EdgeProgress { edge: "edge-1".into(), cells: vec![acked.clone(), refused] },
-        EdgeProgress { edge: "edge-2 更".into(), cells: vec![Cell::PENDING, unavailable] },
+        EdgeProgress { edge: "edge-2 更".into(), cells: vec![JobCell::PENDING, unavailable] },
     ];
     let mut before = EdgeProgress::pending("edge-1", 2);
     work.jobs().record(jobs[0].id, &rows[1]).await.unwrap();

@@ -81,6 +81,7 @@ macro_rules! conformance_tests {
             record_race_for_a_new_log,
             record_race_for_a_grown_log,
             sealing_loses_nothing,
+        ]);
         $crate::conformance_tests!(@family $fresh, job, [
             job_round_trip,
             job_list_is_newest_first,

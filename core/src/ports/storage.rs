@@ -11,10 +11,9 @@ use crate::account::{
     AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
 };
 use crate::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
     LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
-use crate::cdn::{CdnRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository};
 use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use crate::ops::{MachineRepository, TaskRepository};
 

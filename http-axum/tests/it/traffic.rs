@@ -8,12 +8,13 @@ use axum::http::StatusCode;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-use pilothouse_core::Settings;
 use pilothouse_core::cdn::{
     Batch, Cell, City, CityCell, Counters, Domain, Figures, KeptLines, LogChunk, SourceChange,
 };
 use pilothouse_core::ports::LogArchive;
+use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_http_axum::HttpSettings;
+use pilothouse_storage_memory::MemoryStorage;
 use serde_json::{Value, json};
 
 use crate::api::{Api, PASSWORD};
@@ -66,10 +67,11 @@ impl World {
             public_url: "https://api.infquick.com/".to_owned(),
             geo_city_database,
             log_days: 100_000,
-            log_archive: Some(Arc::new(Letters)),
             ..Settings::default()
         };
-        let api = Api::with(settings, HttpSettings::default()).await;
+        let pilothouse = Pilothouse::new(Arc::new(MemoryStorage::new()), settings).unwrap();
+        let pilothouse = pilothouse.with_log_archive(Arc::new(Letters));
+        let api = Api::over(pilothouse, HttpSettings::default()).await;
         api.pilothouse.cdns().ensure_configured().await.unwrap();
         let (user, other) = (api.account("user", "").await, api.account("other", "").await);
         let root = api.login("root").await;

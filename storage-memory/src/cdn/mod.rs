@@ -1,5 +1,4 @@
-//! Cdns, customers, their domains, companies, traffic, and the logs it is read from.
-//! Cdns, customers, their domains, companies, and jobs.
+//! Cdns, customers, their domains, companies, jobs, traffic, and the logs it is read from.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
@@ -7,6 +6,7 @@ mod city;
 mod company;
 mod customer;
 mod domain;
+mod job;
 mod log;
 mod source;
 mod traffic;
@@ -15,12 +15,9 @@ use std::collections::BTreeSet;
 
 use imbl::{OrdMap, OrdSet};
 use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, DomainId, LogChunk, LogSource};
-mod job;
-
-use imbl::{OrdMap, OrdSet};
-use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{Cdn, CdnId, Company, Customer, EdgeProgress, Job, JobId};
+use pilothouse_core::cdn::{
+    Cdn, CdnId, Company, Customer, DomainId, EdgeProgress, Job, JobId, LogChunk, LogSource,
+};
 
 use crate::state::Table;
 use city::CityState;

@@ -3,9 +3,9 @@
 
 mod config;
 mod customer;
-mod statistics;
 mod engine;
 mod job;
+mod statistics;
 mod sync;
 mod workers;
 mod world;
@@ -16,7 +16,6 @@ use pilothouse_core::ports::Storage;
 use pilothouse_storage_memory::MemoryStorage;
 
 #[expect(clippy::unused_async, reason = "other stores have to wait")]
-#[expect(clippy::unused_async, reason = "the macro awaits it, as other stores need")]
 async fn fresh(_case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(MemoryStorage::new()), ()))
 }

@@ -45,7 +45,8 @@ impl TestArchive {
         };
         let files = self.0.lock().unwrap();
         let file = files.get(&name).ok_or(io::ErrorKind::NotFound)?;
-        let (start, length) = (usize::try_from(chunk.offset).unwrap(), usize::try_from(chunk.length).unwrap());
+        let (start, length) =
+            (usize::try_from(chunk.offset).unwrap(), usize::try_from(chunk.length).unwrap());
         Ok(file[start..start + length].to_vec())
     }
 
@@ -98,20 +99,22 @@ impl World {
         let clock = Arc::new(TestClock(AtomicI64::new(NOW)));
         let storage = Arc::new(MemoryStorage::with_clock(clock.clone()));
         let archive = Arc::new(TestArchive::default());
-        let settings = Settings {
-            cdns: vec!["level3".to_owned()],
-            geo_city_database: true,
-            log_archive: Some(archive.clone()),
-            ..Settings::default()
-        };
+        let settings =
+            Settings { cdns: vec!["level3".to_owned()], geo_city_database: true, ..Settings::default() };
         let ids = Arc::new(RandomIds);
         let pilothouse = Pilothouse::with(storage.clone(), settings, clock.clone(), ids).unwrap();
+        let pilothouse = pilothouse.with_log_archive(archive.clone());
         pilothouse.cdns().ensure_configured().await.unwrap();
         let mail = "user@example.com".to_owned();
         let id =
             pilothouse.accounts().create_superuser("user", &mail, "correct horse battery").await.unwrap();
-        let customer =
-            Customer { account_id: id, mail: mail.clone(), password: String::new(), operations: true, version: 1 };
+        let customer = Customer {
+            account_id: id,
+            mail: mail.clone(),
+            password: String::new(),
+            operations: true,
+            version: 1,
+        };
         let mut work = storage.begin().await.unwrap();
         work.customers().insert(&customer).await.unwrap();
         let cdn = work.cdns().by_name("level3").await.unwrap().unwrap();
@@ -373,7 +376,7 @@ async fn logs_are_sealed_into_one_file_a_day() {
     assert_eq!(world.maintain().await.sealed_logs, 1);
     assert_eq!(world.log(1, today).await.unwrap(), "fine ");
 
-    world.pass(92 * DAY);
+    world.pass(91 * DAY);
     assert_eq!(world.log(0, yesterday).await, None, "kept for 92 days");
     assert_eq!(world.maintain().await.pruned_chunks, 3);
     world.pass(DAY);
@@ -431,11 +434,8 @@ async fn without_an_archive_there_is_nothing_to_download() {
 async fn wrong_batches_name_what_is_wrong() {
     let world = World::new(1).await;
     let domain_id = world.domains[0];
-    let cell = |bucket, requests| Cell {
-        domain_id,
-        bucket,
-        figures: Figures { requests, ..Figures::default() },
-    };
+    let cell =
+        |bucket, requests| Cell { domain_id, bucket, figures: Figures { requests, ..Figures::default() } };
     let kept = KeptLines {
         domain_id,
         day: NaiveDate::from_ymd_opt(2016, 10, 1).unwrap(),
@@ -468,4 +468,26 @@ async fn wrong_batches_name_what_is_wrong() {
     assert_eq!(stats[0].1.requests, 3);
     let early = NOW - TimeDelta::days(1).num_seconds();
     assert_eq!(world.fluxs(early, early).await, [0]);
+}
+
+#[tokio::test]
+async fn the_background_work_seals() {
+    let world = World::new(1).await;
+    let midnight = NOW - NOW % DAY;
+    world.record(&[(0, midnight - 1, 5, None)], &[]).await;
+    world.clock.0.store(midnight + 7200, Ordering::Relaxed);
+    let cancel = tokio_util::sync::CancellationToken::new();
+    let running = tokio::spawn(pilothouse_core::Workers::new(world.pilothouse.clone()).run(cancel.clone()));
+    let sealed = async {
+        loop {
+            let mut snapshot = world.pilothouse.storage().read().await.unwrap();
+            if snapshot.traffic().unsealed(midnight / 300, 1).await.unwrap().is_empty() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(5), sealed).await.unwrap();
+    cancel.cancel();
+    running.await.unwrap();
 }

@@ -1,5 +1,4 @@
-//! Cdns, customers, their domains, companies, traffic, and the logs it is read from.
-//! Cdns, customers, their domains, companies, and jobs.
+//! Cdns, customers, their domains, companies, jobs, traffic, and the logs it is read from.
 
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
@@ -7,7 +6,7 @@ mod city;
 mod company;
 mod customer;
 mod domain;
+mod job;
 mod log;
 mod source;
 mod traffic;
-mod job;

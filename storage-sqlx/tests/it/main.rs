@@ -1,6 +1,8 @@
 //! The conformance suite on SQLite and on Postgres.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod differential;
+
 use std::sync::Arc;
 
 use pilothouse_core::ports::Storage;
