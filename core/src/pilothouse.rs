@@ -38,10 +38,6 @@ pub struct Settings {
     pub city_days: u32,
     /// For how many days traffic is known: 800.
     pub traffic_days: u32,
-    /// The zone of the times that people read, and in which the days of logs begin: `Asia/Shanghai`.
-    pub timezone: chrono_tz::Tz,
-    /// Where kept lines lie: nowhere, so there is nothing to download.
-    pub log_archive: Option<Arc<dyn LogArchive>>,
     /// The profiles in which nobody approves their own change: none.
     pub four_eyes_profiles: Vec<String>,
 }

@@ -16,8 +16,6 @@ const HOUSEKEEPING: Duration = Duration::from_mins(1);
 const SYNC: Duration = Duration::from_mins(10);
 /// How often days of traffic and logs that are over are sealed, and old ones forgotten.
 const MAINTENANCE: Duration = Duration::from_mins(5);
-/// How often traffic and logs of days that are over are sealed, and old ones forgotten.
-const MAINTENANCE: Duration = Duration::from_mins(10);
 /// How long the last housekeeping may take.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -54,7 +52,6 @@ impl Workers {
     async fn maintain(&self) -> Result<()> {
         let done = self.pilothouse.traffic().maintain().await?;
         if done != Maintained::default() {
-            tracing::info!(?done, "traffic and logs were sealed or forgotten");
             tracing::info!(?done, "traffic and logs were put away");
         }
         Ok(())

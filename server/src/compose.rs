@@ -55,7 +55,6 @@ pub(crate) async fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Re
         log_days: settings.log_days,
         city_days: settings.city_days,
         traffic_days: settings.traffic_days,
-        log_archive: None,
         cdns: settings.cdn.iter().map(|cdn| cdn.name().to_owned()).collect(),
     };
     let pilothouse = Pilothouse::new(storage, domain)?.with_providers(providers(settings.cdn.clone())?);

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use pilothouse_core::cdn::{
-    Cdn, Cell, Company, Customer, Domain, DomainState, EdgeProgress, Job, JobKind, JobState,
+    Cdn, Company, Customer, Domain, DomainState, EdgeProgress, Job, JobCell, JobKind, JobState,
 };
 use pilothouse_core::ports::Repositories;
 
@@ -239,7 +239,7 @@ async fn write_job(store: &mut dyn Repositories, known: &mut Known, random: &mut
             let job = Job { state, percent, reason: reason.to_owned(), due, failures, attempt, ..held };
             let done = store.jobs().report(&job).await.unwrap();
             if done {
-                let cells = vec![Cell::failed(reason, at), Cell::after(Ok(()), at)];
+                let cells = vec![JobCell::failed(reason, at), JobCell::after(Ok(()), at)];
                 store.jobs().record(job.id, &EdgeProgress { edge: edge.to_owned(), cells }).await.unwrap();
             }
             format!("report {:?} on {edge}: {done}", job_shown(job, known))
