@@ -196,7 +196,7 @@ impl Call {
                 .iter()
                 .find(|parameter| parameter["name"] == **name)
                 .map(|parameter| &parameter["in"]);
-            let text = || value.as_str().map_or_else(|| value.to_string(), escape);
+            let text = || escape(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
             match place.and_then(Value::as_str) {
                 Some("path") => path = path.replace(&format!("{{{name}}}"), &text()),
                 Some("query") if !body.contains_key(name) && self.operation.body().is_none() => {
