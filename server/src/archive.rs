@@ -134,7 +134,17 @@ mod tests {
 
     fn chunk(file: LogFile, offset: i64, length: i64) -> LogChunk {
         let day = NaiveDate::from_ymd_opt(2016, 9, 29).unwrap();
-        LogChunk { id: 1, domain_id: 1, day, file, offset, length, lines: 1, raw_length: length }
+        LogChunk {
+            id: 1,
+            domain_id: 1,
+            day,
+            kept_from: day,
+            file,
+            offset,
+            length,
+            lines: 1,
+            raw_length: length,
+        }
     }
 
     async fn read(folder: &LogFolder, chunks: &[LogChunk]) -> io::Result<String> {
