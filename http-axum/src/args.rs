@@ -5,6 +5,8 @@
 //! | ops, cdn | query string, or a JSON body | JSON body |
 //! | config | query string, form or JSON body | the same |
 
+use std::time::Duration;
+
 use axum::body::to_bytes;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
@@ -20,6 +22,8 @@ use crate::query;
 
 /// The most bytes of a body.
 const BODY: usize = 8 << 20;
+/// How long a body may take to arrive.
+const BODY_TIMEOUT: Duration = Duration::from_secs(20);
 const TOO_LONG: Failure = Failure::Transport(StatusCode::PAYLOAD_TOO_LARGE, "the body is longer than 8 MiB");
 
 /// The arguments as a `T`.
@@ -64,7 +68,10 @@ async fn collect<T: DeserializeOwned>(request: Request, query_always: bool) -> R
     if parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| too_long(length.as_bytes())) {
         return Err(TOO_LONG);
     }
-    let body = to_bytes(body, BODY).await.map_err(|error| {
+    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY)).await;
+    // A request that is only told that it took too long would wait for the rest of its body for ever.
+    let body = body.map_err(|_| Failure::Transport(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?;
+    let body = body.map_err(|error| {
         if is_length_limit(&error) {
             TOO_LONG
         } else {

@@ -24,7 +24,8 @@ impl LogFolder {
     /// Uses a folder, and makes it if it does not exist.
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
         let archive = Archive::open(folder);
-        let archive = archive.map_err(|error| Failure::failed(format!("log_dir {}", folder.display()), error))?;
+        let archive =
+            archive.map_err(|error| Failure::failed(format!("log_dir {}", folder.display()), error))?;
         Ok(Self(archive))
     }
 
@@ -38,14 +39,19 @@ impl LogFolder {
             LogFile::Pack(_) => Ok(Box::new(self.0.read(&piece(chunk)).map_err(io::Error::other)?)),
             LogFile::Sealed(name) => {
                 let file = self.0.open_day(name, chunk.day).map_err(io::Error::other)?;
-                let file = file.ok_or_else(|| io::Error::other(format!("the sealed file {name} is missing")))?;
+                let file =
+                    file.ok_or_else(|| io::Error::other(format!("the sealed file {name} is missing")))?;
                 Ok(Box::new(file.take(bytes(chunk.length))))
             }
         }
     }
 
     /// The next bytes of the chunks that are left; none when all were read.
-    fn next(&self, left: &mut VecDeque<LogChunk>, open: &mut Option<Box<dyn Read + Send>>) -> io::Result<Vec<u8>> {
+    fn next(
+        &self,
+        left: &mut VecDeque<LogChunk>,
+        open: &mut Option<Box<dyn Read + Send>>,
+    ) -> io::Result<Vec<u8>> {
         loop {
             let Some(reader) = open else {
                 let Some(chunk) = left.pop_front() else { return Ok(Vec::new()) };

@@ -7,9 +7,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pilothouse_core::ports::{StorageError, StorageResult};
+use sqlx::error::DatabaseError;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
@@ -51,7 +52,7 @@ impl SqlitePools {
                 .test_before_acquire(false)
                 .acquire_timeout(Duration::from_secs(15))
         };
-        let writer = pool(1).connect_with(options.clone()).await.map_err(refused)?;
+        let writer = connect_first(pool(1), &options).await.map_err(refused)?;
         let readers =
             pool(READERS).connect_with(options.pragma("query_only", "ON")).await.map_err(refused)?;
         let (flushes, requests) = mpsc::unbounded_channel();
@@ -82,6 +83,25 @@ impl SqlitePools {
             _ => Err(unknown()),
         }
     }
+}
+
+/// Makes the first connection, which gives a new file its log. While another process does that SQLite refuses at once,
+/// whatever it was told about waiting.
+async fn connect_first(pool: SqlitePoolOptions, options: &SqliteConnectOptions) -> sqlx::Result<SqlitePool> {
+    let deadline = Instant::now() + BUSY;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(sqlx::Error::Database(error)) if is_busy(&*error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// `SQLITE_BUSY`, in the low byte of an extended code.
+fn is_busy(error: &dyn DatabaseError) -> bool {
+    error.code().and_then(|code| code.parse::<u32>().ok()).is_some_and(|code| code & 0xff == 5)
 }
 
 /// Flushes the log once for all that wait, again and again.

@@ -26,6 +26,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// The body of an answer that says of itself that all is well.
+    #[track_caller]
     pub(crate) fn ok(self) -> Value {
         assert!(self.is_ok(), "{self:?}");
         self.body

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 
 use pilothouse_core::Page;
 use pilothouse_core::ports::Storage;
@@ -233,14 +235,15 @@ fn the_api_description_needs_no_place() {
 #[test]
 fn a_worker_works_until_it_is_told_to_stop() {
     let place = Place::sqlite();
-    let mut worker = ProcessGuard::spawn(&mut place.command(&["worker"])).unwrap();
-    let deadline = std::time::Instant::now() + PATIENCE;
+    let mut command = place.command(&["worker"]);
+    let mut worker = ProcessGuard::spawn(command.stdout(Stdio::null()).stderr(Stdio::null())).unwrap();
+    let deadline = Instant::now() + PATIENCE;
     while !place.file("data/secret_key").exists() {
-        assert!(std::time::Instant::now() < deadline, "the worker does not begin");
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        assert!(Instant::now() < deadline, "the worker does not begin");
+        std::thread::sleep(Duration::from_millis(20));
     }
-    assert_eq!(worker.wait_for_exit(std::time::Duration::from_millis(300)), None);
+    assert_eq!(worker.wait_for_exit(Duration::from_millis(300)), None);
     worker.terminate();
-    let status = worker.wait_for_exit(std::time::Duration::from_secs(10));
+    let status = worker.wait_for_exit(Duration::from_secs(10));
     assert!(status.is_some_and(|status| status.success()), "{status:?}");
 }

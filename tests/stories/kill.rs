@@ -84,10 +84,11 @@ async fn the_postgres_under_the_server() {
         });
         some_moment().await;
         postgres.kill();
-        // A writer ends with the first answer that is no success.
-        ledger.extend(writing.await.unwrap());
-        assert!(!server.is_ready().await, "without its store");
-        assert_eq!(root.get("/api/task").await.codes(), (500, 500));
+        // A writer ends with the first answer that is no success. Each waits some seconds for a connection.
+        let (written, is_ready, answer) = tokio::join!(writing, server.is_ready(), root.get("/api/task"));
+        ledger.extend(written.unwrap());
+        assert!(!is_ready, "without its store");
+        assert_eq!(answer.codes(), (500, 500));
 
         let begun = Instant::now();
         postgres.restart();

@@ -17,7 +17,7 @@ pub(crate) const PASSWORD: &str = "correct horse battery";
 pub(crate) const ROOT: &str = "root";
 
 /// How long a process may take for what should take a second, on a machine that is busy with other things.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A folder, a store and settings. Several processes may run there at once.
 pub(crate) struct Place {

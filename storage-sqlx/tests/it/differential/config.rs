@@ -21,9 +21,9 @@ fn item_shown(item: Item, known: &Known) -> Item {
     Item { id: place(&known.items, item.id), app: place(&known.apps, item.app), ..item }
 }
 
-fn release_shown(release: Release, known: &Known) -> Release {
+fn release_shown(release: &Release, known: &Known) -> Release {
     let (id, item) = (place(&known.releases, release.id), place(&known.items, release.item));
-    Release { id, item, ..release }
+    Release { id, item, ..*release }
 }
 
 fn profile(random: &mut Random) -> &'static str {
@@ -114,7 +114,7 @@ pub(super) async fn read(store: &mut dyn Repositories, known: &Known, random: &m
         8 => format!("published of {at}: {:?}", store.items().published(app).await.unwrap()),
         9 => {
             let found = store.releases().of_item(item).await.unwrap();
-            let found: Vec<_> = found.into_iter().map(|release| release_shown(release, known)).collect();
+            let found: Vec<_> = found.iter().map(|release| release_shown(release, known)).collect();
             format!("releases of {}: {found:?}", place(&known.items, item))
         }
         _ => {
