@@ -147,9 +147,12 @@ fn fits(template: &str, path: &str) -> bool {
     }
 }
 
+/// By operation and status.
+type Validators = HashMap<(String, u16), Arc<Validator>>;
+
 /// The validator of an operation's answer with a status, made once.
 fn validator(key: (String, u16), schema: &'static Value) -> Arc<Validator> {
-    static MADE: LazyLock<Mutex<HashMap<(String, u16), Arc<Validator>>>> = LazyLock::new(Mutex::default);
+    static MADE: LazyLock<Mutex<Validators>> = LazyLock::new(Mutex::default);
     let mut made = MADE.lock().unwrap();
     made.entry(key).or_insert_with(|| Arc::new(jsonschema::validator_for(&closed(schema)).unwrap())).clone()
 }

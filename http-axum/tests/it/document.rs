@@ -167,10 +167,10 @@ fn every_limit_of_a_parameter_is_told() {
     for operation in operations() {
         for parameter in operation.parameters() {
             let at = format!("{} {}", operation.id(), parameter["name"].as_str().unwrap());
-            limited(at, &parameter["schema"], parameter["description"].to_string(), &mut untold);
+            limited(&at, &parameter["schema"], &parameter["description"].to_string(), &mut untold);
         }
         if let Some(body) = operation.body() {
-            limited(operation.id().to_owned(), body, String::new(), &mut untold);
+            limited(operation.id(), body, "", &mut untold);
         }
     }
     untold.retain(|at| !UNLIMITED.contains(&&**at));
@@ -178,22 +178,22 @@ fn every_limit_of_a_parameter_is_told() {
 }
 
 /// Texts have a greatest length, a pattern or a list of values; or their description, or that of what holds them, says.
-fn limited(at: String, schema: &'static Value, about: String, untold: &mut Vec<String>) {
+fn limited(at: &str, schema: &'static Value, about: &str, untold: &mut Vec<String>) {
     let about = format!("{about} {}", schema["description"]);
     let schema = resolve(schema);
     let is_text = schema["type"] == "string" || schema["type"][0] == "string";
     let known = ["maxLength", "pattern", "enum", "format"].iter().any(|limit| !schema[limit].is_null());
     if is_text && !known && !about.contains("at most") {
-        untold.push(at.clone());
+        untold.push(at.to_owned());
     }
-    for part in ["oneOf", "anyOf", "allOf"].iter().flat_map(|choice| schema[choice].as_array()).flatten() {
-        limited(at.clone(), part, about.clone(), untold);
+    for part in ["oneOf", "anyOf", "allOf"].iter().filter_map(|choice| schema[choice].as_array()).flatten() {
+        limited(at, part, &about, untold);
     }
     if schema["items"].is_object() {
-        limited(at.clone(), &schema["items"], about, untold);
+        limited(at, &schema["items"], &about, untold);
     }
     for (name, property) in schema["properties"].as_object().into_iter().flatten() {
-        limited(format!("{at}.{name}"), property, String::new(), untold);
+        limited(&format!("{at}.{name}"), property, "", untold);
     }
 }
 

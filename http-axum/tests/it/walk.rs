@@ -122,9 +122,7 @@ async fn whoever_may_not_is_refused_alike_and_changes_nothing() {
                     answers[1]
                 ));
             }
-            if world.dump() != before {
-                panic!("{} by {who:?} changed the store\n{}", call.operation.id(), wrong.join("\n"));
-            }
+            assert!(world.dump() == before, "{} by {who:?} changed the store", call.operation.id());
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
