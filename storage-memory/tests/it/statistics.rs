@@ -278,7 +278,7 @@ async fn old_traffic_is_forgotten() {
         rows.into_iter().map(|row| row.city).collect::<Vec<_>>()
     };
     assert_eq!(rows().await, ["Miami"]);
-    world.pass(91 * DAY);
+    world.pass(92 * DAY);
     assert_eq!(world.maintain().await.pruned_blocks, 0);
     world.pass(DAY);
     assert_eq!(world.maintain().await.pruned_blocks, 1);
