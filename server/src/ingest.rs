@@ -34,8 +34,8 @@ pub(crate) struct Ingest {
     /// The edge that wrote them
     #[arg(long, value_name = "NAME")]
     pub(crate) edge: String,
-    /// combined, vhost_combined, tsv or json
-    #[arg(long, value_name = "FORMAT")]
+    /// How they are written
+    #[arg(long, value_name = "combined|vhost_combined|tsv|json")]
     pub(crate) format: Format,
     /// Whose lines they are, where the format names no host
     #[arg(long, value_name = "DOMAIN")]
@@ -344,13 +344,13 @@ mod tests {
             ingest(self.pilothouse.clone(), self.folder.clone(), Some(cities), options).await
         }
 
-        fn query(&self) -> TrafficQuery {
+        fn query() -> TrafficQuery {
             TrafficQuery { domains: vec!["a.example.com".to_owned()], start_time: TIME, end_time: TIME + 300 }
         }
 
         async fn flux(&self) -> i64 {
             let traffic = self.pilothouse.traffic();
-            let points = traffic.fluxs(&self.caller, &self.query()).await.unwrap();
+            let points = traffic.fluxs(&self.caller, &Self::query()).await.unwrap();
             points.into_iter().map(|point| point.value).sum()
         }
 
@@ -405,7 +405,7 @@ mod tests {
         assert_eq!(world.flux().await, 123);
         assert_eq!(world.log().await, [first, second, third].concat());
 
-        let rows = world.pilothouse.traffic().fluxs_area(&world.caller, &world.query()).await.unwrap();
+        let rows = world.pilothouse.traffic().fluxs_area(&world.caller, &World::query()).await.unwrap();
         let rows: Vec<_> = rows.iter().map(|row| (&*row.city, &*row.city_cn, row.value)).collect();
         assert_eq!(rows, [("Changchun", "长春", 100), ("Unknown", "未知", 23)]);
     }
