@@ -41,7 +41,7 @@ impl Workers {
             every(MAINTENANCE, "sealing traffic and logs", || self.maintain()),
             engine.run(),
         );
-        cancelled.run_until_cancelled(work).await;
+        cancelled.run_until_cancelled(Box::pin(work)).await;
         match timeout(FAREWELL, self.pilothouse.housekeep()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log(&error, "the last housekeeping"),

@@ -98,15 +98,16 @@ fn finish(operation: &mut Operation, name: &str, family: Family, components: &mu
     operation.description = Some(told.collect::<Vec<_>>().join("\n\n"));
 
     let health = operation.tags.iter().flatten().any(|tag| tag == "health");
-    if !health {
-        let json = match operation.responses.responses.get_mut("200") {
-            Some(RefOr::T(response)) => response.content.get_mut("application/json"),
-            _ => None,
+    let success = operation.responses.responses.get_mut("200");
+    if let Some(RefOr::T(Response { content, .. })) = success.filter(|_| !health) {
+        let failure = Ref::from_schema_name(failure_name(family, components));
+        let told = match content.swap_remove("application/json") {
+            Some(RefOr::T(Content { schema: Some(success), .. })) => {
+                Content::new(Some(OneOfBuilder::new().item(success).item(failure)))
+            }
+            _ => Content::new(Some(failure)),
         };
-        if let Some(RefOr::T(Content { schema: Some(schema), .. })) = json {
-            let failure = Ref::from_schema_name(failure_name(family, components));
-            *schema = OneOfBuilder::new().item(schema.clone()).item(failure).into();
-        }
+        content.insert("application/json".to_owned(), told.into());
     }
     for (status, response) in &mut operation.responses.responses {
         if let RefOr::T(response) = response

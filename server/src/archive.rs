@@ -24,7 +24,8 @@ impl LogFolder {
     /// Uses a folder, and makes it if it does not exist.
     pub(crate) fn open(folder: &Path) -> Result<Self, Failure> {
         let archive = Archive::open(folder);
-        let archive = archive.map_err(|error| Failure::failed(format!("log_dir {}", folder.display()), error))?;
+        let archive =
+            archive.map_err(|error| Failure::failed(format!("log_dir {}", folder.display()), error))?;
         Ok(Self(archive))
     }
 
@@ -38,14 +39,19 @@ impl LogFolder {
             LogFile::Pack(_) => Ok(Box::new(self.0.read(&piece(chunk)).map_err(io::Error::other)?)),
             LogFile::Sealed(name) => {
                 let file = self.0.open_day(name, chunk.day).map_err(io::Error::other)?;
-                let file = file.ok_or_else(|| io::Error::other(format!("the sealed file {name} is missing")))?;
+                let file =
+                    file.ok_or_else(|| io::Error::other(format!("the sealed file {name} is missing")))?;
                 Ok(Box::new(file.take(bytes(chunk.length))))
             }
         }
     }
 
     /// The next bytes of the chunks that are left; none when all were read.
-    fn next(&self, left: &mut VecDeque<LogChunk>, open: &mut Option<Box<dyn Read + Send>>) -> io::Result<Vec<u8>> {
+    fn next(
+        &self,
+        left: &mut VecDeque<LogChunk>,
+        open: &mut Option<Box<dyn Read + Send>>,
+    ) -> io::Result<Vec<u8>> {
         loop {
             let Some(reader) = open else {
                 let Some(chunk) = left.pop_front() else { return Ok(Vec::new()) };
@@ -128,7 +134,17 @@ mod tests {
 
     fn chunk(file: LogFile, offset: i64, length: i64) -> LogChunk {
         let day = NaiveDate::from_ymd_opt(2016, 9, 29).unwrap();
-        LogChunk { id: 1, domain_id: 1, day, file, offset, length, lines: 1, raw_length: length }
+        LogChunk {
+            id: 1,
+            domain_id: 1,
+            day,
+            kept_from: day,
+            file,
+            offset,
+            length,
+            lines: 1,
+            raw_length: length,
+        }
     }
 
     async fn read(folder: &LogFolder, chunks: &[LogChunk]) -> io::Result<String> {

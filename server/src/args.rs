@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use crate::ingest::Ingest;
+
 /// One control room for a small fleet: release tasks, configuration, CDN.
 #[derive(Debug, Parser)]
 #[command(name = "pilothouse", version)]
@@ -49,6 +51,8 @@ pub(crate) enum Command {
     CreateSuperuser(Superuser),
     /// Ask every provider for its domains and record them
     Sync,
+    /// Take access logs into the statistics
+    Ingest(Ingest),
     /// Do only the background work
     Worker,
     /// Write a consistent copy of the embedded store while it runs

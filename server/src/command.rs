@@ -13,6 +13,7 @@ use pilothouse_storage_memory::MemoryStorage;
 use crate::args::Superuser;
 use crate::compose;
 use crate::failure::Failure;
+use crate::ingest::{self, Ingest};
 use crate::settings::Settings;
 
 /// Says what was applied.
@@ -45,6 +46,14 @@ pub(crate) async fn sync(settings: Settings) -> Result<(), Failure> {
         }
     }
     failed.map_or(Ok(()), Err)
+}
+
+/// Takes access logs into the statistics.
+pub(crate) async fn ingest(settings: Settings, options: Ingest) -> Result<(), Failure> {
+    let opened = compose::open(&settings).await?;
+    let pilothouse = compose::domain(&settings, opened.storage).await?;
+    let (folder, cities) = (compose::log_folder(&settings)?, compose::cities(&settings)?);
+    ingest::ingest(pilothouse, folder, cities, options).await.map(|_| ())
 }
 
 /// Copies the embedded store.

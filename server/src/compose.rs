@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use pilothouse_access_log::city::CityDatabase;
 use pilothouse_cdn_providers::providers;
 use pilothouse_core::ports::Storage;
 use pilothouse_core::{Pilothouse, SecretKey};
@@ -10,6 +11,7 @@ use pilothouse_http_axum::{ApiState, HttpSettings};
 use pilothouse_storage_memory::MemoryStorage;
 use pilothouse_storage_sqlx::SqlxStorage;
 
+use crate::archive::LogFolder;
 use crate::failure::Failure;
 use crate::folder;
 use crate::settings::{Database, Settings};
@@ -57,9 +59,22 @@ pub(crate) async fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Re
         traffic_days: settings.traffic_days,
         cdns: settings.cdn.iter().map(|cdn| cdn.name().to_owned()).collect(),
     };
-    let pilothouse = Pilothouse::new(storage, domain)?.with_providers(providers(settings.cdn.clone())?);
+    let pilothouse = Pilothouse::new(storage, domain)?
+        .with_providers(providers(settings.cdn.clone())?)
+        .with_log_archive(Arc::new(log_folder(settings)?));
     pilothouse.cdns().ensure_configured().await?;
     Ok(pilothouse)
+}
+
+/// Where kept lines of access logs lie.
+pub(crate) fn log_folder(settings: &Settings) -> Result<LogFolder, Failure> {
+    LogFolder::open(&settings.log_dir.clone().unwrap_or_else(|| settings.data_dir.join("logs")))
+}
+
+/// Where addresses are, if that is set up.
+pub(crate) fn cities(settings: &Settings) -> Result<Option<CityDatabase>, Failure> {
+    let opened = settings.geo_city_database.as_deref().map(CityDatabase::open).transpose();
+    opened.map_err(|error| Failure::failed("geo_city_database", error))
 }
 
 /// What the routers are given.

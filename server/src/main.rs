@@ -2,11 +2,13 @@
 //!
 //! `pilothouse` alone is `pilothouse serve`. Exit status: 0 done, 1 failed, 2 wrong usage or settings.
 
+mod archive;
 mod args;
 mod command;
 mod compose;
 mod failure;
 mod folder;
+mod ingest;
 mod logging;
 mod metrics;
 mod prompt;
@@ -47,6 +49,7 @@ fn run(args: Args) -> Result<(), Failure> {
         match command {
             Command::Serve(serve) => serve::serve(settings, serve).await,
             Command::Worker => serve::work(settings).await,
+            Command::Ingest(options) => command::ingest(settings, options).await,
             Command::Sync => command::sync(settings).await,
             Command::Migrate => command::migrate(settings).await,
             Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,

@@ -223,6 +223,7 @@ pub(super) async fn seal(
     repository: &mut dyn TrafficRepository,
     domain_id: DomainId,
     day: Day,
+    today: Day,
     cells: &[CityCell],
 ) -> StorageResult<()> {
     if cells.is_empty() {
@@ -237,5 +238,5 @@ pub(super) async fn seal(
         add(sum.entry(traffic::slot(cell.bucket)).or_default(), cell.flux);
     }
     let data = block::encode_cities(&columns);
-    repository.put_block(Part::Cities, &Block { domain_id, day, data }).await
+    repository.put_block(Part::Cities, &Block { domain_id, day, kept_from: day.max(today), data }).await
 }

@@ -131,7 +131,9 @@ impl Traffic<'_> {
         if let Some((pack, offset)) = &batch.withdrawn {
             work.log_chunks().withdraw(pack, *offset).await?;
         }
-        let chunks: Vec<_> = batch.kept.iter().map(|kept| LogChunk::in_pack(&batch.pack, kept)).collect();
+        let today = self.0.today();
+        let chunks: Vec<_> =
+            batch.kept.iter().map(|kept| LogChunk::in_pack(&batch.pack, kept, today)).collect();
         work.log_chunks().insert(&chunks).await?;
         work.commit().await?;
         Ok(id)

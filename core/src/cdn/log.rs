@@ -37,6 +37,9 @@ pub struct LogChunk {
     pub domain_id: DomainId,
     /// The day, in the server's zone.
     pub day: NaiveDate,
+    /// The day its retention counts from: its own, or the one it was recorded on where that is later, so that history
+    /// read in today is not forgotten tomorrow.
+    pub kept_from: NaiveDate,
     /// Where it lies.
     pub file: LogFile,
     /// Where it begins there, in bytes.
@@ -50,10 +53,10 @@ pub struct LogChunk {
 }
 
 impl LogChunk {
-    pub(super) fn in_pack(pack: &str, kept: &KeptLines) -> Self {
+    pub(super) fn in_pack(pack: &str, kept: &KeptLines, today: NaiveDate) -> Self {
         let &KeptLines { domain_id, day, offset, length, lines, raw_length } = kept;
         let file = LogFile::Pack(pack.to_owned());
-        Self { id: 0, domain_id, day, file, offset, length, lines, raw_length }
+        Self { id: 0, domain_id, day, kept_from: day.max(today), file, offset, length, lines, raw_length }
     }
 }
 
@@ -75,7 +78,7 @@ pub trait LogChunkRepository: Send {
     ) -> StorageResult<Vec<(NaiveDate, i64)>>;
     /// Domains and days before `before` with chunks in packs, by day and domain.
     async fn unsealed(&mut self, before: NaiveDate) -> StorageResult<Vec<(DomainId, NaiveDate)>>;
-    /// Chunks of days before `before`, by id, at most `limit` of them.
+    /// Chunks kept from before `before`, by id, at most `limit` of them.
     async fn expired(&mut self, before: NaiveDate, limit: i64) -> StorageResult<Vec<LogChunk>>;
     /// Removes chunks; how many there were.
     async fn delete(&mut self, ids: &[i64]) -> StorageResult<u64>;
@@ -137,10 +140,9 @@ impl Traffic<'_> {
         let names = std::slice::from_ref(&name);
         let domains = self.domains(&mut *snapshot, caller, &customer, names).await?;
         let sizes = snapshot.log_chunks().sizes(&traffic::ids(&domains), start, end).await?;
-        let kept_from = self.0.log_days_begin();
         let mut days = Vec::new();
         for date in start.iter_days().take_while(|date| *date <= end) {
-            let size = sizes.iter().find(|(day, size)| *day == date && *size > 0 && date >= kept_from);
+            let size = sizes.iter().find(|(day, size)| *day == date && *size > 0);
             let (size, url) = match size {
                 Some((_, size)) => (*size, self.link(customer.account_id, &name, date)),
                 None => (0, String::new()),
@@ -182,7 +184,7 @@ impl Traffic<'_> {
             return Err(Error::Forbidden);
         }
         let chunks = snapshot.log_chunks().of_day(&traffic::ids(&domains), day).await?;
-        if chunks.is_empty() || day < self.0.log_days_begin() {
+        if chunks.is_empty() {
             return Err(Error::not_found("the log"));
         }
         let size = chunks.iter().map(|chunk| chunk.length).sum();
@@ -197,7 +199,7 @@ impl Pilothouse {
         self.clock().now().with_timezone(&self.settings().timezone).date_naive()
     }
 
-    /// The first day whose logs are kept.
+    /// The first day from which logs are kept.
     pub(super) fn log_days_begin(&self) -> NaiveDate {
         let days = Days::new(self.settings().log_days.into());
         self.today().checked_sub_days(days).unwrap_or(NaiveDate::MIN)

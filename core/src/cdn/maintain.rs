@@ -51,7 +51,8 @@ impl Traffic<'_> {
     }
 
     async fn seal(&self) -> Result<u64> {
-        let end = end_of_sealing(self.0.clock().now());
+        let now = self.0.clock().now();
+        let (end, today) = (end_of_sealing(now), traffic::day_of(now.timestamp() / BUCKET_SECONDS));
         let mut sealed = 0;
         loop {
             let mut work = self.0.storage().begin().await?;
@@ -63,9 +64,9 @@ impl Traffic<'_> {
             for (domain_id, day) in days {
                 let buckets = traffic::buckets_of(day);
                 let cells = work.traffic().take(domain_id, buckets.clone()).await?;
-                traffic::seal(work.traffic(), domain_id, day, &cells).await?;
+                traffic::seal(work.traffic(), domain_id, day, today, &cells).await?;
                 let cells = work.cities().take(domain_id, buckets).await?;
-                city::seal(work.traffic(), domain_id, day, &cells).await?;
+                city::seal(work.traffic(), domain_id, day, today, &cells).await?;
                 sealed += 1;
             }
             work.commit().await?;
@@ -144,6 +145,7 @@ impl Traffic<'_> {
             id: 0,
             domain_id,
             day,
+            kept_from: chunks.iter().map(|chunk| chunk.kept_from).max().unwrap_or(day),
             file: LogFile::Sealed(name),
             offset: 0,
             length,

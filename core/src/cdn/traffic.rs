@@ -98,6 +98,9 @@ pub struct Block {
     pub domain_id: DomainId,
     /// When.
     pub day: Day,
+    /// The day its retention counts from: its own, or the one it was last written on where that is later, so that
+    /// history read in today is not forgotten tomorrow.
+    pub kept_from: Day,
     /// The figures, in an encoding of the domain's own.
     pub data: Vec<u8>,
 }
@@ -130,7 +133,7 @@ pub trait TrafficRepository: Send {
     ) -> StorageResult<Vec<Block>>;
     /// Adds a block, or replaces the one of that part, domain and day.
     async fn put_block(&mut self, part: Part, block: &Block) -> StorageResult<()>;
-    /// Removes the blocks of a part before a day; how many.
+    /// Removes the blocks of a part that are kept from before a day; how many.
     async fn prune_blocks(&mut self, part: Part, before: Day) -> StorageResult<u64>;
 }
 
@@ -329,20 +332,21 @@ pub(super) async fn seal(
     repository: &mut dyn TrafficRepository,
     domain_id: DomainId,
     day: Day,
+    today: Day,
     cells: &[Cell],
 ) -> StorageResult<()> {
     let mut figures = BTreeMap::<usize, Figures>::new();
     for cell in cells {
         figures.entry(slot(cell.bucket)).or_default().add(cell.figures);
     }
-    merge(repository, domain_id, day, Part::Flux, &figures, |figures| [figures.flux]).await?;
-    merge(repository, domain_id, day, Part::Counts, &figures, Figures::counts).await
+    merge(repository, domain_id, (day, today), Part::Flux, &figures, |figures| [figures.flux]).await?;
+    merge(repository, domain_id, (day, today), Part::Counts, &figures, Figures::counts).await
 }
 
 async fn merge<const N: usize>(
     repository: &mut dyn TrafficRepository,
     domain_id: DomainId,
-    day: Day,
+    (day, today): (Day, Day),
     part: Part,
     figures: &BTreeMap<usize, Figures>,
     values: fn(Figures) -> [i64; N],
@@ -357,7 +361,7 @@ async fn merge<const N: usize>(
         }
     }
     let data = block::encode_columns(&columns);
-    repository.put_block(part, &Block { domain_id, day, data }).await
+    repository.put_block(part, &Block { domain_id, day, kept_from: day.max(today), data }).await
 }
 
 #[cfg(test)]

@@ -342,11 +342,13 @@ pub async fn item_versions(storage: Arc<dyn Storage>) {
     assert_eq!(items.by_id(id).await.unwrap().unwrap().current, approved);
     assert!(items.amend(id, &version(2)).await.unwrap());
     assert!(!items.amend(id, &version(2)).await.unwrap());
-    assert!(!items.approve(id, 1, 71).await.unwrap(), "an old version is not approved any more");
     assert_eq!(items.by_id(id).await.unwrap().unwrap().current, version(2));
-    assert_eq!(items.history(app, "dev", "k").await.unwrap(), [version(2), approved.clone()]);
+    assert!(items.amend(id, &version(3)).await.unwrap());
+    assert!(!items.approve(id, 2, 71).await.unwrap(), "an old version is not approved any more");
+    let history = items.history(app, "dev", "k").await.unwrap();
+    assert_eq!(history, [version(3), version(2), approved.clone()]);
     assert_eq!(items.version(app, "dev", "k", 1).await.unwrap(), Some(approved));
-    assert_eq!(items.version(app, "dev", "k", 3).await.unwrap(), None);
+    assert_eq!(items.version(app, "dev", "k", 4).await.unwrap(), None);
     assert_eq!(items.version(app, "dev", "k", 0).await.unwrap(), None);
     assert_eq!(items.by_id(other).await.unwrap().unwrap(), item(other, app, "other"));
     assert_eq!(items.history(app, "dev", "other").await.unwrap(), [version(1)]);
@@ -397,7 +399,7 @@ pub async fn item_delete_and_again(storage: Arc<dyn Storage>) {
     assert_eq!(items.list(app, "dev").await.unwrap(), [item(other, app, "other")]);
     assert_eq!(items.published(app).await.unwrap(), []);
     assert!(!items.amend(id, &version(3)).await.unwrap());
-    assert!(!items.approve(id, 2, 71).await.unwrap() && !items.publish(id, 2, 4).await.unwrap());
+    assert!(!items.publish(id, 2, 4).await.unwrap());
     assert_eq!(items.app_of(id).await.unwrap(), Some(app));
     let approved = ItemVersion { approver: Some(70), ..version(2) };
     assert_eq!(items.history(app, "dev", "k").await.unwrap(), [approved.clone(), version(1)]);
@@ -406,6 +408,8 @@ pub async fn item_delete_and_again(storage: Arc<dyn Storage>) {
     let third = ItemVersion { version: 3, ..version(1) };
     assert_eq!(items.by_id(id).await.unwrap(), Some(Item { current: third.clone(), ..item(id, app, "k") }));
     assert_eq!(items.history(app, "dev", "k").await.unwrap(), [third, approved, version(1)]);
+    assert!(items.delete(id, 3, None).await.unwrap());
+    assert!(!items.approve(id, 3, 71).await.unwrap(), "what is deleted is not approved");
 }
 
 /// Of many that do the same to one version of an item at once, one does it: create, approve, amend, delete.

@@ -122,6 +122,22 @@ pub async fn deleted_app_gets_no_grant(storage: Arc<dyn Storage>) {
     }
 }
 
+/// An account is deleted and creates an app at once: it is its admin for a moment, or is told that it is gone.
+pub async fn deleted_account_creates_no_app(storage: Arc<dyn Storage>) {
+    let pilothouse = pilothouse(&storage);
+    let ann = Caller { groups: Groups::all(), ..caller(&storage, 0).await };
+    for round in 1..=ROUNDS {
+        let bob = caller(&storage, round).await;
+        let new = NewApp { app: format!("app{round}"), app_type: 0, name: "n".into(), charger: "c".into() };
+        let (one, other, by, gone) = (pilothouse.clone(), pilothouse.clone(), ann.clone(), bob.name.clone());
+        let (deleted, created) = both(async move { one.accounts().delete(&by, &gone).await }, async move {
+            other.apps().create(&bob, new).await
+        })
+        .await;
+        assert!(deleted.is_ok() && matches!(kind(&created), None | Some(ErrorKind::NotFound)), "{created:?}");
+    }
+}
+
 /// A developer deletes what is being published: whoever comes second is refused.
 pub async fn published_item_is_not_deleted_by_a_developer(storage: Arc<dyn Storage>) {
     let pilothouse = pilothouse(&storage);

@@ -116,6 +116,7 @@ macro_rules! conformance_tests {
             last_admin_stays,
             deleted_app_gets_no_item,
             deleted_app_gets_no_grant,
+            deleted_account_creates_no_app,
             published_item_is_not_deleted_by_a_developer,
             publishes_have_revisions_without_gaps,
         ]);

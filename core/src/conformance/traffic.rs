@@ -83,7 +83,7 @@ pub async fn open_buckets_are_taken_once(storage: Arc<dyn Storage>) {
 
 /// A block is kept per domain, part and day; another one takes its place; old ones go, part by part.
 pub async fn blocks_round_trip(storage: Arc<dyn Storage>) {
-    let block = |domain_id, day, byte| Block { domain_id, day, data: vec![byte; 3000] };
+    let block = |domain_id, day, byte| Block { domain_id, day, kept_from: day + 1, data: vec![byte; 3000] };
     let mut work = begin(&storage).await;
     let traffic = work.traffic();
     for (domain, day) in [(2, 5), (1, 6), (1, 5)] {
@@ -95,8 +95,9 @@ pub async fn blocks_round_trip(storage: Arc<dyn Storage>) {
     assert_eq!(traffic.blocks(Part::Flux, &[2, 1, 1], 5..=6).await.unwrap(), flux);
     assert_eq!(traffic.blocks(Part::Flux, &[1], 6..=9).await.unwrap(), flux[1..2]);
     assert_eq!(traffic.blocks(Part::Counts, &[1, 2], 0..=9).await.unwrap(), []);
-    assert_eq!(traffic.prune_blocks(Part::Cities, 6).await.unwrap(), 2);
-    assert_eq!(traffic.prune_blocks(Part::Cities, 6).await.unwrap(), 0);
+    assert_eq!(traffic.prune_blocks(Part::Cities, 6).await.unwrap(), 0, "written the day after");
+    assert_eq!(traffic.prune_blocks(Part::Cities, 7).await.unwrap(), 2);
+    assert_eq!(traffic.prune_blocks(Part::Cities, 7).await.unwrap(), 0);
     assert_eq!(traffic.blocks(Part::Cities, &[1, 2], 0..=9).await.unwrap(), [block(1, 6, 2)]);
     assert_eq!(traffic.blocks(Part::Flux, &[1, 2], 0..=9).await.unwrap(), flux);
 }
@@ -229,7 +230,17 @@ fn day(n: u64) -> NaiveDate {
 }
 
 fn chunk(domain_id: i64, n: u64, file: LogFile, offset: i64) -> LogChunk {
-    LogChunk { id: 0, domain_id, day: day(n), file, offset, length: 1904, lines: 17, raw_length: 9000 }
+    LogChunk {
+        id: 0,
+        domain_id,
+        day: day(n),
+        kept_from: day(n + 1),
+        file,
+        offset,
+        length: 1904,
+        lines: 17,
+        raw_length: 9000,
+    }
 }
 
 fn pack(name: &str) -> LogFile {
@@ -280,10 +291,10 @@ pub async fn log_chunk_days(storage: Arc<dyn Storage>) {
     assert_eq!(chunks.sizes(&[2], day(0), day(5)).await.unwrap(), [(day(1), 1904)]);
     assert_eq!(chunks.unsealed(day(9)).await.unwrap(), [(1, day(0)), (1, day(1)), (2, day(1))]);
     assert_eq!(chunks.unsealed(day(1)).await.unwrap(), [(1, day(0))]);
-    let expired = chunks.expired(day(2), 3).await.unwrap();
+    let expired = chunks.expired(day(3), 3).await.unwrap();
     assert!(expired.len() == 3 && expired.is_sorted_by_key(|chunk| chunk.id));
-    assert_eq!(chunks.expired(day(2), 99).await.unwrap().len(), 4);
-    assert_eq!(chunks.expired(day(0), 99).await.unwrap(), []);
+    assert_eq!(chunks.expired(day(3), 99).await.unwrap().len(), 4);
+    assert_eq!(chunks.expired(day(1), 99).await.unwrap(), []);
 }
 
 /// A store with one cdn, edge, customer and domain, and the domain crate over it.

@@ -87,7 +87,7 @@ pub(super) struct StatsRow {
     #[schema(example = 1_470_297_000)]
     time_stamp: i64,
     /// Bytes.
-    #[schema(example = 151012)]
+    #[schema(example = 151_012)]
     flux: i64,
     /// Requests.
     #[schema(example = 12)]

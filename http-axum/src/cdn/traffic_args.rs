@@ -55,7 +55,8 @@ impl<'de> Visitor<'de> for ArgsVisitor {
                 "startTime" => start_time = Some(map.next_value()?),
                 "endTime" => end_time = Some(map.next_value()?),
                 name => match place(name) {
-                    Some(place) => drop(domains.insert(place, map.next_value()?)),
+                    // The name too: `domain.1` and `domain.01` are two.
+                    Some(place) => drop(domains.insert((place, name.to_owned()), map.next_value()?)),
                     None => drop(map.next_value::<IgnoredAny>()?),
                 },
             }

@@ -57,6 +57,11 @@ impl Api {
     /// Over a domain of the test's own, without accounts so far.
     pub(crate) async fn over(pilothouse: Pilothouse, http: HttpSettings) -> Self {
         pilothouse.accounts().create_superuser("root", "root@example.com", PASSWORD).await.unwrap();
+        Self::of(pilothouse, http)
+    }
+
+    /// Over a domain with accounts.
+    pub(crate) fn of(pilothouse: Pilothouse, http: HttpSettings) -> Self {
         let (router, _) = router(ApiState::new(pilothouse.clone()).settings(http));
         Self { pilothouse, router }
     }

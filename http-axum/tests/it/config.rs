@@ -376,6 +376,7 @@ async fn the_document_tells_get_from_post() {
     assert!(create["get"]["requestBody"].is_null() && create["post"]["parameters"].is_null());
     for kind in ["application/json", "application/x-www-form-urlencoded"] {
         let schema = &create["post"]["requestBody"]["content"][kind]["schema"];
+        let schema = document.pointer(&schema["$ref"].as_str().unwrap()[1..]).unwrap();
         assert_eq!(schema["required"], json!(["app", "profile", "key", "value"]));
         assert_eq!(schema["properties"]["value"]["maxLength"], 1_048_576);
     }

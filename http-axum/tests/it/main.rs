@@ -11,6 +11,7 @@ mod docs;
 mod document;
 mod job;
 mod ops;
+mod sweep;
 mod traffic;
 mod transport;
 mod walk;

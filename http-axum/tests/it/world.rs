@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use pilothouse_core::ports::{Capabilities, CdnProvider, Clock, MockCdnProvider, Providers, RandomIds};
+use pilothouse_core::ports::{Capabilities, CdnProvider, Clock, MockCdnProvider, RandomIds};
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_http_axum::HttpSettings;
 use pilothouse_storage_memory::MemoryStorage;
@@ -56,6 +56,8 @@ pub(crate) enum Who {
 /// The server, the tokens and what exists.
 pub(crate) struct World {
     pub(crate) api: Api,
+    clock: Arc<Hand>,
+    storage: MemoryStorage,
     tokens: BTreeMap<Who, String>,
     /// What exists, by name: ids and the like.
     pub(crate) things: BTreeMap<&'static str, Value>,
@@ -64,15 +66,15 @@ pub(crate) struct World {
 impl World {
     pub(crate) async fn new() -> Self {
         let clock = Arc::new(Hand(AtomicI64::new(1_473_752_647_000_000)));
-        let storage = Arc::new(MemoryStorage::with_clock(clock.clone()));
-        let settings = Settings { cdns: vec!["level3".into()], ..Settings::default() };
-        let pilothouse = Pilothouse::with(storage, settings, clock.clone(), Arc::new(RandomIds)).unwrap();
-        let providers: Providers = [("level3".to_owned(), provider())].into_iter().collect();
-        let api = Api::over(pilothouse.with_providers(providers), HttpSettings::default()).await;
+        let storage = MemoryStorage::with_clock(clock.clone());
+        let pilothouse = pilothouse(&storage, &clock);
+        pilothouse.accounts().create_superuser("root", "root@example.com", PASSWORD).await.unwrap();
+        let api = Api::of(pilothouse, HttpSettings::default());
         api.pilothouse.cdns().ensure_configured().await.unwrap();
-        let mut world = Self { api, tokens: BTreeMap::new(), things: BTreeMap::new() };
+        let (tokens, things) = (BTreeMap::new(), BTreeMap::new());
+        let mut world = Self { api, clock, storage, tokens, things };
         world.tokens.insert(Who::Expired, world.api.login("root").await);
-        clock.0.fetch_add(TimeDelta::days(1).num_microseconds().unwrap(), Ordering::SeqCst);
+        world.clock.0.fetch_add(TimeDelta::days(1).num_microseconds().unwrap(), Ordering::SeqCst);
         let revoked = world.api.login("root").await;
         assert_eq!(world.api.call("POST", &revoked, "/admin/user_logout", None).await.codes(), (200, 200));
         world.tokens.insert(Who::Revoked, revoked);
@@ -81,6 +83,14 @@ impl World {
         world.tokens.insert(Who::Root, world.api.login("root").await);
         world.furnish().await;
         world
+    }
+
+    /// The same world once more, of which nothing that happens there reaches this one.
+    pub(crate) fn fork(&self) -> Self {
+        let storage = self.storage.fork();
+        let api = Api::of(pilothouse(&storage, &self.clock), HttpSettings::default());
+        let (clock, tokens, things) = (self.clock.clone(), self.tokens.clone(), self.things.clone());
+        Self { api, clock, storage, tokens, things }
     }
 
     /// Makes one of everything.
@@ -182,6 +192,13 @@ impl World {
     pub(crate) fn dump(&self) -> String {
         format!("{:?}", self.api.pilothouse.storage())
     }
+}
+
+fn pilothouse(storage: &MemoryStorage, clock: &Arc<Hand>) -> Pilothouse {
+    let settings = Settings { cdns: vec!["level3".into()], ..Settings::default() };
+    let storage = Arc::new(storage.clone());
+    let pilothouse = Pilothouse::with(storage, settings, clock.clone(), Arc::new(RandomIds)).unwrap();
+    pilothouse.with_providers([("level3".to_owned(), provider())].into_iter().collect())
 }
 
 /// Confirms everything.

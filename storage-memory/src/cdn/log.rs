@@ -66,7 +66,7 @@ impl LogChunkRepository for Transaction {
     }
 
     async fn expired(&mut self, before: NaiveDate, limit: i64) -> StorageResult<Vec<LogChunk>> {
-        let expired = self.chunks().filter(|chunk| chunk.day < before);
+        let expired = self.chunks().filter(|chunk| chunk.kept_from < before);
         Ok(expired.take(usize::try_from(limit).unwrap_or_default()).cloned().collect())
     }
 

@@ -16,7 +16,7 @@ use crate::storage::Transaction;
 #[derive(Clone, Debug, Default)]
 pub(super) struct TrafficState {
     open: OrdMap<(DomainId, Bucket), Figures>,
-    blocks: OrdMap<(DomainId, Part, Day), Vec<u8>>,
+    blocks: OrdMap<(DomainId, Part, Day), Block>,
 }
 
 impl TrafficState {
@@ -76,19 +76,19 @@ impl TrafficRepository for Transaction {
         let blocks = &self.state().cdn.traffic.blocks;
         let range = |id: DomainId| blocks.range((id, part, *days.start())..=(id, part, *days.end()));
         let found = each(domains).into_iter().flat_map(range);
-        Ok(found.map(|(&(domain_id, _, day), data)| Block { domain_id, day, data: data.clone() }).collect())
+        Ok(found.map(|(_, block)| block.clone()).collect())
     }
 
     async fn put_block(&mut self, part: Part, block: &Block) -> StorageResult<()> {
         let key = (block.domain_id, part, block.day);
-        self.state_mut()?.cdn.traffic.blocks.insert(key, block.data.clone());
+        self.state_mut()?.cdn.traffic.blocks.insert(key, block.clone());
         Ok(())
     }
 
     async fn prune_blocks(&mut self, part: Part, before: Day) -> StorageResult<u64> {
         let blocks = &mut self.state_mut()?.cdn.traffic.blocks;
-        let old = blocks.keys().filter(|(_, of, day)| *of == part && *day < before);
-        let old: Vec<_> = old.copied().collect();
+        let old = blocks.iter().filter(|((_, of, _), block)| *of == part && block.kept_from < before);
+        let old: Vec<_> = old.map(|(key, _)| *key).collect();
         for key in &old {
             blocks.remove(key);
         }

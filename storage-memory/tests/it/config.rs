@@ -255,6 +255,7 @@ async fn apps() {
     assert_eq!(kind(apps.create(&ghost, new_app("app")).await), ErrorKind::NotFound);
     let cdn = Caller { scope: Scope::Cdn, ..world.owner.clone() };
     assert_eq!(kind(apps.create(&cdn, new_app("app")).await), ErrorKind::Forbidden);
+    assert_eq!(kind(apps.list(&cdn).await), ErrorKind::Forbidden);
 
     let id = apps.create(&world.owner, new_app("app")).await.unwrap();
     assert_eq!(kind(apps.create(&world.root, new_app("app")).await), ErrorKind::AlreadyExists);
@@ -431,10 +432,22 @@ async fn limits_of_items() {
     assert_eq!(why(k.clone(), description).await, "description: must be at most 4096 bytes, not 4097");
     assert!(items.profiles(&world.owner, "app").await.unwrap().is_empty(), "nothing was created");
 
+    let malformed = items.find(&world.root, &name("a/b", "k")).await.unwrap_err();
+    assert_eq!(malformed.to_string(), "app: may hold only A-Z, a-z, 0-9, ., _ and -");
+    assert_eq!(kind(items.list(&world.owner, "app", "..").await), ErrorKind::Invalid);
+    assert_eq!(kind(world.pilothouse.nodes().list(&world.owner, "app", "").await), ErrorKind::Invalid);
+    for read in [name("app", ""), ItemName { profile: "..".into(), ..k.clone() }] {
+        assert_eq!(kind(items.find(&world.owner, &read).await), ErrorKind::Invalid);
+        assert_eq!(kind(items.history(&world.owner, &read).await), ErrorKind::Invalid);
+        assert_eq!(kind(items.diff(&world.owner, &read, 1, 1).await), ErrorKind::Invalid);
+    }
+
     let most = Content { value: mib, validator: "x".repeat(65536), description: "\t\r\n".repeat(1365) };
     items.create(&world.owner, &name("app", &"键".repeat(85)), most.clone()).await.unwrap();
     let listed = items.list(&world.owner, "app", "dev").await.unwrap();
     assert!(listed[0].current.content == most);
+    let updated = items.update(&world.owner, &name("app", &"键".repeat(85)), content(&long), None).await;
+    assert_eq!(kind(updated), ErrorKind::Invalid);
 }
 
 #[tokio::test]

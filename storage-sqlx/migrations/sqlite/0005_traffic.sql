@@ -17,10 +17,11 @@ CREATE TABLE traffic_block (
     domain_id BIGINT NOT NULL,
     part BIGINT NOT NULL,
     day BIGINT NOT NULL,
+    kept_from BIGINT NOT NULL,
     data BLOB NOT NULL,
     UNIQUE (domain_id, part, day)
 );
-CREATE INDEX traffic_block_day ON traffic_block (part, day);
+CREATE INDEX traffic_block_kept_from ON traffic_block (part, kept_from);
 
 CREATE TABLE city (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,6 +62,7 @@ CREATE TABLE log_chunk (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     domain_id BIGINT NOT NULL,
     day BIGINT NOT NULL,
+    kept_from BIGINT NOT NULL,
     sealed BOOLEAN NOT NULL,
     file TEXT NOT NULL,
     start BIGINT NOT NULL,
@@ -69,6 +71,6 @@ CREATE TABLE log_chunk (
     raw_length BIGINT NOT NULL
 );
 CREATE INDEX log_chunk_domain ON log_chunk (domain_id, day);
-CREATE INDEX log_chunk_day ON log_chunk (day);
+CREATE INDEX log_chunk_kept_from ON log_chunk (kept_from);
 CREATE INDEX log_chunk_pack ON log_chunk (file, start) WHERE NOT sealed;
 CREATE INDEX log_chunk_unsealed ON log_chunk (day, domain_id) WHERE NOT sealed;

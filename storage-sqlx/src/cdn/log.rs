@@ -10,7 +10,8 @@ use crate::database::of_ids;
 use crate::storage::Transaction;
 use crate::value::{Value, date, values};
 
-const INSERT: &str = "INSERT INTO log_chunk (domain_id, day, sealed, file, start, length, lines, raw_length)";
+const INSERT: &str =
+    "INSERT INTO log_chunk (domain_id, day, kept_from, sealed, file, start, length, lines, raw_length)";
 const WITHDRAW: &str = "DELETE FROM log_chunk WHERE NOT sealed AND file = $1 AND start = $2";
 const OF_DAY: [&str; 2] = of_ids!("SELECT * FROM log_chunk WHERE domain_id", "AND day = $2 ORDER BY id");
 const SIZES: [&str; 2] = of_ids!(
@@ -19,7 +20,7 @@ const SIZES: [&str; 2] = of_ids!(
 );
 const UNSEALED: &str =
     "SELECT DISTINCT day, domain_id FROM log_chunk WHERE NOT sealed AND day < $1 ORDER BY day, domain_id";
-const EXPIRED: &str = "SELECT * FROM log_chunk WHERE day < $1 ORDER BY id LIMIT $2";
+const EXPIRED: &str = "SELECT * FROM log_chunk WHERE kept_from < $1 ORDER BY id LIMIT $2";
 const DELETE: [&str; 2] = of_ids!("DELETE FROM log_chunk WHERE id", "");
 const PACKS: &str = "SELECT DISTINCT file FROM log_chunk WHERE NOT sealed ORDER BY file";
 
@@ -28,6 +29,7 @@ struct ChunkRow {
     id: i64,
     domain_id: i64,
     day: i64,
+    kept_from: i64,
     sealed: bool,
     file: String,
     start: i64,
@@ -40,16 +42,28 @@ impl TryFrom<ChunkRow> for LogChunk {
     type Error = StorageError;
 
     fn try_from(row: ChunkRow) -> StorageResult<Self> {
-        let ChunkRow { id, domain_id, day, sealed, file, start: offset, length, lines, raw_length } = row;
+        let ChunkRow {
+            id,
+            domain_id,
+            day,
+            kept_from,
+            sealed,
+            file,
+            start: offset,
+            length,
+            lines,
+            raw_length,
+        } = row;
         let file = if sealed { LogFile::Sealed(file) } else { LogFile::Pack(file) };
-        Ok(Self { id, domain_id, day: date(day)?, file, offset, length, lines, raw_length })
+        let (day, kept_from) = (date(day)?, date(kept_from)?);
+        Ok(Self { id, domain_id, day, kept_from, file, offset, length, lines, raw_length })
     }
 }
 
 #[async_trait]
 impl LogChunkRepository for Transaction {
     async fn insert(&mut self, chunks: &[LogChunk]) -> StorageResult<()> {
-        let row = |chunk: &'_ LogChunk| -> [Value<'static>; 8] {
+        let row = |chunk: &'_ LogChunk| -> [Value<'static>; 9] {
             let (sealed, file) = match &chunk.file {
                 LogFile::Pack(name) => (false, name.clone()),
                 LogFile::Sealed(name) => (true, name.clone()),
@@ -57,6 +71,7 @@ impl LogChunkRepository for Transaction {
             [
                 chunk.domain_id.into(),
                 chunk.day.into(),
+                chunk.kept_from.into(),
                 sealed.into(),
                 file.into(),
                 chunk.offset.into(),
@@ -66,7 +81,7 @@ impl LogChunkRepository for Transaction {
             ]
         };
         let values: Vec<_> = chunks.iter().flat_map(row).collect();
-        self.connection.insert_many(INSERT, "", 8, &values).await.map(|_| ())
+        self.connection.insert_many(INSERT, "", 9, &values).await.map(|_| ())
     }
 
     async fn withdraw(&mut self, pack: &str, offset: i64) -> StorageResult<bool> {

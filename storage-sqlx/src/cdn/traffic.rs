@@ -27,12 +27,13 @@ const OPEN: [&str; 2] = of_ids!(
 const TAKE: &str = "DELETE FROM traffic_open WHERE domain_id = $1 AND bucket BETWEEN $2 AND $3 RETURNING *";
 const UNSEALED: &str = "SELECT DISTINCT domain_id, bucket / 288 FROM traffic_open WHERE bucket < $1 LIMIT $2";
 const BLOCKS: [&str; 2] = of_ids!(
-    "SELECT domain_id, day, data FROM traffic_block WHERE domain_id",
+    "SELECT domain_id, day, kept_from, data FROM traffic_block WHERE domain_id",
     "AND part = $2 AND day BETWEEN $3 AND $4 ORDER BY domain_id, day"
 );
-const PUT_BLOCK: &str = "INSERT INTO traffic_block (domain_id, part, day, data) VALUES ($1, $2, $3, $4) \
-     ON CONFLICT (domain_id, part, day) DO UPDATE SET data = excluded.data";
-const PRUNE_BLOCKS: &str = "DELETE FROM traffic_block WHERE part = $1 AND day < $2";
+const PUT_BLOCK: &str = "INSERT INTO traffic_block (domain_id, part, day, kept_from, data) \
+     VALUES ($1, $2, $3, $4, $5) ON CONFLICT (domain_id, part, day) \
+     DO UPDATE SET kept_from = excluded.kept_from, data = excluded.data";
+const PRUNE_BLOCKS: &str = "DELETE FROM traffic_block WHERE part = $1 AND kept_from < $2";
 
 #[derive(FromRow)]
 struct CellRow {
@@ -99,14 +100,15 @@ impl TrafficRepository for Transaction {
         days: RangeInclusive<Day>,
     ) -> StorageResult<Vec<Block>> {
         let values = values![self.connection.list(domains), part.id(), *days.start(), *days.end()];
-        let rows: Vec<(i64, i64, Vec<u8>)> =
+        let rows: Vec<(i64, i64, i64, Vec<u8>)> =
             self.connection.all(self.connection.either(BLOCKS), values).await?;
-        Ok(rows.into_iter().map(|(domain_id, day, data)| Block { domain_id, day, data }).collect())
+        let block = |(domain_id, day, kept_from, data)| Block { domain_id, day, kept_from, data };
+        Ok(rows.into_iter().map(block).collect())
     }
 
     async fn put_block(&mut self, part: Part, block: &Block) -> StorageResult<()> {
-        let Block { domain_id, day, data } = block;
-        let values = values![*domain_id, part.id(), *day, &data[..]];
+        let Block { domain_id, day, kept_from, data } = block;
+        let values = values![*domain_id, part.id(), *day, *kept_from, &data[..]];
         self.connection.execute(PUT_BLOCK, values).await.map(|_| ())
     }
 

@@ -68,8 +68,9 @@ impl Log {
         for (_, answer, draws) in answers {
             if answer != expected || draws != drawn {
                 let before = self.lines[self.lines.len().saturating_sub(30)..].join("\n");
-                let differ: String =
-                    answers.iter().map(|(name, answer, _)| format!("{name}: {answer}\n")).collect();
+                let differ: Vec<_> =
+                    answers.iter().map(|(name, answer, _)| format!("{name}: {answer}")).collect();
+                let differ = differ.join("\n");
                 panic!(
                     "with PILOTHOUSE_TEST_SEED={} after\n{before}\nthe stores differ:\n{differ}",
                     self.seed
