@@ -5,6 +5,7 @@ mod config;
 mod customer;
 mod engine;
 mod job;
+mod login;
 mod statistics;
 mod sync;
 mod workers;

@@ -1,0 +1,54 @@
+//! One SQLite file: several processes on it, and a disk that does not answer.
+
+use pilothouse_core::Page;
+use pilothouse_core::conformance::ops::task;
+use pilothouse_core::ports::{Storage, StorageError};
+use pilothouse_storage_sqlx::SqlxStorage;
+use tempfile::TempDir;
+
+/// Two stores on one file stand for two processes: each has a writer of its own. A transaction that reads before it
+/// writes waits for the other's instead of failing on what it has read meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn writers_of_two_processes_take_turns() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pilothouse.db");
+    let stores = [SqlxStorage::sqlite(&path).await.unwrap(), SqlxStorage::sqlite(&path).await.unwrap()];
+    stores[0].migrate().await.unwrap();
+    let writers: Vec<_> = (0..16_u8)
+        .map(|n| {
+            let storage = stores[usize::from(n % 2)].clone();
+            tokio::spawn(async move {
+                for round in 0..5 {
+                    let mut work = storage.begin().await.unwrap();
+                    work.tasks().list(Page::default()).await.unwrap();
+                    work.tasks().insert(&task(i64::from(n) * 5 + round)).await.unwrap();
+                    work.commit().await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    for storage in &stores {
+        let mut snapshot = storage.read().await.unwrap();
+        assert_eq!(snapshot.tasks().list(Page { start: 0, count: 1000 }).await.unwrap().len(), 80);
+    }
+}
+
+/// A commit is acknowledged only when the log has reached the disk; when it cannot, nobody knows what is kept, so the
+/// store says so and takes no more.
+#[tokio::test]
+async fn a_log_that_cannot_be_flushed_stops_the_store() {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("pilothouse.db");
+    SqlxStorage::sqlite(&path).await.unwrap().migrate().await.unwrap();
+    let storage = SqlxStorage::sqlite(&path).await.unwrap();
+    let mut work = storage.begin().await.unwrap();
+    work.tasks().insert(&task(1)).await.unwrap();
+    // SQLite goes on writing to the file it has open; whoever wants to flush it does not find it.
+    std::fs::remove_file(folder.path().join("pilothouse.db-wal")).unwrap();
+    let unknown = work.commit().await.unwrap_err();
+    assert!(matches!(unknown, StorageError::CommitUnknown(_)), "{unknown:?}");
+    assert!(storage.begin().await.is_err(), "it has stopped");
+}
