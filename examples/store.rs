@@ -32,6 +32,11 @@ impl Storage for Counting {
         self.inner.read().await
     }
 
+    async fn peek(&self) -> StorageResult<Box<dyn Repositories>> {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+        self.inner.peek().await
+    }
+
     async fn announce(&self, topics: &[Topic]) {
         self.inner.announce(topics).await;
     }

@@ -4,8 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-
-use crate::ingest::Ingest;
+use pilothouse_access_log::Format;
 
 /// One control room for a small fleet: release tasks, configuration, CDN.
 #[derive(Debug, Parser)]
@@ -93,4 +92,24 @@ pub(crate) struct Superuser {
     /// Read its password from standard input, one line; there is no default
     #[arg(long, required = true)]
     pub(crate) password_stdin: bool,
+}
+
+/// Which logs, and of what.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct Ingest {
+    /// The logs, gzipped or not; - is standard input
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The cdn the edge belongs to
+    #[arg(long, value_name = "NAME")]
+    pub(crate) cdn: String,
+    /// The edge that wrote them
+    #[arg(long, value_name = "NAME")]
+    pub(crate) edge: String,
+    /// How they are written
+    #[arg(long, value_name = "combined|vhost_combined|tsv|json")]
+    pub(crate) format: Format,
+    /// Whose lines they are, where the format names no host
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) domain: Option<String>,
 }

@@ -1,7 +1,7 @@
 //! The commands that do one thing and end.
 
 use std::fs::{self, OpenOptions};
-use std::io::{BufRead, ErrorKind, Write};
+use std::io::ErrorKind;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +10,12 @@ use pilothouse_core::Pilothouse;
 use pilothouse_http_axum::{ApiState, router};
 use pilothouse_storage_memory::MemoryStorage;
 
-use crate::args::Superuser;
+use crate::args::{Ingest, Superuser};
 use crate::compose;
 use crate::failure::Failure;
-use crate::ingest::{self, Ingest};
+use crate::ingest;
 use crate::settings::Settings;
+use crate::terminal::{password, print};
 
 /// Says what was applied.
 pub(crate) async fn migrate(settings: Settings) -> Result<(), Failure> {
@@ -85,24 +86,4 @@ pub(crate) fn openapi() -> Result<(), Failure> {
     let (_, document) = router::<()>(ApiState::new(pilothouse));
     let text = serde_json::to_string_pretty(&document);
     print(&text.map_err(|error| Failure::failed("the API description", error))?)
-}
-
-/// One line of standard input.
-pub(crate) fn password() -> Result<String, Failure> {
-    let mut line = String::new();
-    let read = std::io::stdin().lock().read_line(&mut line);
-    read.map_err(|error| Failure::failed("the password on standard input", error))?;
-    let password = line.trim_end_matches(['\r', '\n']);
-    if password.is_empty() {
-        return Err(Failure::usage("--password-stdin: standard input holds no password"));
-    }
-    Ok(password.to_owned())
-}
-
-/// A line on standard output; a reader that went away is no failure.
-pub(crate) fn print(line: &str) -> Result<(), Failure> {
-    match writeln!(std::io::stdout().lock(), "{line}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::failed("standard output", error)),
-        _ => Ok(()),
-    }
 }

@@ -2,12 +2,11 @@
 
 use std::collections::HashMap;
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::Args as ClapArgs;
 use pilothouse_access_log as log;
 use pilothouse_access_log::city::CityDatabase;
-use pilothouse_access_log::{CityKey, Domains, Format, Found, IngestError, Input, Rules};
+use pilothouse_access_log::{CityKey, Domains, Found, IngestError, Input, Rules};
 use pilothouse_core::cdn::{
     BUCKET_SECONDS, Batch, Cell, City, CityCell, Counters, EdgeRef, Figures, KeptLines, Seen, SourceChange,
 };
@@ -16,31 +15,12 @@ use pilothouse_core::{Error, Pilothouse};
 use tokio::runtime::Handle;
 
 use crate::archive::LogFolder;
-use crate::command::print;
+use crate::args::Ingest;
 use crate::failure::Failure;
+use crate::terminal::print;
 
 /// How often a log is begun again that somebody else reads at the same time.
 const ATTEMPTS: usize = 3;
-
-/// Which logs, and of what.
-#[derive(ClapArgs, Clone, Debug)]
-pub(crate) struct Ingest {
-    /// The logs, gzipped or not; - is standard input
-    #[arg(required = true, value_name = "FILE")]
-    pub(crate) files: Vec<PathBuf>,
-    /// The cdn the edge belongs to
-    #[arg(long, value_name = "NAME")]
-    pub(crate) cdn: String,
-    /// The edge that wrote them
-    #[arg(long, value_name = "NAME")]
-    pub(crate) edge: String,
-    /// How they are written
-    #[arg(long, value_name = "combined|vhost_combined|tsv|json")]
-    pub(crate) format: Format,
-    /// Whose lines they are, where the format names no host
-    #[arg(long, value_name = "DOMAIN")]
-    pub(crate) domain: Option<String>,
-}
 
 /// What became of some logs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -284,6 +264,7 @@ mod tests {
     use flate2::read::MultiGzDecoder;
     use flate2::write::GzEncoder;
     use futures_util::TryStreamExt;
+    use pilothouse_access_log::Format;
     use pilothouse_core::Settings;
     use pilothouse_core::account::{Caller, Groups, Scope};
     use pilothouse_core::cdn::{NewCustomer, TrafficQuery};

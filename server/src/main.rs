@@ -14,6 +14,7 @@ mod metrics;
 mod prompt;
 mod serve;
 mod settings;
+mod terminal;
 
 use std::process::ExitCode;
 

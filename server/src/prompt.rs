@@ -6,19 +6,28 @@
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum_server::accept::Accept;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
-
-use crate::serve::HEAD_TIMEOUT;
 
 /// The length of the preface by which HTTP/2 is known.
 const PREFACE: usize = 24;
 
 /// Accepts as the acceptor inside, and cuts off who does not begin a request in time.
 #[derive(Clone, Debug)]
-pub(crate) struct Prompt<A>(pub(crate) A);
+pub(crate) struct Prompt<A> {
+    inner: A,
+    within: Duration,
+}
+
+impl<A> Prompt<A> {
+    /// Cuts off who has not begun a request after `within`.
+    pub(crate) fn new(inner: A, within: Duration) -> Self {
+        Self { inner, within }
+    }
+}
 
 impl<A, I, S> Accept<I, S> for Prompt<A>
 where
@@ -29,10 +38,11 @@ where
     type Future = Pin<Box<dyn Future<Output = io::Result<(Self::Stream, Self::Service)>> + Send>>;
 
     fn accept(&self, stream: I, service: S) -> Self::Future {
-        let accepting = self.0.accept(stream, service);
+        let accepting = self.inner.accept(stream, service);
+        let within = self.within;
         Box::pin(async move {
             let (stream, service) = accepting.await?;
-            let deadline = Some(Box::pin(sleep(HEAD_TIMEOUT)));
+            let deadline = Some(Box::pin(sleep(within)));
             Ok((PromptStream { stream, read: 0, deadline }, service))
         })
     }

@@ -15,16 +15,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Serve;
-use crate::command::{password, print};
 use crate::failure::Failure;
 use crate::prompt::Prompt;
 use crate::settings::Settings;
+use crate::terminal::{password, print};
 use crate::{compose, metrics};
 
 /// How many connections may wait to be accepted.
 const BACKLOG: u32 = 4096;
 /// How long a client may take over a request's head.
-pub(crate) const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long requests under way may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(7);
 /// How long the background work may take to write down what it holds.
@@ -101,8 +101,10 @@ async fn accept(
     let failed = |error: std::io::Error| Failure::failed("listen", error);
     macro_rules! serve {
         ($acceptor:expr) => {{
-            let mut server =
-                axum_server::from_tcp(listener).map_err(failed)?.handle(handle).acceptor(Prompt($acceptor));
+            let mut server = axum_server::from_tcp(listener)
+                .map_err(failed)?
+                .handle(handle)
+                .acceptor(Prompt::new($acceptor, HEAD_TIMEOUT));
             let mut http = server.http_builder().http1();
             http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD);
             server.serve(service).await.map_err(failed)

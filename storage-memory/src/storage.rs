@@ -81,6 +81,10 @@ impl Storage for MemoryStorage {
         Ok(Box::new(Transaction { state: self.snapshot(), write: None }))
     }
 
+    async fn peek(&self) -> StorageResult<Box<dyn Repositories>> {
+        self.read().await
+    }
+
     async fn announce(&self, topics: &[Topic]) {
         for topic in topics {
             // Without a waiter there is nobody to wake.

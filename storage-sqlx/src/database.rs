@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use pilothouse_core::ports::{StorageError, StorageResult};
+use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use crate::value::Value;
@@ -48,6 +49,12 @@ pub(crate) enum Connection {
     Postgres(sqlx::Transaction<'static, Postgres>),
     #[cfg(feature = "sqlite")]
     Sqlite(sqlx::Transaction<'static, Sqlite>),
+    /// Outside of a transaction, to read with one statement.
+    #[cfg(feature = "postgres")]
+    PeekPostgres(PoolConnection<Postgres>),
+    /// The same.
+    #[cfg(feature = "sqlite")]
+    PeekSqlite(PoolConnection<Sqlite>),
 }
 
 /// One thing to do on whichever database it is. Inside, `$connection` is its connection.
@@ -58,6 +65,10 @@ macro_rules! on_database {
             Connection::Postgres($connection) => $body,
             #[cfg(feature = "sqlite")]
             Connection::Sqlite($connection) => $body,
+            #[cfg(feature = "postgres")]
+            Connection::PeekPostgres($connection) => $body,
+            #[cfg(feature = "sqlite")]
+            Connection::PeekSqlite($connection) => $body,
         }
     };
 }
@@ -144,6 +155,16 @@ impl Database {
         }
     }
 
+    /// A connection outside of a transaction, which spares the two exchanges that a transaction costs.
+    pub(crate) async fn peek(&self) -> StorageResult<Connection> {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(pool) => pool.acquire().await.map(Connection::PeekPostgres).map_err(refused),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(pools) => pools.readers.acquire().await.map(Connection::PeekSqlite).map_err(refused),
+        }
+    }
+
     /// Begins a write transaction.
     pub(crate) async fn begin(&self) -> StorageResult<Connection> {
         match self.clone() {
@@ -169,12 +190,25 @@ async fn begun(
 }
 
 impl Connection {
+    /// Refuses a write outside of a transaction.
+    fn check(&self, sql: &str) -> StorageResult<()> {
+        let peeks = match self {
+            #[cfg(feature = "postgres")]
+            Self::PeekPostgres(_) => true,
+            #[cfg(feature = "sqlite")]
+            Self::PeekSqlite(_) => true,
+            _ => false,
+        };
+        if peeks && !sql.starts_with("SELECT") { Err(StorageError::ReadOnly) } else { Ok(()) }
+    }
+
     /// All rows.
     pub(crate) async fn all<R: Row>(
         &mut self,
         sql: &'static str,
         values: &[Value<'_>],
     ) -> StorageResult<Vec<R>> {
+        self.check(sql)?;
         on_database!(self, connection => {
             bound!(sqlx::query_as::<_, R>(sql), values).fetch_all(&mut **connection).await
         })
@@ -187,6 +221,7 @@ impl Connection {
         sql: &'static str,
         values: &[Value<'_>],
     ) -> StorageResult<Option<R>> {
+        self.check(sql)?;
         on_database!(self, connection => {
             bound!(sqlx::query_as::<_, R>(sql), values).fetch_optional(&mut **connection).await
         })
@@ -200,6 +235,7 @@ impl Connection {
 
     /// Executes; the number of rows affected.
     pub(crate) async fn execute(&mut self, sql: &'static str, values: &[Value<'_>]) -> StorageResult<u64> {
+        self.check(sql)?;
         on_database!(self, connection => {
             let done = bound!(sqlx::query(sql), values).execute(&mut **connection).await;
             done.map(|done| done.rows_affected())
@@ -218,6 +254,7 @@ impl Connection {
         values: &[Value<'_>],
     ) -> StorageResult<u64> {
         const ROWS: usize = 500;
+        self.check(head)?;
         let mut affected = 0;
         for rows in values.chunks(width * ROWS) {
             let mut sql = format!("{head} VALUES ");
@@ -256,9 +293,9 @@ impl Connection {
     pub(crate) fn pick<T: Copy>(&self, postgres: T, sqlite: T) -> T {
         match self {
             #[cfg(feature = "postgres")]
-            Self::Postgres(_) => postgres,
+            Self::Postgres(_) | Self::PeekPostgres(_) => postgres,
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => sqlite,
+            Self::Sqlite(_) | Self::PeekSqlite(_) => sqlite,
         }
     }
 
@@ -276,7 +313,14 @@ impl Connection {
 
     /// Commits on the database; on SQLite the log still has to reach the disk.
     pub(crate) async fn commit(self) -> StorageResult<()> {
-        on_database!(self, connection => connection.commit().await).map_err(|error| match error {
+        let done = match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(transaction) => transaction.commit().await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(transaction) => transaction.commit().await,
+            _ => return Err(StorageError::ReadOnly),
+        };
+        done.map_err(|error| match error {
             sqlx::Error::Database(_) => refused(error),
             _ => StorageError::CommitUnknown(error.into()),
         })
@@ -284,7 +328,14 @@ impl Connection {
 
     /// Rolls back.
     pub(crate) async fn rollback(self) -> StorageResult<()> {
-        on_database!(self, connection => connection.rollback().await).map_err(refused)
+        let done = match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(transaction) => transaction.rollback().await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(transaction) => transaction.rollback().await,
+            _ => Ok(()),
+        };
+        done.map_err(refused)
     }
 }
 

@@ -133,6 +133,10 @@ impl Storage for SqlxStorage {
         Ok(Box::new(Transaction { connection: self.database.read().await?, storage: None }))
     }
 
+    async fn peek(&self) -> StorageResult<Box<dyn Repositories>> {
+        Ok(Box::new(Transaction { connection: self.database.peek().await?, storage: None }))
+    }
+
     async fn announce(&self, topics: &[Topic]) {
         for topic in topics {
             match &self.database {
@@ -252,30 +256,23 @@ impl Repositories for Transaction {
 #[async_trait]
 impl UnitOfWork for Transaction {
     async fn lock(&mut self, key: LockKey) -> StorageResult<()> {
-        match self.connection {
-            #[cfg(feature = "postgres")]
-            Connection::Postgres(_) => {
-                let sql = "SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS locked";
-                self.connection.execute(sql, values![lock_number(key)]).await.map(|_| ())
-            }
+        let sql = "SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS locked";
+        match self.connection.pick(Some(sql), None) {
+            Some(sql) => self.connection.execute(sql, values![lock_number(key)]).await.map(|_| ()),
             // There is one writer at a time, so every lock is held already.
-            #[cfg(feature = "sqlite")]
-            Connection::Sqlite(_) => Ok(()),
+            None => Ok(()),
         }
     }
 
     async fn now(&mut self) -> StorageResult<DateTime<Utc>> {
-        match (&self.connection, &self.storage) {
-            #[cfg(feature = "postgres")]
-            (Connection::Postgres(_), _) => {
-                let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+        let storage = self.storage.as_ref().ok_or(StorageError::ReadOnly)?;
+        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
+        match self.connection.pick(Some(sql), None) {
+            Some(sql) => {
                 let (micros,): (i64,) = self.connection.one(sql, values![]).await?;
                 time(micros)
             }
-            #[cfg(feature = "sqlite")]
-            (Connection::Sqlite(_), Some(storage)) => Ok(storage.clock.now()),
-            #[cfg(feature = "sqlite")]
-            (Connection::Sqlite(_), None) => Err(StorageError::ReadOnly),
+            None => Ok(storage.clock.now()),
         }
     }
 
@@ -289,8 +286,7 @@ impl UnitOfWork for Transaction {
     }
 }
 
-/// A number no other program is likely to lock: a mark of ours, the kind, and the row.
-#[cfg(feature = "postgres")]
+/// A number that no other program on the database is likely to lock: a mark of ours, the kind, and the row.
 fn lock_number(key: LockKey) -> i64 {
     const MARK: i64 = 0x5048 << 48;
     let (kind, row) = match key {

@@ -119,7 +119,7 @@ impl TokenAuthenticator {
 #[async_trait]
 impl Authenticator for TokenAuthenticator {
     async fn authenticate(&self, bearer: &str, address: Option<IpAddr>) -> Result<Caller> {
-        let mut snapshot = self.0.storage().read().await?;
+        let mut snapshot = self.0.storage().peek().await?;
         let found = snapshot.tokens().resolve(&token_digest(bearer)).await?;
         let now = self.0.clock().now();
         let (token, account) =

@@ -314,7 +314,7 @@ async fn sums<const N: usize>(
         let columns = columns::<N>(&block)?;
         let days = buckets_of(block.day);
         for bucket in first.max(*days.start())..=last.min(*days.end()) {
-            add(bucket, columns.map(|column| column[slot(bucket)]));
+            add(bucket, std::array::from_fn(|n| columns[n][slot(bucket)]));
         }
     }
     for cell in repositories.traffic().open(domains, buckets).await? {

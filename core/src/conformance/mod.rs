@@ -27,6 +27,7 @@ macro_rules! conformance_tests {
             rolled_back_is_gone,
             snapshot_does_not_move,
             snapshot_refuses_writes,
+            peek_reads_and_refuses_writes,
             announced_reaches_waiters,
             clock_moves_forward,
             lock_serialises,

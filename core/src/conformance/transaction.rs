@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 
+use super::account::account;
 use super::ops::task;
 use super::race;
 use crate::ports::{LockKey, Signal, Storage, StorageError, Topic};
@@ -50,6 +51,20 @@ pub async fn snapshot_refuses_writes(storage: Arc<dyn Storage>) {
     assert!(matches!(refused, StorageError::ReadOnly), "{refused:?}");
     drop(snapshot);
     assert_eq!(storage.read().await.unwrap().tasks().find(task(1).task_id).await.unwrap(), None);
+}
+
+/// One question is answered without a snapshot; writes are refused just so, also those that answer rows.
+pub async fn peek_reads_and_refuses_writes(storage: Arc<dyn Storage>) {
+    let mut work = storage.begin().await.unwrap();
+    work.tasks().insert(&task(1)).await.unwrap();
+    work.commit().await.unwrap();
+    let found = storage.peek().await.unwrap().tasks().find(task(1).task_id).await.unwrap();
+    assert!(found.is_some());
+    let refused = storage.peek().await.unwrap().tasks().insert(&task(2)).await.unwrap_err();
+    assert!(matches!(refused, StorageError::ReadOnly), "{refused:?}");
+    let refused = storage.peek().await.unwrap().accounts().insert(&account(1)).await.unwrap_err();
+    assert!(matches!(refused, StorageError::ReadOnly), "{refused:?}");
+    assert_eq!(storage.read().await.unwrap().accounts().by_name("name1").await.unwrap(), None);
 }
 
 /// A waiter hears what is announced after it began to listen, or that it lost something.

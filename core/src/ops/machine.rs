@@ -50,13 +50,13 @@ impl Machines<'_> {
     /// A page of machines; needs group 4.
     pub async fn list(&self, caller: &Caller, page: Page) -> Result<Vec<Machine>> {
         self.0.require(caller, Group::ReadMachines)?;
-        Ok(self.0.storage().read().await?.machines().list(page).await?)
+        Ok(self.0.storage().peek().await?.machines().list(page).await?)
     }
 
     /// One machine; needs group 4.
     pub async fn find(&self, caller: &Caller, machine_name: &str) -> Result<Machine> {
         self.0.require(caller, Group::ReadMachines)?;
-        let found = self.0.storage().read().await?.machines().find(machine_name).await?;
+        let found = self.0.storage().peek().await?.machines().find(machine_name).await?;
         found.ok_or_else(|| Error::not_found("the machine"))
     }
 

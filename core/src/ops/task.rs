@@ -93,13 +93,13 @@ impl Tasks<'_> {
     /// A page of tasks; needs group 1.
     pub async fn list(&self, caller: &Caller, page: Page) -> Result<Vec<Task>> {
         self.0.require(caller, Group::ReadTasks)?;
-        Ok(self.0.storage().read().await?.tasks().list(page).await?)
+        Ok(self.0.storage().peek().await?.tasks().list(page).await?)
     }
 
     /// One task; needs group 1.
     pub async fn find(&self, caller: &Caller, task_id: TaskId) -> Result<Task> {
         self.0.require(caller, Group::ReadTasks)?;
-        let found = self.0.storage().read().await?.tasks().find(task_id).await?;
+        let found = self.0.storage().peek().await?.tasks().find(task_id).await?;
         found.ok_or_else(|| Error::not_found("the task"))
     }
 
@@ -145,13 +145,13 @@ impl Tasks<'_> {
     /// A page of statuses; needs group 1.
     pub async fn list_statuses(&self, caller: &Caller, page: Page) -> Result<Vec<TaskStatus>> {
         self.0.require(caller, Group::ReadTasks)?;
-        Ok(self.0.storage().read().await?.tasks().list_statuses(page).await?)
+        Ok(self.0.storage().peek().await?.tasks().list_statuses(page).await?)
     }
 
     /// The status of one task; needs group 1.
     pub async fn find_status(&self, caller: &Caller, task_id: TaskId) -> Result<TaskStatus> {
         self.0.require(caller, Group::ReadTasks)?;
-        let found = self.0.storage().read().await?.tasks().find_status(task_id).await?;
+        let found = self.0.storage().peek().await?.tasks().find_status(task_id).await?;
         found.ok_or_else(|| Error::not_found("the task"))
     }
 

@@ -90,6 +90,10 @@ pub trait Storage: Debug + Send + Sync + 'static {
     /// Opens a snapshot: everything read through it was true at one moment. A write is [`StorageError::ReadOnly`].
     async fn read(&self) -> StorageResult<Box<dyn Repositories>>;
 
+    /// Opens what is good for one question: cheaper than [`Storage::read`], but two questions may be answered of two
+    /// moments. A write is [`StorageError::ReadOnly`].
+    async fn peek(&self) -> StorageResult<Box<dyn Repositories>>;
+
     /// Wakes the waiters of all processes on this store. Called after a commit; best effort and outside of it, so a
     /// lost wake-up must cost only delay.
     async fn announce(&self, topics: &[Topic]);
