@@ -9,4 +9,5 @@ mod kill;
 mod load;
 mod place;
 mod story;
+mod traffic;
 mod writer;
