@@ -28,10 +28,10 @@ pub(crate) struct Flags {
     /// Where files are kept [env: PILOTHOUSE_DATA_DIR] [default: pilothouse-data]
     #[arg(long, global = true, value_name = "FOLDER")]
     pub(crate) data_dir: Option<String>,
-    /// sqlite:FILE, postgres://… or memory: [env: PILOTHOUSE_DATABASE_URL] [default: sqlite:<data_dir>/pilothouse.db]
+    /// sqlite:FILE, postgres://… or memory: [env: PILOTHOUSE_DATABASE_URL] [default: pilothouse.db in data_dir]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) database_url: Option<String>,
-    /// How clients reach this server [env: PILOTHOUSE_PUBLIC_URL] [default: http://<listen>]
+    /// How clients reach this server [env: PILOTHOUSE_PUBLIC_URL] [default: http:// and listen]
     #[arg(long, global = true, value_name = "URL")]
     pub(crate) public_url: Option<String>,
     /// text or json [env: PILOTHOUSE_LOG_FORMAT] [default: text]

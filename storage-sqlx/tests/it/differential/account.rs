@@ -132,6 +132,10 @@ pub(super) async fn write(store: &mut dyn Repositories, known: &mut Known, rando
         }
         4 => {
             let id = some(&known.accounts, random);
+            // So much hangs on an account that it had better stay for a while.
+            if random.chance(70) {
+                return "an account stays".into();
+            }
             let done = store.accounts().delete(id).await.unwrap();
             format!("delete account {}: {done}", place(&known.accounts, id))
         }

@@ -23,6 +23,11 @@ fn customer_shown(customer: &Customer, known: &Known) -> String {
     format!("{} {mail} {password} {operations} {version}", place(&known.accounts, *account_id))
 }
 
+fn customer(account_id: i64, random: &mut Random) -> Customer {
+    let (password, operations) = (random.word().to_owned(), random.chance(50));
+    Customer { account_id, mail: "ignored".to_owned(), password, operations, version: 1 }
+}
+
 fn job_shown(job: Job, known: &Known) -> Job {
     let account_id = place(&known.accounts, job.account_id);
     Job { id: place(&known.jobs, job.id), account_id, ..job }
@@ -122,10 +127,16 @@ pub(super) async fn write(store: &mut dyn Repositories, known: &mut Known, rando
         2..=6 => write_customer(store, known, random).await,
         7..=10 => {
             let name = domain_name(random);
-            let there = store.customers().find(account).await.unwrap().is_some()
+            let there = store.accounts().by_id(account).await.unwrap().is_some()
                 && store.cdns().by_id(cdn).await.unwrap().is_some();
             if !there {
                 return "nobody claims".into();
+            }
+            store.customers().insert(&customer(account, random)).await.unwrap();
+            let held = store.domains().find(cdn, name).await.unwrap();
+            if held.is_some_and(|held| held.account_id != account) {
+                // A refused claim may use up an id, which goes unnoticed only because its caller rolls back.
+                return "another holds it".into();
             }
             let done = store.domains().claim(account, cdn, name).await.unwrap();
             let held = store.domains().find(cdn, name).await.unwrap().unwrap();
@@ -162,13 +173,7 @@ pub(super) async fn write(store: &mut dyn Repositories, known: &mut Known, rando
 async fn write_customer(store: &mut dyn Repositories, known: &mut Known, random: &mut Random) -> String {
     let (account, cdn) = (some(&known.accounts, random), some(&known.cdns, random));
     let who = place(&known.accounts, account);
-    let customer = Customer {
-        account_id: account,
-        mail: "ignored".to_owned(),
-        password: random.word().to_owned(),
-        operations: random.chance(50),
-        version: 1,
-    };
+    let customer = customer(account, random);
     match random.below(8) {
         0..=3 => {
             if store.accounts().by_id(account).await.unwrap().is_none() {

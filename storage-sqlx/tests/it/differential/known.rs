@@ -17,6 +17,8 @@ pub(super) struct Known {
     pub(super) domains: Vec<i64>,
     pub(super) companies: Vec<i64>,
     pub(super) jobs: Vec<i64>,
+    pub(super) cities: Vec<i64>,
+    pub(super) sources: Vec<i64>,
     /// Made by us, not by the store.
     pub(super) tasks: Vec<TaskId>,
     pub(super) job_names: Vec<String>,

@@ -9,6 +9,7 @@ mod config;
 mod known;
 mod ops;
 mod random;
+mod traffic;
 
 use std::sync::Arc;
 
@@ -38,20 +39,22 @@ struct Writing {
 }
 
 async fn read(store: &mut dyn Repositories, known: &Known, random: &mut Random) -> String {
-    match random.below(4) {
+    match random.below(5) {
         0 => account::read(store, known, random).await,
         1 => ops::read(store, known, random).await,
         2 => config::read(store, known, random).await,
-        _ => cdn::read(store, known, random).await,
+        3 => cdn::read(store, known, random).await,
+        _ => traffic::read(store, known, random).await,
     }
 }
 
 async fn write(store: &mut dyn Repositories, known: &mut Known, random: &mut Random) -> String {
-    match random.below(4) {
+    match random.below(5) {
         0 => account::write(store, known, random).await,
         1 => ops::write(store, known, random).await,
         2 => config::write(store, known, random).await,
-        _ => cdn::write(store, known, random).await,
+        3 => cdn::write(store, known, random).await,
+        _ => traffic::write(store, known, random).await,
     }
 }
 
