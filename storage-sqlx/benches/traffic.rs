@@ -45,6 +45,10 @@ async fn main() {
         let pool = sqlx::PgPool::connect(&database.url).await.unwrap();
         let size = async || {
             let size = "SELECT pg_total_relation_size('pilothouse.traffic_block')";
+            // As a database stands that was not filled a second ago.
+            for settle in ["VACUUM ANALYZE", "CHECKPOINT"] {
+                sqlx::query(settle).execute(&pool).await.unwrap();
+            }
             let size: i64 = sqlx::query_scalar(size).fetch_one(&pool).await.unwrap();
             size.unsigned_abs()
         };

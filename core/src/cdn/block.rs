@@ -12,6 +12,8 @@ pub(crate) const BUCKETS: usize = 288;
 /// Values that share a smallest one and a width.
 const GROUP: usize = 32;
 const VERSION: u8 = 1;
+/// Bytes that hold a value of up to 64 bits wherever it begins.
+const WINDOW: usize = size_of::<u128>();
 
 /// One figure of a day, by bucket.
 pub(crate) type Column = [i64; BUCKETS];
@@ -53,17 +55,14 @@ pub(crate) fn decode_columns<const N: usize>(bytes: &[u8]) -> Option<[Column; N]
         let (packed, after) = after.split_at_checked(usize::from(width) * GROUP / 8)?;
         rest = after;
         let mask = if width == 0 { 0 } else { u64::MAX >> 64_u8.checked_sub(width)? };
-        let (mut held, mut bits) = (0_u128, 0);
-        let mut packed = packed.iter();
-        for value in group {
-            while bits < width {
-                held |= u128::from(*packed.next()?) << bits;
-                bits += 8;
-            }
-            let [low @ .., _, _, _, _, _, _, _, _] = held.to_le_bytes();
+        // With room to read on behind the last value, each is one window into the bytes.
+        let mut window = [0; size_of::<u64>() * GROUP + WINDOW];
+        window.get_mut(..packed.len())?.copy_from_slice(packed);
+        for (n, value) in group.iter_mut().enumerate() {
+            let bit = n * usize::from(width);
+            let (bytes, _) = window[bit / 8..].split_first_chunk::<WINDOW>()?;
+            let [low @ .., _, _, _, _, _, _, _, _] = (u128::from_le_bytes(*bytes) >> (bit % 8)).to_le_bytes();
             *value = base.wrapping_add((u64::from_le_bytes(low) & mask).cast_signed());
-            held >>= width;
-            bits -= width;
         }
     }
     rest.is_empty().then_some(columns)
