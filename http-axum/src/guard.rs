@@ -59,7 +59,10 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
     }
     // The path only: a query string may hold configuration values.
     let status = response.status().as_u16();
-    let micros = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    let elapsed = begun.elapsed();
+    metrics::counter!("pilothouse_http_requests_total", "status" => status.to_string()).increment(1);
+    metrics::histogram!("pilothouse_http_request_seconds").record(elapsed.as_secs_f64());
+    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(target: "pilothouse::access", request_id, %method, path, status, micros, ?address);
     response
 }
