@@ -281,31 +281,22 @@ impl Pilothouse {
 
     /// Writes an entry within the transaction of the deed itself.
     pub(crate) async fn audit(&self, work: &mut dyn UnitOfWork, caller: &Caller, entry: Entry) -> Result<()> {
-        let Entry { action, object, old, new } = entry;
-        let row = AuditRow {
-            id: 0,
-            at: self.clock().now(),
-            actor: Some(caller.id),
-            actor_name: caller.name.clone(),
-            address: caller.address,
-            action: action.to_owned(),
-            object,
-            old,
-            new,
-            count: 1,
-        };
-        Ok(work.audit().append(&row).await?)
+        self.append(work, Some(caller), entry).await
     }
 
     /// Writes an entry of the command line.
     pub(crate) async fn audit_command(&self, work: &mut dyn UnitOfWork, entry: Entry) -> Result<()> {
+        self.append(work, None, entry).await
+    }
+
+    async fn append(&self, work: &mut dyn UnitOfWork, caller: Option<&Caller>, entry: Entry) -> Result<()> {
         let Entry { action, object, old, new } = entry;
         let row = AuditRow {
             id: 0,
             at: self.clock().now(),
-            actor: None,
-            actor_name: "command line".to_owned(),
-            address: None,
+            actor: caller.map(|caller| caller.id),
+            actor_name: caller.map_or("command line", |caller| &caller.name).to_owned(),
+            address: caller.and_then(|caller| caller.address),
             action: action.to_owned(),
             object,
             old,
