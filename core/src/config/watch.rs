@@ -80,6 +80,9 @@ impl Feed {
 }
 
 impl NodeFeed {
+    /// The most reports at once.
+    pub const MAX_REPORTS: usize = 1000;
+
     pub(super) fn new(feed: Feed, profile: &str, node_id: &str, node: Arc<HeardNode>) -> Self {
         Self { feed, profile: profile.into(), node_id: node_id.into(), node }
     }
@@ -118,6 +121,9 @@ impl NodeFeed {
     /// Notes what the node made of values. Returns when that is in the store. A report about something else than the
     /// node should hold is answered through its watches: it is told again what it should.
     pub async fn ack(&self, reports: Vec<Report>) -> Result<()> {
+        if reports.len() > Self::MAX_REPORTS {
+            return Err(Error::invalid("results", format!("must be at most {}", Self::MAX_REPORTS)));
+        }
         for Report { key, version, message, .. } in &reports {
             check_text("key", key, 1, 256, false)?;
             check_text("message", message, 0, 1024, true)?;
