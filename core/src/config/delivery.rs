@@ -15,8 +15,6 @@ use crate::ports::StorageResult;
 use crate::shared::Shared;
 use crate::{Pilothouse, Result};
 
-/// How long before its lease is renewed: a third of it.
-const RENEW: TimeDelta = TimeDelta::seconds(5);
 /// How many reports one transaction writes.
 const BATCH: usize = 2000;
 /// How long a node that is not heard is kept in memory.
@@ -125,7 +123,7 @@ impl Pilothouse {
 
     async fn write_reports(&self) -> Result<()> {
         let now = self.clock().now();
-        let due = self.feeds().due(now - RENEW, now);
+        let due = self.feeds().due(now);
         let mut reports: Vec<Delivery> =
             mem::take(&mut *lock(&self.reports().pending)).into_values().collect();
         // Two servers that write the same rows meet them in the same order.

@@ -6,11 +6,11 @@ use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{Notify, watch};
 
 use super::key::AppSecret;
-use super::node::NodeNumber;
+use super::node::{LEASE, NodeNumber};
 use super::view::{MEMORY, View};
 use super::{AppId, NodeFeed};
 use crate::account::token_digest;
@@ -19,6 +19,8 @@ use crate::ports::Repositories;
 use crate::shared::Shared;
 use crate::{Error, Pilothouse, Result};
 
+/// How long after it was renewed a lease is renewed again: a third of it.
+const RENEW: TimeDelta = TimeDelta::seconds(5);
 /// How often a node is told again that it holds something else than it should, at the most: microseconds.
 const REMIND: i64 = 5_000_000;
 
@@ -157,13 +159,13 @@ impl AppFeed {
         }
     }
 
-    /// The nodes whose lease is due: heard since it was renewed, or with a watch open, and not renewed after `before`.
-    fn due(&self, before: i64, now: i64, due: &mut Vec<NodeNumber>) {
+    /// The nodes whose lease is due: those with a watch open, or heard since it was renewed and not too long ago.
+    fn due(&self, renewed_before: i64, heard_after: i64, now: i64, due: &mut Vec<NodeNumber>) {
         for node in lock(&self.nodes).values().flat_map(HashMap::values) {
             let renewed = node.renewed.load(Ordering::Relaxed);
-            let alive =
-                node.watches.load(Ordering::Relaxed) > 0 || node.heard.load(Ordering::Relaxed) > renewed;
-            if alive && renewed <= before {
+            let heard = node.heard.load(Ordering::Relaxed);
+            let alive = node.watches.load(Ordering::Relaxed) > 0 || heard > renewed.max(heard_after);
+            if alive && renewed <= renewed_before {
                 node.renewed.store(now, Ordering::Relaxed);
                 due.push(node.number);
             }
@@ -294,11 +296,12 @@ impl Feeds<'_> {
         Ok(())
     }
 
-    /// The nodes whose lease should be renewed, which counts as done.
-    pub(crate) fn due(&self, before: DateTime<Utc>, now: DateTime<Utc>) -> Vec<NodeNumber> {
+    /// The nodes whose lease should be renewed, which counts as done: where that is not of the last few seconds.
+    pub(crate) fn due(&self, now: DateTime<Utc>) -> Vec<NodeNumber> {
+        let micros = |before: TimeDelta| (now - before).timestamp_micros();
         let mut due = Vec::new();
         for feed in self.all() {
-            feed.due(before.timestamp_micros(), now.timestamp_micros(), &mut due);
+            feed.due(micros(RENEW), micros(LEASE), now.timestamp_micros(), &mut due);
         }
         due
     }

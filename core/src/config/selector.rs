@@ -75,8 +75,8 @@ impl Selector {
                 nodes.iter().filter(|node| names.contains(&*node.node_id)).collect()
             }
             None => {
-                let candidate =
-                    |node: &&Node| !node.left && (node.is_online(now) || held.contains(&*node.node_id));
+                // One that left for a restart comes back to what it was in.
+                let candidate = |node: &&Node| node.is_online(now) || held.contains(&*node.node_id);
                 nodes.iter().filter(candidate).collect()
             }
         };

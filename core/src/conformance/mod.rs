@@ -14,6 +14,7 @@ pub mod cdn;
 pub mod config;
 pub mod config_races;
 pub mod delivery;
+pub mod delivery_model;
 pub mod job;
 pub mod ops;
 pub mod traffic;
@@ -123,6 +124,7 @@ macro_rules! conformance_tests {
             delivery_round_trip,
             delivery_race,
         ]);
+        $crate::conformance_tests!(@family $fresh, delivery_model, [model]);
         $crate::conformance_tests!(@family $fresh, config_races, [
             last_admin_stays,
             deleted_app_gets_no_item,

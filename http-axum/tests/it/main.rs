@@ -10,6 +10,7 @@ mod customer;
 mod docs;
 mod document;
 mod job;
+mod node;
 mod ops;
 mod sweep;
 mod traffic;
