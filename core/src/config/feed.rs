@@ -2,13 +2,13 @@
 //! who asks what is known here.
 
 use std::collections::HashMap;
-use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{Notify, watch};
+use tokio::sync::watch;
 
+use super::heard::AppFeed;
 use super::key::AppSecret;
 use super::node::{LEASE, NodeNumber};
 use super::view::{MEMORY, View};
@@ -16,13 +16,10 @@ use super::{AppId, NodeFeed};
 use crate::account::token_digest;
 use crate::pilothouse::lock;
 use crate::ports::Repositories;
-use crate::shared::Shared;
 use crate::{Error, Pilothouse, Result};
 
 /// How long after it was renewed a lease is renewed again: a third of it.
 const RENEW: TimeDelta = TimeDelta::seconds(5);
-/// How often a node is told again that it holds something else than it should, at the most: microseconds.
-const REMIND: i64 = 5_000_000;
 
 /// The feeds of a process.
 #[derive(Debug, Default)]
@@ -37,160 +34,6 @@ struct Loaded {
     by_name: HashMap<String, AppId>,
 }
 
-/// What all feeds of an app share.
-#[derive(Debug)]
-pub(super) struct AppFeed {
-    pub(super) app: AppId,
-    pub(super) name: String,
-    views: watch::Sender<Arc<View>>,
-    reloading: Shared,
-    ended: AtomicBool,
-    nodes: Mutex<HashMap<String, HashMap<String, Arc<HeardNode>>>>,
-}
-
-/// A node that this process has heard of.
-#[derive(Debug)]
-pub(super) struct HeardNode {
-    pub(super) number: NodeNumber,
-    /// How many watches of it are open.
-    pub(super) watches: AtomicU32,
-    /// When it was last heard, and when its lease was last renewed, in microseconds.
-    pub(super) heard: AtomicI64,
-    pub(super) renewed: AtomicI64,
-    /// Whether it left.
-    pub(super) left: AtomicBool,
-    /// The tag of what it was last told as a whole.
-    pub(super) told: AtomicU64,
-    /// Keys of which it said that it holds something else than it should.
-    pub(super) drifted: Mutex<Vec<Arc<str>>>,
-    /// When it was last told those again, in microseconds.
-    pub(super) reminded: AtomicI64,
-    /// Wakes its watches for those, and when it left.
-    pub(super) woken: Notify,
-}
-
-impl HeardNode {
-    fn new(number: NodeNumber, now: DateTime<Utc>, renewed: bool) -> Self {
-        let now = now.timestamp_micros();
-        Self {
-            number,
-            watches: AtomicU32::new(0),
-            heard: AtomicI64::new(now),
-            renewed: AtomicI64::new(if renewed { now } else { 0 }),
-            left: AtomicBool::new(false),
-            told: AtomicU64::new(0),
-            drifted: Mutex::default(),
-            reminded: AtomicI64::new(0),
-            woken: Notify::new(),
-        }
-    }
-
-    /// The keys to tell it again, at most every five seconds, so that a node that never holds what it should is no load.
-    pub(super) fn to_tell_again(&self, now: DateTime<Utc>) -> Vec<Arc<str>> {
-        let now = now.timestamp_micros();
-        let mut drifted = lock(&self.drifted);
-        if drifted.is_empty() || now - self.reminded.load(Ordering::Relaxed) < REMIND {
-            return Vec::new();
-        }
-        self.reminded.store(now, Ordering::Relaxed);
-        mem::take(&mut *drifted)
-    }
-
-    pub(super) fn has_left(&self) -> bool {
-        self.left.load(Ordering::Acquire)
-    }
-}
-
-impl AppFeed {
-    pub(super) fn view(&self) -> Arc<View> {
-        self.views.borrow().clone()
-    }
-
-    pub(super) fn subscribe(&self) -> watch::Receiver<Arc<View>> {
-        self.views.subscribe()
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended.load(Ordering::Acquire)
-    }
-
-    fn end(&self) {
-        self.ended.store(true, Ordering::Release);
-        self.views.send_modify(|_| {});
-    }
-
-    pub(super) fn heard(&self, profile: &str, node_id: &str) -> Option<Arc<HeardNode>> {
-        lock(&self.nodes).get(profile)?.get(node_id).cloned()
-    }
-
-    /// Notes a node. One that is known stays, so that its open watches go on being its own.
-    pub(super) fn hear(
-        &self,
-        profile: &str,
-        node_id: &str,
-        number: NodeNumber,
-        now: DateTime<Utc>,
-        renewed: bool,
-    ) -> Arc<HeardNode> {
-        let mut nodes = lock(&self.nodes);
-        let of_profile = match nodes.get_mut(profile) {
-            Some(of_profile) => of_profile,
-            None => nodes.entry(profile.to_owned()).or_default(),
-        };
-        if let Some(node) = of_profile.get(node_id).filter(|node| node.number == number && !node.has_left()) {
-            if renewed {
-                node.renewed.store(now.timestamp_micros(), Ordering::Relaxed);
-                // It began anew, with nothing.
-                node.told.store(0, Ordering::Relaxed);
-            }
-            return node.clone();
-        }
-        let node = Arc::new(HeardNode::new(number, now, renewed));
-        of_profile.insert(node_id.to_owned(), node.clone());
-        node
-    }
-
-    /// Forgets a node that left, and ends its watches.
-    pub(super) fn forget(&self, profile: &str, node_id: &str) {
-        let gone = lock(&self.nodes).get_mut(profile).and_then(|nodes| nodes.remove(node_id));
-        if let Some(node) = gone {
-            node.left.store(true, Ordering::Release);
-            node.woken.notify_waiters();
-        }
-    }
-
-    /// The nodes whose lease is due: those with a watch open, or heard since it was renewed and not too long ago.
-    fn due(&self, renewed_before: i64, heard_after: i64, now: i64, due: &mut Vec<NodeNumber>) {
-        for node in lock(&self.nodes).values().flat_map(HashMap::values) {
-            let renewed = node.renewed.load(Ordering::Relaxed);
-            let heard = node.heard.load(Ordering::Relaxed);
-            let alive = node.watches.load(Ordering::Relaxed) > 0 || heard > renewed.max(heard_after);
-            if alive && renewed <= renewed_before {
-                node.renewed.store(now, Ordering::Relaxed);
-                due.push(node.number);
-            }
-        }
-    }
-
-    /// Wakes the watches of nodes that hold something else than they should.
-    fn remind(&self) {
-        for node in lock(&self.nodes).values().flat_map(HashMap::values) {
-            if !lock(&node.drifted).is_empty() {
-                node.woken.notify_waiters();
-            }
-        }
-    }
-
-    /// Forgets who was not heard since `before`.
-    fn tidy(&self, before: i64) {
-        lock(&self.nodes).values_mut().for_each(|nodes| {
-            nodes.retain(|_, node| {
-                node.watches.load(Ordering::Relaxed) > 0 || node.heard.load(Ordering::Relaxed) > before
-            });
-        });
-    }
-}
-
 /// The feeds of apps, for those who deliver configuration.
 #[derive(Clone, Copy, Debug)]
 pub struct Feeds<'a>(pub(crate) &'a Pilothouse);
@@ -202,7 +45,7 @@ pub struct Feed {
     pub(super) shared: Arc<AppFeed>,
 }
 
-impl Feeds<'_> {
+impl<'a> Feeds<'a> {
     /// The feed of an app for whoever has one of its keys. A key of another app is [`Error::Forbidden`], whether or not
     /// there is such an app; one that is no key [`Error::Unauthenticated`].
     pub async fn open(&self, app: &str, key: &str) -> Result<Feed> {
@@ -257,7 +100,9 @@ impl Feeds<'_> {
             loaded.by_name.clear();
             loaded.by_id.drain().map(|(_, feed)| feed).collect()
         };
-        ended.iter().for_each(|feed| feed.end());
+        for feed in &ended {
+            feed.end();
+        }
     }
 
     /// Reads an app again if somebody asks for it here; after a commit, or when told that it changed. What fails is
@@ -297,7 +142,7 @@ impl Feeds<'_> {
     }
 
     /// The nodes whose lease should be renewed, which counts as done: where that is not of the last few seconds.
-    pub(crate) fn due(&self, now: DateTime<Utc>) -> Vec<NodeNumber> {
+    pub(crate) fn due(self, now: DateTime<Utc>) -> Vec<NodeNumber> {
         let micros = |before: TimeDelta| (now - before).timestamp_micros();
         let mut due = Vec::new();
         for feed in self.all() {
@@ -307,32 +152,36 @@ impl Feeds<'_> {
     }
 
     /// Wakes the watches of nodes that hold something else than they should.
-    pub(crate) fn remind(&self) {
-        self.all().iter().for_each(|feed| feed.remind());
+    pub(crate) fn remind(self) {
+        for feed in self.all() {
+            feed.remind();
+        }
     }
 
     /// Forgets nodes that were not heard since `before`: they are looked up again when they come back.
-    pub(crate) fn tidy(&self, before: DateTime<Utc>) {
-        self.all().iter().for_each(|feed| feed.tidy(before.timestamp_micros()));
+    pub(crate) fn tidy(self, before: DateTime<Utc>) {
+        for feed in self.all() {
+            feed.tidy(before.timestamp_micros());
+        }
     }
 
     fn feed(self, shared: Arc<AppFeed>) -> Feed {
         Feed { pilothouse: self.0.clone(), shared }
     }
 
-    fn table(&self) -> &FeedTable {
+    fn table(self) -> &'a FeedTable {
         self.0.feed_table()
     }
 
-    fn all(&self) -> Vec<Arc<AppFeed>> {
+    fn all(self) -> Vec<Arc<AppFeed>> {
         lock(&self.table().loaded).by_id.values().cloned().collect()
     }
 
-    fn loaded(&self, app: AppId) -> Option<Arc<AppFeed>> {
+    fn loaded(self, app: AppId) -> Option<Arc<AppFeed>> {
         lock(&self.table().loaded).by_id.get(&app).cloned()
     }
 
-    fn loaded_by_name(&self, app: &str) -> Option<Arc<AppFeed>> {
+    fn loaded_by_name(self, app: &str) -> Option<Arc<AppFeed>> {
         let loaded = lock(&self.table().loaded);
         loaded.by_id.get(loaded.by_name.get(app)?).cloned()
     }
@@ -353,14 +202,7 @@ impl Feeds<'_> {
         let view = self.read(&mut *store, &View::empty(app), found.revision).await?;
         let present = store.nodes().present(app).await?;
         drop(store);
-        let feed = Arc::new(AppFeed {
-            app,
-            name: found.app.clone(),
-            views: watch::Sender::new(Arc::new(view)),
-            reloading: Shared::default(),
-            ended: AtomicBool::new(false),
-            nodes: Mutex::default(),
-        });
+        let feed = Arc::new(AppFeed::new(app, found.app.clone(), view));
         let now = self.0.clock().now();
         for (number, profile, node_id) in present {
             let node = feed.hear(&profile, &node_id, number, now, true);

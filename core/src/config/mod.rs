@@ -8,10 +8,11 @@
 //! | what became of it | [`Delivery`] and [`Rollouts`] |
 
 mod app;
-mod deliver;
+mod background;
 mod delivery;
 mod feed;
 mod grant;
+mod heard;
 mod history;
 mod item;
 mod key;
@@ -24,7 +25,7 @@ mod view;
 mod watch;
 
 pub use app::{App, AppId, AppRepository, Apps, NewApp, UpdateApp};
-pub(crate) use deliver::deliver;
+pub(crate) use background::deliver;
 pub(crate) use delivery::Reports;
 pub use delivery::{Ack, AckResult, Delivery, DeliveryRepository};
 pub(crate) use feed::FeedTable;

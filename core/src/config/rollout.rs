@@ -260,12 +260,8 @@ impl Scene {
                 break;
             }
             if let Some(before) = of(origin.id) {
-                let known = found.get_or_insert_with(|| Delivery {
-                    release: release.id,
-                    node: node.number,
-                    sent: None,
-                    ack: None,
-                });
+                let nothing = Delivery { release: release.id, node: node.number, sent: None, ack: None };
+                let known = found.get_or_insert(nothing);
                 known.sent = known.sent.or(before.sent);
                 known.ack = known.ack.take().or_else(|| before.ack.clone());
             }

@@ -9,7 +9,8 @@ use futures_util::future::{Either, select};
 use tokio::sync::watch;
 
 use super::delivery::{Ack, AckResult};
-use super::feed::{AppFeed, Feed, HeardNode};
+use super::feed::Feed;
+use super::heard::{AppFeed, HeardNode};
 use super::node::{LEASE, NewNode, Node};
 use super::view::{Change, Holding, View};
 use crate::pilothouse::lock;

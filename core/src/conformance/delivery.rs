@@ -36,7 +36,7 @@ pub async fn release_round_trip(storage: Arc<dyn Storage>) {
     releases.end(id, Some(ReleaseKind::Grey), ReleaseState::Aborted, 20).await.unwrap();
     let aborted = Release { state: ReleaseState::Aborted, end_revision: Some(20), ..part_row };
     assert_eq!(releases.by_id(part).await.unwrap(), Some(aborted.clone()));
-    assert_eq!(releases.active(id).await.unwrap(), [full_row.clone()]);
+    assert_eq!(releases.active(id).await.unwrap(), std::slice::from_ref(&full_row));
     releases.end(id, None, ReleaseState::Superseded, 21).await.unwrap();
     let superseded = Release { state: ReleaseState::Superseded, end_revision: Some(21), ..full_row };
     assert_eq!(releases.active(id).await.unwrap(), []);
@@ -254,7 +254,7 @@ pub async fn delivery_round_trip(storage: Arc<dyn Storage>) {
         deliveries.of_releases(&[two, one]).await.unwrap(),
         [sent(one, a, 3), sent(one, b, 4), rejected.clone()]
     );
-    assert_eq!(deliveries.of_releases(&[two]).await.unwrap(), [rejected.clone()]);
+    assert_eq!(deliveries.of_releases(&[two]).await.unwrap(), std::slice::from_ref(&rejected));
     assert_eq!(deliveries.of_releases(&[]).await.unwrap(), []);
 
     let (failed, applied) = (acked(one, a, 6, AckResult::Failed), acked(one, a, 8, AckResult::Applied));
