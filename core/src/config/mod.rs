@@ -6,6 +6,9 @@ mod history;
 mod item;
 mod node;
 mod release;
+#[cfg(feature = "jsonschema")]
+mod schema;
+mod validator;
 
 pub use app::{App, AppId, AppRepository, Apps, NewApp, UpdateApp};
 pub use grant::{ALL, Grant, GrantId, GrantRepository, Grants, NewGrant, Permission};
