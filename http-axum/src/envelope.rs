@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pilothouse_core::{Error, ErrorKind};
@@ -209,4 +210,10 @@ pub(crate) struct Done<T> {
 #[expect(clippy::unnecessary_wraps, reason = "handlers end in it")]
 pub(crate) fn done<T>(answer: T) -> Reply<Done<T>> {
     Ok(Json(Done { err: 0, answer }))
+}
+
+/// A success of the config family as bytes, to be kept and sent more than once.
+pub(crate) fn enclosed<T: Serialize>(data: &T) -> Bytes {
+    let envelope = Data { code: 0, msg: "success", data };
+    serde_json::to_vec(&envelope).unwrap_or_default().into()
 }

@@ -142,6 +142,18 @@ fn table(world: &World) -> Vec<Row> {
             json!({"id": thing("config"), "nodes": null, "percent": null, "labels": null, "version": null}),
             json!({"id": 999_999}),
         ),
+        ("publish_promote", Who::Root, json!({"release": thing("release")}), json!({"release": 999_999})),
+        ("publish_abort", Who::Root, json!({"release": thing("release")}), json!({"release": 999_999})),
+        ("publish_status", Who::Root, json!({"release": thing("release")}), json!({"release": 999_999})),
+        ("publish_list", Who::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("app_key_create", Who::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("app_key_list_app", Who::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("app_key_del", Who::Root, json!({"id": thing("key")}), json!({"id": 999_999})),
+        ("post_node_register", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("post_node_ack", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("post_node_leave", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("get_node_config", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("get_node_watch", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
         ("audit_list", Who::Root, same(), json!({"object": "nothing"})),
     ]
 }

@@ -58,10 +58,17 @@ fn refused(call: &Call) -> Vec<(Who, (u16, i64))> {
     let mut refused: Vec<_> = [Who::Anonymous, Who::Stranger, Who::Expired, Who::Revoked]
         .map(|who| (who, unauthenticated(family)))
         .into();
-    if !call.operation.path.starts_with("/level3/") {
-        refused.push((Who::RootForCdn, forbidden(family)));
-    }
     let no = forbidden(family);
+    if permission == "app key" {
+        // Tokens of people are no keys.
+        refused.extend([Who::Root, Who::RootForCdn].map(|who| (who, unauthenticated(family))));
+        refused.push((Who::OtherNode, no));
+        return refused;
+    }
+    refused.push((Who::Node, unauthenticated(family)));
+    if !call.operation.path.starts_with("/level3/") {
+        refused.push((Who::RootForCdn, no));
+    }
     let strangers = match permission {
         "any account" | "any customer" | "any customer; group 8 for all" => vec![],
         // Others are as if they did not exist.

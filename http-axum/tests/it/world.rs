@@ -43,6 +43,10 @@ pub(crate) enum Who {
     Developer,
     /// The manager of another app.
     OtherManager,
+    /// A node of `app1`, with that app's key.
+    Node,
+    /// A node of another app.
+    OtherNode,
     /// Nobody: no token at all.
     Anonymous,
     /// A token that nobody was given.
@@ -152,7 +156,18 @@ impl World {
         self.make("/config/update", changed).await;
         self.make("/config/approve", json!({"app": "app1", "profile": "dev", "key": "k1"})).await;
         self.make("/publish", json!({"id": id})).await;
-        self.things.insert("config", id);
+        self.things.insert("config", id.clone());
+        for (who, app) in [(Who::Node, "app1"), (Who::OtherNode, "app2")] {
+            let made = self.make("/app/key/create", json!({"app": app})).await["data"].clone();
+            self.tokens.insert(who, made["Key"].as_str().unwrap().to_owned());
+            if who == Who::Node {
+                self.things.insert("key", made["Id"].clone());
+            }
+        }
+        let node = json!({"app": "app1", "profile": "dev", "nodeId": "11", "pid": "4711"});
+        assert_eq!(self.call(Who::Node, "POST", "/node/register", Some(node)).await.codes(), (200, 0));
+        let grey = self.make("/publish", json!({"id": id, "nodes": "11"})).await;
+        self.things.insert("release", grey["data"]["Release"].clone());
         let token = self.api.get(self.token(Who::Root), "/admin/token").await.ok();
         self.things.insert("token", token["info"][0]["id"].clone());
         self.things.insert("uid", self.uid("other").await);

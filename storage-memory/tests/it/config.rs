@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use pilothouse_core::account::{Account, AuditFilter, Caller, Group, Groups, Scope, UpdateAccount};
 use pilothouse_core::config::{
-    Content, ItemId, ItemName, NewApp, NewGrant, Permission, ReleaseState, Selector, UpdateApp,
+    AppId, Content, ItemId, ItemName, NewApp, NewGrant, Permission, Release, ReleaseState, Selector,
+    UpdateApp,
 };
 use pilothouse_core::ports::{Signal, Topic};
 use pilothouse_core::{Error, ErrorKind, Page, Pilothouse, Result, Settings};
@@ -55,6 +56,12 @@ impl World {
 
     async fn publish(&self, id: ItemId) {
         self.pilothouse.releases().publish(&self.owner, id, &Selector::default(), None).await.unwrap();
+    }
+
+    async fn releases(&self, app: AppId) -> Vec<Release> {
+        let mut snapshot = self.pilothouse.storage().read().await.unwrap();
+        let listed = snapshot.releases().list(app, "dev", Some("k"), 100).await.unwrap();
+        listed.into_iter().map(|(release, _)| release).collect()
     }
 
     async fn revision(&self, app: &str) -> i64 {
@@ -573,10 +580,13 @@ async fn publishing() {
     assert_eq!(kind(publish(&everyone).await), ErrorKind::Conflict, "the new version is not approved");
     world.approve(&k).await;
     publish(&everyone).await.unwrap();
-    let rows = world.pilothouse.storage().read().await.unwrap().releases().of_item(id).await.unwrap();
-    let rows: Vec<_> = rows.iter().map(|row| (row.version, row.revision, row.state, row.publisher)).collect();
-    let owner = world.owner.id;
-    assert_eq!(rows, [(2, 2, ReleaseState::Active, owner), (1, 1, ReleaseState::Superseded, owner)]);
+    let rows = world.releases(app).await;
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| (row.version, row.revision, row.end_revision, row.state, row.publisher, row.origin))
+        .collect();
+    let (by, active, ended) = (world.owner.id, ReleaseState::Active, ReleaseState::Superseded);
+    assert_eq!(shown, [(2, 2, None, active, by, None), (1, 1, Some(2), ended, by, None)]);
     assert_eq!(signals.next().await, Some(Signal::Changed(Topic::App(app))));
 
     // Deleting what is published changes what nodes hold; deleting what is not, does not.
@@ -587,10 +597,9 @@ async fn publishing() {
     assert_eq!(world.revision("app").await, 3);
     assert_eq!(signals.next().await, Some(Signal::Changed(Topic::App(app))));
     assert_eq!(kind(publish(&everyone).await), ErrorKind::NotFound);
-    let mut snapshot = world.pilothouse.storage().read().await.unwrap();
-    let rows = snapshot.releases().of_item(id).await.unwrap();
+    let rows = world.releases(app).await;
     assert!(rows.iter().all(|row| row.state == ReleaseState::Superseded));
-    assert!(snapshot.items().published(app).await.unwrap().is_empty());
+    assert_eq!(rows[0].end_revision, Some(3));
 
     // Created again it is published by nobody, so a developer may delete it.
     world.item(&k, "3").await;
