@@ -3,6 +3,7 @@
 
 mod acknowledging;
 mod fake;
+mod real;
 mod receiving;
 mod reconnecting;
 mod snapshot;
