@@ -19,8 +19,11 @@ mod key;
 mod node;
 mod release;
 mod rollout;
+#[cfg(feature = "jsonschema")]
+mod schema;
 mod selector;
 mod timeline;
+mod validator;
 mod view;
 mod watch;
 
