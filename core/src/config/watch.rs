@@ -48,8 +48,8 @@ pub struct Report {
 pub struct NodeFeed {
     feed: Feed,
     profile: Arc<str>,
-    node_id: Arc<str>,
-    node: Arc<HeardNode>,
+    pub(super) node_id: Arc<str>,
+    pub(super) node: Arc<HeardNode>,
 }
 
 impl Feed {
@@ -174,7 +174,7 @@ impl NodeFeed {
         Ok(())
     }
 
-    fn pilothouse(&self) -> &Pilothouse {
+    pub(super) fn pilothouse(&self) -> &Pilothouse {
         &self.feed.pilothouse
     }
 
