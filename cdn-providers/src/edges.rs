@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use async_trait::async_trait;
 use pilothouse_core::cdn::{cdn_name, domain_name};
@@ -52,18 +53,9 @@ pub struct EdgeSettings {
 }
 
 impl EdgeSettings {
-    /// Reads the key, where there is one; refuses one outside the limits that it names.
+    /// Reads the key, where there is one.
     pub fn read_key(&self) -> Result<Option<String>> {
-        const FIELD: &str = "cdn.edge.key";
-        let Some(source) = &self.key else { return Ok(None) };
-        let key = source.read(FIELD)?;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        // The key itself is not repeated.
-        if !(32..=256).contains(&key.len()) || !key.chars().all(allowed) {
-            let reason = format!("of {} must be 32 to 256 letters, digits, '-' and '_'", self.name);
-            return Err(Error::invalid(FIELD, reason));
-        }
-        Ok(Some(key))
+        self.key.as_ref().map(|key| key.read_edge_key("cdn.edge.key")).transpose()
     }
 }
 
@@ -75,6 +67,18 @@ pub enum EdgeKind {
     Varnish,
     /// nginx.
     Nginx,
+}
+
+impl FromStr for EdgeKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "varnish" => Ok(Self::Varnish),
+            "nginx" => Ok(Self::Nginx),
+            _ => Err("must be varnish or nginx"),
+        }
+    }
 }
 
 /// How an access log is written.

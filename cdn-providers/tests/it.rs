@@ -85,10 +85,7 @@ fn wrong_settings_are_named() {
             wrong("log_format =", "key = \"env:PILOTHOUSE_TEST_NO_SUCH\"\nlog_format ="),
             "cdn.edge.key: the environment",
         ),
-        (
-            wrong("log_format =", "key = \"file:/dev/null\"\nlog_format ="),
-            "cdn.edge.key: of edge-1 must be 32",
-        ),
+        (wrong("log_format =", "key = \"file:/dev/null\"\nlog_format ="), "cdn.edge.key: must be 32"),
     ] {
         let why = read(&text).unwrap_err();
         assert!(why.contains(named), "{named}: {why}");
