@@ -35,6 +35,7 @@ sub vcl_recv {
         # Only purges are started again: see vcl_hit.
         return (hash);
     }
+    unset req.http.X-Pilothouse-Passed;
     set req.http.Host = std.tolower(regsub(req.http.Host, ":[0-9]*$", ""));
     if (req.http.X-Pilothouse) {
         call pilothouse_control;
@@ -142,6 +143,7 @@ sub vcl_miss {
 }
 
 sub vcl_pass {
+    set req.http.X-Pilothouse-Passed = "1";
     if (req.http.X-Pilothouse == "purge") {
         return (synth(503));
     }
@@ -152,6 +154,7 @@ sub vcl_pass {
 
 sub vcl_backend_fetch {
     unset bereq.http.X-Pilothouse;
+    unset bereq.http.X-Pilothouse-Passed;
     var.set("purged", "-" + var.global_get("purged:" + bereq.http.Host) + "-" + var.global_get("tagged"));
 }
 
@@ -173,7 +176,9 @@ sub vcl_deliver {
     unset resp.http.X-Pilothouse-Host;
     unset resp.http.X-Pilothouse-Url;
     unset resp.http.xkey;
-    if (obj.hits > 0) {
+    if (req.http.X-Pilothouse-Passed) {
+        set resp.http.X-Cache = "PASS";
+    } else if (obj.hits > 0) {
         set resp.http.X-Cache = "HIT";
     } else {
         set resp.http.X-Cache = "MISS";
@@ -185,6 +190,7 @@ sub vcl_synth {
         if (resp.status == 409) {
             set resp.http.X-Pilothouse-Session = var.global_get("session");
         }
+        set resp.http.X-Pilothouse = "1";
         set resp.http.X-Pilothouse-Purged = req.http.X-Pilothouse-Purged;
         set resp.body = "";
         return (deliver);

@@ -4,8 +4,12 @@
 mod edge_config;
 #[cfg(feature = "edges")]
 mod edges;
+#[cfg(feature = "edges")]
+mod preload;
 mod secret;
 mod settings;
+#[cfg(feature = "edges")]
+mod wire;
 
 #[cfg(feature = "edges")]
 pub use edge_config::EdgeConfig;

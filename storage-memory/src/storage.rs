@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use pilothouse_core::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
-    LogChunkRepository, LogSourceRepository, TrafficRepository,
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, EdgeRepository,
+    JobRepository, LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
 use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
@@ -184,6 +184,10 @@ impl Repositories for Transaction {
     }
 
     fn jobs(&mut self) -> &mut dyn JobRepository {
+        self
+    }
+
+    fn edges(&mut self) -> &mut dyn EdgeRepository {
         self
     }
 
