@@ -43,6 +43,7 @@
 mod aggregate;
 pub mod archive;
 pub mod city;
+mod count;
 mod domains;
 mod feeder;
 mod format;
@@ -53,8 +54,9 @@ mod source;
 
 pub use aggregate::{Cell, CityCell, Counters, DomainId, Rules};
 pub use city::{Cities, CityKey};
+pub use count::{Counted, Counter};
 pub use domains::Domains;
-pub use feeder::{Batch, Feeder, Parsed, SourceChange};
+pub use feeder::{Batch, Feeder, Parsed, RulesError, SourceChange};
 pub use format::{Format, UnknownFormat};
 pub use ingest::{Found, IngestError, Known, Ledger, Options, Progress, Report, ingest};
 pub use input::Input;
