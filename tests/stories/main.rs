@@ -5,6 +5,8 @@
 
 mod client;
 mod commands;
+mod edges;
+mod fleet;
 mod kill;
 mod load;
 mod place;

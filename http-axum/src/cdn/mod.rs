@@ -5,6 +5,7 @@ mod area;
 mod cdn;
 mod company;
 mod domains;
+mod edges;
 mod job;
 mod log;
 mod logdownload;
@@ -54,6 +55,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(refresh_list::get_refresh_list))
         .routes(routes!(preload_list::get_preload_list))
         .routes(routes!(task::get_task))
+        .routes(routes!(edges::get_edges))
         .merge(cdn::routes())
 }
 
