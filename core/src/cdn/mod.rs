@@ -2,6 +2,7 @@
 //! refresh and preload what the edges keep, and the traffic that the edges' logs tell of.
 
 mod attempt;
+mod billing;
 mod block;
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
@@ -21,6 +22,7 @@ mod source;
 mod sync;
 mod traffic;
 
+pub use billing::{Bill, BillingQuery, BillingRule};
 pub use cdn::{Cdn, CdnId, CdnRepository, Cdns, cdn_name};
 pub use city::{AreaRow, City, CityCell, CityId, CityRepository};
 pub use company::{Companies, Company, CompanyRepository, NewCompany};

@@ -1,6 +1,7 @@
 //! `/level3/*` and `/useful/*`: the cdns, their customers, what customers do with their domains, and the traffic of these.
 
 mod area;
+mod billing;
 #[expect(clippy::module_inception, reason = "the operation carries the family's name")]
 mod cdn;
 mod company;
@@ -45,6 +46,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(series::get_bandwidths))
         .routes(routes!(series::get_fluxs))
         .routes(routes!(series::get_stats))
+        .routes(routes!(billing::get_billing))
         .routes(routes!(area::get_bandwidths_area))
         .routes(routes!(area::get_fluxs_area))
         .routes(routes!(logdownload::get_logdownload))

@@ -216,6 +216,56 @@ async fn series_refusals() {
 }
 
 #[tokio::test]
+async fn billing_of_a_month() {
+    let world = World::new().await;
+    let (a, b) = (world.domain("cdn.exrqs.com"), world.domain("cdn.exrqs1.com"));
+    // 2016-08-01 in Shanghai. A day of 433 five minutes and more, and six single ones of which the fifth is billed.
+    let (begin, day) = (1_469_980_800, 86_400);
+    let mut cells: Vec<_> = (0..400).map(|n| (a, begin + n * 300, 37_500 + 37_500 * n, None)).collect();
+    for (number, flux) in (10..).zip([7, 3, 6, 4, 5]) {
+        cells.push((b, begin + number * day, flux * 37_500_000, None));
+    }
+    // Both domains in one five minutes.
+    cells.push((b, begin, 8 * 37_500_000 - 37_500, None));
+    world.record(&cells, &[], "").await;
+    let get = async |query: &str| {
+        let bill = world.api.get(&world.user, &format!("/level3/billing?month=201608&{query}")).await.ok();
+        assert_eq!((&bill["begin"], &bill["until"]), (&json!(begin), &json!(begin + 31 * day)), "{bill}");
+        assert_eq!((&bill["err"], &bill["over"]), (&json!(0), &json!(true)), "{bill}");
+        (bill["bandwidth"].as_i64().unwrap(), bill["points"].clone())
+    };
+    let point = |time: i64, value: i64| json!([{"timeStamp": time, "value": value}]);
+    // Of 8928 five minutes the highest 446 are left out, which is more than have anything.
+    assert_eq!(get("rule=month95").await, (0, point(begin + 400 * 300 + 41 * 300, 0)));
+    // Days by their peaks: 8000000, 7000000, 6000000, 5000000, 4000000, 3000000 and the second with 400000.
+    assert_eq!(get("rule=top5").await, (4_000_000, point(begin + 13 * day, 4_000_000)));
+    // The second day has 112 of the 400 five minutes.
+    let (bandwidth, points) = get("rule=daily_peak").await;
+    let sum = 8_000_000 + 7_000_000 + 6_000_000 + 5_000_000 + 4_000_000 + 3_000_000 + 400_000;
+    assert_eq!(bandwidth, (sum + 15) / 31);
+    assert_eq!(points.as_array().unwrap().len(), 31);
+    assert_eq!(points[0], json!({"timeStamp": begin, "value": 8_000_000}));
+    let (bandwidth, _) = get("rule=top5&domain=cdn.exrqs.com").await;
+    assert_eq!(bandwidth, 0, "the domain has traffic on two days");
+
+    let refused =
+        async |query: &str| world.api.get(&world.user, &format!("/level3/billing?{query}")).await.body;
+    for (query, why) in [
+        ("month=201608", "rule: is required"),
+        ("rule=top5", "month: is required"),
+        ("month=201608&rule=max", "rule: must be month95, daily_peak or top5"),
+        ("month=201613&rule=top5", "month: must be a month as YYYYMM, from 197002 on"),
+        ("month=999912&rule=top5", "month: must have begun"),
+    ] {
+        assert_eq!(refused(query).await, json!({"err": 2, "msg": why}), "{query}");
+    }
+    for domain in ["other.com", "nobody.com"] {
+        let answer = refused(&format!("month=201608&rule=top5&domain={domain}")).await;
+        assert_eq!(answer, json!({"err": 4, "msg": "not permitted"}));
+    }
+}
+
+#[tokio::test]
 async fn area_samples() {
     let world = World::new().await;
     let domain = world.domain("cdn.exrqs.com");

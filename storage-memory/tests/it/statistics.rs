@@ -10,8 +10,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use pilothouse_core::account::{Caller, Groups, Scope};
 use pilothouse_core::cdn::{
-    Batch, Cell, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines, LogChunk, LogFile,
-    Maintained, SourceChange, TrafficQuery,
+    Batch, BillingQuery, BillingRule, Cell, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines,
+    LogChunk, LogFile, Maintained, Point, SourceChange, TrafficQuery,
 };
 use pilothouse_core::ports::{Clock, LogArchive, RandomIds, Storage};
 use pilothouse_core::{ErrorKind, Pilothouse, Settings};
@@ -291,6 +291,38 @@ async fn old_traffic_is_forgotten() {
     assert_eq!(world.maintain().await.pruned_blocks, 2);
     assert_eq!(sources().await, []);
     assert_eq!(rows().await, Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_month_is_billed_until_now() {
+    let world = World::new(2).await;
+    // The month began twelve hours ago, in Shanghai: 144 five minutes, of which 7 are left out.
+    let begin = NOW - DAY / 2;
+    let bill = async |rule: BillingRule| {
+        let query = BillingQuery { domains: Vec::new(), month: "201610".into(), rule };
+        world.pilothouse.traffic().billing(&world.caller, &query).await.unwrap()
+    };
+    let cells: Vec<_> = (0..8).map(|n| (0, begin + n * 300, 37_500 * (n + 1), None)).collect();
+    world.record(&cells, &[]).await;
+    // The five minutes that are under way, and those before the month.
+    world.record(&[(1, NOW, 1_000_000_000, None), (1, begin - 1, 1_000_000_000, None)], &[]).await;
+    world.pass(299);
+    let billed = bill(BillingRule::Month95).await;
+    let point = |time_stamp: i64, value: i64| Point { time_stamp, value };
+    assert_eq!((billed.bandwidth, &*billed.points), (1000, &[point(begin, 1000)][..]));
+    assert_eq!((billed.begin, billed.until, billed.is_over), (begin, NOW, false));
+    assert_eq!(bill(BillingRule::DailyPeak).await.points, [point(begin + 7 * 300, 8000)]);
+    assert_eq!(bill(BillingRule::Top5).await.points, []);
+    world.pass(1);
+    assert_eq!(bill(BillingRule::DailyPeak).await.bandwidth, 26_666_667, "they are over");
+    world.pass(31 * DAY);
+    assert!(bill(BillingRule::Top5).await.is_over);
+    let query = BillingQuery { domains: Vec::new(), month: "201612".into(), rule: BillingRule::Top5 };
+    let refused = world.pilothouse.traffic().billing(&world.caller, &query).await.unwrap_err();
+    assert_eq!(refused.to_string(), "month: must have begun");
+    let stranger = Caller { groups: Groups::all(), id: 999, ..world.caller.clone() };
+    let refused = world.pilothouse.traffic().billing(&stranger, &query).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden, "before anything else is looked at");
 }
 
 #[tokio::test]
