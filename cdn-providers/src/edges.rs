@@ -10,6 +10,8 @@ use pilothouse_core::{Error, Result, check_text};
 use serde::Deserialize;
 use url::Url;
 
+use crate::SecretSource;
+
 /// The most URLs in one job: as many as one request may hold.
 const BATCH: usize = 1000;
 
@@ -37,12 +39,32 @@ pub struct EdgeSettings {
     pub kind: EdgeKind,
     /// Where purge and preload requests go: `http` or `https`, a host and perhaps a port.
     pub url: String,
+    /// The key that it shares with this server alone: 32 to 256 letters, digits, `-` and `_`. It proves to the edge who
+    /// purges, and here whose log it is that arrives. Without one the edge goes by addresses, and ships no log.
+    #[serde(default)]
+    pub key: Option<SecretSource>,
     /// Its access log, to be followed.
     #[serde(default)]
     pub access_log: Option<PathBuf>,
     /// How that log is written; given exactly where `access_log` is.
     #[serde(default)]
     pub log_format: Option<LogFormat>,
+}
+
+impl EdgeSettings {
+    /// Reads the key, where there is one; refuses one outside the limits that it names.
+    pub fn read_key(&self) -> Result<Option<String>> {
+        const FIELD: &str = "cdn.edge.key";
+        let Some(source) = &self.key else { return Ok(None) };
+        let key = source.read(FIELD)?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // The key itself is not repeated.
+        if !(32..=256).contains(&key.len()) || !key.chars().all(allowed) {
+            let reason = format!("of {} must be 32 to 256 letters, digits, '-' and '_'", self.name);
+            return Err(Error::invalid(FIELD, reason));
+        }
+        Ok(Some(key))
+    }
 }
 
 /// The program that runs on an edge.
@@ -93,6 +115,7 @@ impl Edges {
         let mut names = HashSet::new();
         for edge in &edges {
             check_edge(edge)?;
+            edge.read_key()?;
             if !names.insert(&edge.name) {
                 return Err(Error::invalid("cdn.edge.name", format!("{} is given twice", edge.name)));
             }

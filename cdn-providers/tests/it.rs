@@ -81,8 +81,23 @@ fn wrong_settings_are_named() {
         (wrong("\"level3\"", "\"qcould\""), "cdn.name"),
         (twice, "cdn.name"),
         ("[[cdn]]\nname = \"level3\"\nkind = \"edges\"\n".to_owned(), "cdn.edge"),
+        (
+            wrong("log_format =", "key = \"env:PILOTHOUSE_TEST_NO_SUCH\"\nlog_format ="),
+            "cdn.edge.key: the environment",
+        ),
+        (
+            wrong("log_format =", "key = \"file:/dev/null\"\nlog_format ="),
+            "cdn.edge.key: of edge-1 must be 32",
+        ),
     ] {
         let why = read(&text).unwrap_err();
         assert!(why.contains(named), "{named}: {why}");
     }
+}
+
+#[test]
+fn a_key_is_named_by_where_it_is() {
+    let secret = DOCUMENTED.replace("log_format =", "key = \"hunter2hunter2\"\nlog_format =");
+    let why = read(&secret).unwrap_err();
+    assert!(why.contains("must be env:NAME or file:PATH"), "{why}");
 }

@@ -1,0 +1,42 @@
+//! Where a secret is kept.
+
+use std::path::PathBuf;
+use std::{env, fs};
+
+use pilothouse_core::{Error, Result};
+use serde::{Deserialize, Deserializer};
+
+/// Where a secret is: `env:NAME` or `file:PATH`; never the secret itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    /// An environment variable.
+    Env(String),
+    /// A file, whose line end does not count.
+    File(PathBuf),
+}
+
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        match text.split_once(':') {
+            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
+            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
+            // The text may be the secret: it is not repeated.
+            _ => Err(serde::de::Error::custom("must be env:NAME or file:PATH")),
+        }
+    }
+}
+
+impl SecretSource {
+    /// Reads the secret; what is wrong is told of the setting `key`.
+    pub fn read(&self, key: &'static str) -> Result<String> {
+        match self {
+            Self::Env(name) => env::var(name)
+                .map_err(|error| Error::invalid(key, format!("the environment variable {name}: {error}"))),
+            Self::File(path) => match fs::read_to_string(path) {
+                Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
+                Err(error) => Err(Error::invalid(key, format!("{}: {error}", path.display()))),
+            },
+        }
+    }
+}
