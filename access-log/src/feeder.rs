@@ -1,5 +1,7 @@
 //! Bytes of one log in, batches out.
 
+mod pause;
+
 use std::io::{self, Write};
 
 use flate2::Compression;
@@ -11,6 +13,7 @@ use crate::archive::{Member, MemberRef, Pack};
 use crate::parse::MAX_LINE;
 use crate::source::{OpenLine, START, Tracker};
 use crate::{Cell, CityCell, Counters, Format, Rules, Source, SourceKey};
+pub use pause::Paused;
 
 /// The rules contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 mod archive;
+mod follow;
 mod hostile;
 mod identity;
 mod pipeline;
