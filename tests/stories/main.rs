@@ -5,6 +5,7 @@
 
 mod client;
 mod commands;
+mod follow;
 mod kill;
 mod load;
 mod place;

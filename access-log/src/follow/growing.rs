@@ -60,7 +60,7 @@ enum State {
     /// The beginning of a log read before, as far as it went when it had so many bytes.
     Copy(u64),
     /// Read up to its position.
-    Reading(Paused),
+    Reading(Box<Paused>),
 }
 
 /// One file that is being written, under whatever name.
@@ -138,7 +138,7 @@ impl Growing {
         let count = read_at(&self.file, &mut tail, position - length as u64);
         tail.truncate(count.map_err(|error| self.failed(error))?);
         let (_, paused) = feeder.pause(String::new());
-        (self.state, self.position, self.tail) = (State::Reading(paused), position, tail);
+        (self.state, self.position, self.tail) = (State::Reading(Box::new(paused)), position, tail);
         Ok(Some(found))
     }
 
@@ -170,7 +170,7 @@ impl Growing {
                 if let Some(id) = record(parsed, options, ledger)? {
                     paused.recorded(id);
                 }
-                self.state = State::Reading(paused);
+                self.state = State::Reading(Box::new(paused));
                 read
             }
             state => {

@@ -10,7 +10,7 @@ use crate::ports::{LockKey, UnitOfWork};
 use crate::{Error, Result, check_text};
 
 /// The edge whose logs are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgeRef {
     /// The cdn it belongs to.
     pub cdn_id: CdnId,
@@ -27,6 +27,13 @@ pub struct KnownSources {
     pub seen: Seen,
 }
 
+impl KnownSources {
+    /// Whether anything was ever read of the edge.
+    pub fn knows_edge(&self) -> bool {
+        self.seen.newest > 0
+    }
+}
+
 /// What a reader knew when it found no source to go on with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
@@ -41,6 +48,12 @@ pub enum SourceChange {
     New(Seen),
     /// The source with this id, as long as its length is still this many bytes.
     Continued(i64, i64),
+}
+
+impl Default for SourceChange {
+    fn default() -> Self {
+        Self::New(Seen::default())
+    }
 }
 
 /// Lines of one domain and day, kept in a pack.
@@ -61,7 +74,7 @@ pub struct KeptLines {
 }
 
 /// What a stretch of a log changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Where the log was written.
     pub edge: EdgeRef,

@@ -18,6 +18,7 @@ mod login;
 mod maintain;
 mod path;
 mod progress;
+mod ship;
 mod source;
 mod sync;
 mod traffic;
@@ -35,6 +36,7 @@ pub use log::{LogChunk, LogChunkRepository, LogDay, LogDownload, LogFile};
 pub use login::CdnLogins;
 pub use maintain::Maintained;
 pub use progress::{CellState, EdgeProgress, JobCell};
+pub use ship::LogShipper;
 pub use source::{Counters, LogSource, LogSourceRepository, SourceKey};
 pub use sync::Synced;
 pub use traffic::{

@@ -4,6 +4,7 @@ mod authenticator;
 mod cdn_provider;
 mod clock;
 mod log_archive;
+mod log_reader;
 mod storage;
 
 pub use authenticator::Authenticator;
@@ -12,4 +13,5 @@ pub use cdn_provider::MockCdnProvider;
 pub use cdn_provider::{Capabilities, CdnProvider, Outcomes, ProviderError, Providers};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use log_archive::LogArchive;
+pub use log_reader::LogReader;
 pub use storage::{LockKey, Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};

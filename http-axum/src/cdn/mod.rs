@@ -6,6 +6,7 @@ mod billing;
 mod cdn;
 mod company;
 mod domains;
+mod edge_logs;
 mod job;
 mod log;
 mod logdownload;
@@ -51,6 +52,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(area::get_fluxs_area))
         .routes(routes!(logdownload::get_logdownload))
         .routes(routes!(log::get_log))
+        .routes(routes!(edge_logs::post_edge_logs))
         .routes(routes!(refresh::post_refresh))
         .routes(routes!(preload::post_preload))
         .routes(routes!(refresh_list::get_refresh_list))

@@ -89,6 +89,7 @@ fn table(world: &World) -> Vec<Row> {
         ("post_level3_cdn", Who::Root, same(), same()),
         ("put_level3_cdn", Who::Root, json!({"id": thing("cdn")}), json!({"id": 999_999})),
         ("get_level3_domains", Who::Customer, same(), same()),
+        ("post_level3_edge_logs", Who::Edge, same(), json!({"edge": "nowhere"})),
         ("post_level3_refresh", Who::Customer, json!({"path": "http://cdn.exrqs.com/x"}), nobody()),
         ("post_level3_preload", Who::Customer, json!({"path": "http://cdn.exrqs.com/x"}), nobody()),
         ("get_level3_refresh_list", Who::Customer, same(), nobody()),

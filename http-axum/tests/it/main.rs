@@ -9,6 +9,7 @@ mod conform;
 mod customer;
 mod docs;
 mod document;
+mod edge_logs;
 mod job;
 mod ops;
 mod sweep;
