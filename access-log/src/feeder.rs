@@ -271,11 +271,13 @@ impl Parsed {
                 length: pack.data.len() as u64 - offset,
                 lines: kept.lines,
                 raw_length: kept.raw.len() as u64,
+                is_open: false,
             });
         }
         if let (true, Some(open), Some(member)) =
-            (self.keeps_open, &mut self.source.open, pack.members.last())
+            (self.keeps_open, &mut self.source.open, pack.members.last_mut())
         {
+            member.is_open = true;
             open.kept = Some(MemberRef { pack: pack.name.clone(), offset: member.offset });
         }
         Ok(Batch {

@@ -181,6 +181,7 @@ fn kept(member: &log::archive::Member) -> KeptLines {
         length: signed(member.length),
         lines: signed(member.lines),
         raw_length: signed(member.raw_length),
+        is_open: member.is_open,
     }
 }
 

@@ -23,8 +23,15 @@ macro_rules! migrations {
 }
 
 /// In the order they are applied. An applied file is never edited.
-const MIGRATIONS: &[Migration] =
-    migrations!["0001_account", "0002_ops", "0003_config", "0004_cdn", "0005_traffic", "0006_job"];
+const MIGRATIONS: &[Migration] = migrations![
+    "0001_account",
+    "0002_ops",
+    "0003_config",
+    "0004_cdn",
+    "0005_traffic",
+    "0006_job",
+    "0009_logs"
+];
 
 const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS pilothouse_migration (name TEXT PRIMARY KEY, text TEXT NOT NULL, applied BIGINT NOT NULL)";
 const APPLIED: &str = "SELECT name, text FROM pilothouse_migration ORDER BY name";

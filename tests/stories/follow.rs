@@ -5,9 +5,12 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use flate2::read::MultiGzDecoder;
 use pilothouse_test_support::postgres_or_skip;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::client::Client;
 use crate::place::{EDGE_KEY, PATIENCE, Place, ROOT, Server};
@@ -128,7 +131,7 @@ async fn catches_up(root: &Client, begun: i64, bytes: i64) -> Duration {
     }
 }
 
-/// Every kept line, sorted, with the digest that the download says.
+/// Every kept line, sorted.
 async fn kept(root: &Client) -> Vec<String> {
     let logs = format!("/level3/logdownload?domain={HOST}&startDate={}&endDate={}", day(-1), day(1));
     let days = root.get(&logs).await.ok();
@@ -271,4 +274,47 @@ async fn an_edge_ships_its_log() {
     assert_eq!(ship(&server, 0, &stream).await, json!({"err": 0, "offset": stream.len()}));
     catches_up(&root, begun, edge.bytes).await;
     same(edge.lines.clone(), &kept(&root).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_is_over_becomes_one_file_with_a_digest() {
+    let place = with_edges(Place::sqlite(), Path::new("/nowhere/edge.tsv"));
+    let mut server = place.serve().await;
+    customer(&server).await;
+    // Three days ago, in two logs.
+    let time = now() - 3 * 86_400;
+    let mut written = String::new();
+    for log in ["one", "two"] {
+        let line = |n: i64| format!("{time}.000\t{HOST}\t200\t{n}\t127.0.0.1\tHIT\t0.001\tGET\t/{log}/{n}\n");
+        let lines: String = (0..50).map(line).collect();
+        let file = place.file(log);
+        fs::write(&file, &lines).unwrap();
+        let file = file.display().to_string();
+        let arguments = ["ingest", &file, "--cdn", "level3", "--edge", "edge-2", "--format", "tsv"];
+        assert_eq!(place.run(&arguments, "").code, Some(0));
+        written += &lines;
+    }
+    // What is over is put into one file by whoever starts.
+    server.process.kill9();
+    server = place.serve().await;
+    let root = Client::new(&[&server]).login(ROOT).await;
+    let logs = format!("/level3/logdownload?domain={HOST}&startDate={0}&endDate={0}", day(-3));
+    let start = Instant::now();
+    loop {
+        let listed = root.get(&logs).await.ok();
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let answer = http.get(listed["results"][0]["url"].as_str().unwrap()).send().await.unwrap();
+        let digest = answer.headers().get("repr-digest").map(|digest| digest.to_str().unwrap().to_owned());
+        let content = answer.bytes().await.unwrap();
+        let mut text = String::new();
+        MultiGzDecoder::new(&content[..]).read_to_string(&mut text).unwrap();
+        assert_eq!(text, written, "byte by byte, in their order");
+        if let Some(digest) = digest {
+            assert_eq!(listed["results"][0]["size"], content.len());
+            assert_eq!(digest, format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&content))));
+            return;
+        }
+        assert!(start.elapsed() < PATIENCE, "the day is not put into one file");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }

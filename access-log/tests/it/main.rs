@@ -8,4 +8,5 @@ mod hostile;
 mod identity;
 mod pipeline;
 mod real_lines;
+mod slow;
 mod support;

@@ -71,6 +71,8 @@ pub struct KeptLines {
     pub lines: i64,
     /// Their bytes before compression.
     pub raw_length: i64,
+    /// Whether they are one line that had no line end, and may be withdrawn when it grows.
+    pub is_open: bool,
 }
 
 /// What a stretch of a log changes.

@@ -12,6 +12,6 @@ pub use authenticator::Authenticator;
 pub use cdn_provider::MockCdnProvider;
 pub use cdn_provider::{Capabilities, CdnProvider, Outcomes, ProviderError, Providers};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
-pub use log_archive::LogArchive;
+pub use log_archive::{LogArchive, SealedLog};
 pub use log_reader::LogReader;
 pub use storage::{LockKey, Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};

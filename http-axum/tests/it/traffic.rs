@@ -9,9 +9,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use pilothouse_core::cdn::{
-    Batch, Cell, City, CityCell, Counters, Domain, Figures, KeptLines, LogChunk, SourceChange,
+    Batch, Cell, City, CityCell, Counters, Domain, Figures, KeptLines, LogChunk, LogFile, SourceChange,
 };
-use pilothouse_core::ports::LogArchive;
+use pilothouse_core::ports::{LogArchive, SealedLog};
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_http_axum::HttpSettings;
 use pilothouse_storage_memory::MemoryStorage;
@@ -25,16 +25,14 @@ struct Letters;
 
 #[async_trait::async_trait]
 impl LogArchive for Letters {
-    async fn seal(&self, _: &str, _: NaiveDate, _: &[LogChunk]) -> io::Result<i64> {
+    async fn seal(&self, _: &str, _: NaiveDate, _: &[LogChunk]) -> io::Result<SealedLog> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
     fn read(&self, chunks: Vec<LogChunk>) -> BoxStream<'static, io::Result<Vec<u8>>> {
         let bytes = |chunk: LogChunk| match chunk.file {
-            pilothouse_core::cdn::LogFile::Pack(name) => {
-                Ok(name.repeat(usize::try_from(chunk.length).unwrap()).into_bytes())
-            }
-            pilothouse_core::cdn::LogFile::Sealed(_) => Err(io::ErrorKind::NotFound.into()),
+            LogFile::Pack(name) => Ok(name.repeat(usize::try_from(chunk.length).unwrap()).into_bytes()),
+            LogFile::Sealed(_) => Err(io::ErrorKind::NotFound.into()),
         };
         stream::iter(chunks).map(bytes).boxed()
     }
@@ -43,7 +41,7 @@ impl LogArchive for Letters {
         Ok(())
     }
 
-    async fn prune(&self, _: HashSet<String>, _: DateTime<Utc>) -> io::Result<u64> {
+    async fn prune(&self, _: HashSet<LogFile>, _: DateTime<Utc>) -> io::Result<u64> {
         Ok(0)
     }
 }
@@ -130,7 +128,15 @@ impl World {
             }
         }
         for &(domain_id, day, length) in kept {
-            batch.kept.push(KeptLines { domain_id, day, offset: 0, length, lines: 1, raw_length: length });
+            batch.kept.push(KeptLines {
+                domain_id,
+                day,
+                offset: 0,
+                length,
+                lines: 1,
+                raw_length: length,
+                is_open: false,
+            });
         }
         traffic.record(batch).await.unwrap();
     }
