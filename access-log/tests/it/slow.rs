@@ -26,10 +26,11 @@ pub(crate) fn count(format: Format, content: &[u8]) -> (BTreeMap<(i64, i64), Tra
     for line in content.split_inclusive(|byte| *byte == b'\n') {
         // A byte a character, so that no byte is lost.
         let line: String = line.iter().filter(|byte| **byte != b'\n').map(|byte| char::from(*byte)).collect();
+        let line = line.strip_suffix('\r').unwrap_or(&line);
         let said = match format {
-            Format::Tsv => tsv(&line),
-            Format::Combined => combined(&line),
-            Format::VhostCombined => vhost(&line),
+            Format::Tsv => tsv(line),
+            Format::Combined => combined(line),
+            Format::VhostCombined => vhost(line),
             Format::Json => unreachable!("JSON is not counted here"),
         };
         counters.lines += 1;
@@ -136,18 +137,16 @@ fn combined(line: &str) -> Said {
 fn vhost(line: &str) -> Said {
     let Some((name, rest)) = line.split_once(' ') else { return Said::default() };
     // A cache status follows the third quoted text, or is the fourth.
-    let mut texts = Vec::new();
-    let mut after = line;
-    while let Some(open) = after.find('"') {
-        let Some((text, rest)) = quoted(&after[open..]) else { break };
-        texts.push(text);
+    let (mut texts, mut after) = (0, line);
+    while let Some((_, rest)) = after.find('"').and_then(|open| quoted(&after[open..])) {
+        texts += 1;
         after = rest;
     }
-    let hit = match texts.len() {
-        3 if !line.ends_with('"') => {
-            after.strip_prefix(' ').is_some_and(|text| !text.contains(' ') && is_hit(text))
+    let hit = match (texts, line.strip_suffix('"')) {
+        (4, Some(line)) => line.rsplit_once('"').is_some_and(|(_, status)| is_hit(status)),
+        (3, None) => {
+            line.rsplit_once(' ').is_some_and(|(before, word)| before.ends_with('"') && is_hit(word))
         }
-        4 if line.ends_with('"') => is_hit(texts[3]),
         _ => false,
     };
     Said { host: host(name), hit, ..combined(rest) }
@@ -168,7 +167,9 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 
 fn date(text: &str) -> Option<i64> {
     let shape: String = text.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
-    let month = text.get(3..6)?;
+    // Which chrono would read in any case.
+    const MONTHS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
+    let month = text.get(3..6).filter(|month| MONTHS.split(' ').any(|known| known == *month))?;
     if shape != format!("00/{month}/0000:00:00:00 {}0000", text.get(21..22)?) {
         return None;
     }
