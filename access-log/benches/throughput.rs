@@ -1,6 +1,9 @@
 //! How many bytes of a log a second: `cargo bench -p pilothouse-access-log [-- WORD…]`, where the words choose measurements
 //! by name. Parsing and feeding are measured in processor time of their one thread, `ingest` in real time: it compresses on
 //! two more threads. Each figure is the best of three runs over a generated log of 256 MiB, or 2 GiB for `ingest`.
+//!
+//! With `--write FILE` it only writes 1 GB of the `tsv` log there, and with `--file FILE` it measures that file, read whole:
+//! `benches/compare` does so beside other programs.
 
 use std::convert::Infallible;
 use std::fmt::Write;
@@ -13,12 +16,15 @@ use pilothouse_access_log::archive::Archive;
 use pilothouse_access_log::city::CityDatabase;
 use pilothouse_access_log::parse::Parser;
 use pilothouse_access_log::{
-    Batch, Cities, Domains, Feeder, Format, Input, Known, Ledger, Options, Progress, Rules, SourceKey, ingest,
+    Batch, Cities, Counter, Domains, Feeder, Format, Input, Known, Ledger, Options, Progress, Rules,
+    SourceKey, ingest,
 };
 
 const SIZE: usize = 256 << 20;
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let order = arguments.next();
     let domains = Domains::new((0..20).map(|number| (format!("cdn{number}.example.com"), number)));
     let rules = Rules {
         format: Format::Tsv,
@@ -30,8 +36,16 @@ fn main() {
     let cities =
         CityDatabase::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/synthetic-cn-city.mmdb"))
             .expect("the test database opens");
+    let file = arguments.next().filter(|argument| !argument.starts_with('-'));
+    match (order.as_deref(), file) {
+        (Some("--write"), Some(file)) => return write(&file, &generate(Format::Tsv, &cities)),
+        (Some("--file"), Some(file)) => {
+            return measure_file(&file, &Rules { cities: Some(&cities), ..rules });
+        }
+        _ => {}
+    }
     for format in [Format::Tsv, Format::VhostCombined, Format::Json] {
-        if !is_wanted(&format!("{format} parse feed, cities")) {
+        if !is_wanted(&format!("{format} parse count feed, cities")) {
             continue;
         }
         let log = generate(format, &cities);
@@ -45,10 +59,12 @@ fn main() {
                 start = end + 1;
             }
         });
-        let rules = Rules { format, ..rules };
-        measure(&format!("{format} feed"), log.len(), || feed(&rules, &log));
-        let rules = Rules { cities: Some(&cities), ..rules };
-        measure(&format!("{format} feed, cities"), log.len(), || feed(&rules, &log));
+        let plain = Rules { format, ..rules };
+        let with_cities = Rules { cities: Some(&cities), ..plain };
+        measure(&format!("{format} count"), log.len(), || count(&plain, &log));
+        measure(&format!("{format} count, cities"), log.len(), || count(&with_cities, &log));
+        measure(&format!("{format} feed"), log.len(), || feed(&plain, &log));
+        measure(&format!("{format} feed, cities"), log.len(), || feed(&with_cities, &log));
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("edge.tsv");
@@ -129,6 +145,30 @@ fn addresses(cities: &CityDatabase) -> Vec<Ipv4Addr> {
     known.into_iter().cycle().take(25_000).chain(unknown.into_iter().take(25_000)).collect()
 }
 
+/// Four times the log, which is 1 GiB.
+fn write(file: &str, log: &[u8]) {
+    let mut file = std::fs::File::create(file).expect("a writable file");
+    for _ in 0..4 {
+        std::io::Write::write_all(&mut file, log).expect("room for the log");
+    }
+}
+
+fn measure_file(file: &str, rules: &Rules<'_>) {
+    let log = std::fs::read(file).expect("a readable file");
+    let plain = Rules { cities: None, ..*rules };
+    measure("count", log.len(), || count(&plain, &log));
+    measure("count, cities", log.len(), || count(rules, &log));
+    measure("lines alone", log.len(), || {
+        black_box(memchr::memchr_iter(b'\n', &log).count());
+    });
+}
+
+fn count(rules: &Rules<'_>, log: &[u8]) {
+    let mut counter = Counter::new(rules).expect("the rules are complete");
+    assert_eq!(counter.count(log), log.len());
+    assert_eq!(counter.take().counters.unreadable, 0);
+}
+
 fn feed(rules: &Rules<'_>, log: &[u8]) {
     let mut feeder = Feeder::new(rules).expect("the rules are complete");
     for chunk in log.chunks(256 << 10) {
@@ -140,7 +180,7 @@ fn feed(rules: &Rules<'_>, log: &[u8]) {
 }
 
 fn is_wanted(name: &str) -> bool {
-    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-'));
+    let mut words = std::env::args().skip(1).filter(|word| !word.starts_with('-') && !word.contains('/'));
     words.all(|word| name.contains(&word))
 }
 

@@ -154,6 +154,19 @@ pub(crate) struct Sums {
     pub(crate) kept: Vec<Kept>,
 }
 
+/// Places for remembered hosts, a power of two.
+const HOST_PLACES: usize = 256;
+
+/// Hosts of one customer differ at the beginning, those of different ones at the end, so both choose the place.
+#[inline]
+fn place_of(host: &[u8]) -> usize {
+    let mixed = match (host.first_chunk::<8>(), host.last_chunk::<8>()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(32),
+        _ => host.iter().fold(host.len() as u64, |mixed, &byte| mixed << 8 ^ u64::from(byte)),
+    };
+    (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize % HOST_PLACES
+}
+
 /// Where the last line of a domain went: the next one mostly goes there too.
 #[derive(Debug, Clone, Copy)]
 struct Recent {
@@ -174,7 +187,8 @@ pub(crate) struct Aggregator<'a> {
     days: Days,
     known_cities: Option<KnownCities<'a>>,
     default_slot: Option<usize>,
-    last_host: (Vec<u8>, Option<usize>),
+    /// The last host at each place, as written, and its domain.
+    hosts: Box<[(Vec<u8>, Option<usize>)]>,
     recent: Vec<Recent>,
     counters: Counters,
     cells: Vec<Cell>,
@@ -192,7 +206,7 @@ impl<'a> Aggregator<'a> {
             days: Days::new(rules.timezone),
             known_cities: rules.cities.map(KnownCities::new),
             default_slot: rules.default_domain.and_then(|name| rules.domains.slot(name.as_bytes())),
-            last_host: (Vec::new(), None),
+            hosts: vec![(Vec::new(), None); HOST_PLACES].into(),
             recent: vec![NOWHERE; rules.domains.ids().len()],
             counters: Counters::default(),
             cells: Vec::new(),
@@ -201,6 +215,13 @@ impl<'a> Aggregator<'a> {
             kept: Vec::new(),
             kept_index: FxHashMap::default(),
         }
+    }
+
+    /// Counts a line and does not keep it.
+    #[inline]
+    pub(crate) fn count(&mut self, line: &[u8]) {
+        let (read, slot, verdict) = self.judge(line);
+        self.tally(&read, slot, verdict, 1);
     }
 
     /// Counts a line and keeps it. `line` has its line end.
@@ -269,6 +290,7 @@ impl<'a> Aggregator<'a> {
         }
     }
 
+    #[inline]
     fn judge<'l>(&mut self, line: &'l [u8]) -> (Line<'l>, Option<usize>, Verdict) {
         let read = self.parser.parse(line);
         let slot = match read.host {
@@ -295,14 +317,13 @@ impl<'a> Aggregator<'a> {
 
     #[inline]
     fn slot(&mut self, host: &[u8]) -> Option<usize> {
-        if self.last_host.0 == host {
-            return self.last_host.1;
+        let place = &mut self.hosts[place_of(host)];
+        if place.0 != host {
+            place.1 = self.rules.domains.slot(host);
+            place.0.clear();
+            place.0.extend_from_slice(host);
         }
-        let slot = self.rules.domains.slot(host);
-        self.last_host.0.clear();
-        self.last_host.0.extend_from_slice(host);
-        self.last_host.1 = slot;
-        slot
+        place.1
     }
 
     #[inline]

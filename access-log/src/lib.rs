@@ -44,6 +44,7 @@
 mod aggregate;
 pub mod archive;
 pub mod city;
+mod count;
 mod domains;
 mod feeder;
 mod follow;
@@ -55,6 +56,7 @@ mod source;
 
 pub use aggregate::{Cell, CityCell, Counters, DomainId, Rules};
 pub use city::{Cities, CityKey};
+pub use count::{Counted, Counter};
 pub use domains::Domains;
 pub use feeder::{Batch, Feeder, Parsed, Paused, RulesError, SourceChange};
 pub use follow::{Follower, Lag, Looked};

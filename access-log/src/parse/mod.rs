@@ -58,12 +58,13 @@ impl Line<'_> {
 pub struct Parser {
     format: Format,
     dates: Dates,
+    seconds: tsv::Seconds,
 }
 
 impl Parser {
     /// A parser for `format`.
     pub fn new(format: Format) -> Self {
-        Self { format, dates: Dates::default() }
+        Self { format, dates: Dates::default(), seconds: tsv::Seconds::default() }
     }
 
     /// Reads what can be read of `line`; LF or CRLF at its end are no part of it. Any bytes are accepted.
@@ -76,7 +77,7 @@ impl Parser {
         match self.format {
             Format::Combined => combined::parse(line, &mut self.dates),
             Format::VhostCombined => combined::parse_vhost(line, &mut self.dates),
-            Format::Tsv => tsv::parse(line),
+            Format::Tsv => tsv::parse(line, &mut self.seconds),
             Format::Json => json::parse(line),
         }
     }
