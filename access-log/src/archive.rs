@@ -201,9 +201,9 @@ impl Archive {
             for piece in pieces {
                 let (member, from) = (self.read(piece)?, self.path(&piece.stored)?);
                 if piece.length < SMALL {
-                    sealing.repack(member, &from)?
+                    sealing.repack(member, &from)?;
                 } else {
-                    sealing.copy(member, &from)?
+                    sealing.copy(member, &from)?;
                 }
             }
             sealing.finish()

@@ -39,7 +39,7 @@ impl Edge {
             let line =
                 format!("{now}.000\t{HOST}\t200\t{}\t127.0.0.1\tHIT\t0.001\tGET\t/{number}", 1000 + number);
             let purge = format!("{now}.000\t{HOST}\t200\t77777\t127.0.0.1\tMISS\t0.001\tPURGE\t/{number}");
-            text += &format!("{line}\n{purge}\n? {number}\n");
+            text.extend([&*line, "\n", &*purge, "\n?", &number.to_string(), "\n"]);
             self.bytes += 1000 + i64::try_from(number).unwrap();
             self.lines.extend([line, purge]);
         }
@@ -169,7 +169,7 @@ async fn a_log_is_followed_whatever_happens() {
     let place = with_edges(place, &edge.path);
     let begun = now();
     let mut server = place.serve().await;
-    let mut root = customer(&server).await;
+    let root = customer(&server).await;
 
     let mut slowest = Duration::ZERO;
     for _ in 0..5 {
@@ -197,7 +197,6 @@ async fn a_log_is_followed_whatever_happens() {
     edge.write(20);
     for round in 0..5 {
         server = place.serve().await;
-        root = Client::new(&[&server]).login(ROOT).await;
         for _ in 0..10 {
             edge.write(5);
             tokio::time::sleep(Duration::from_millis(37)).await;
@@ -211,7 +210,7 @@ async fn a_log_is_followed_whatever_happens() {
         edge.write(5);
     }
     server = place.serve().await;
-    root = Client::new(&[&server]).login(ROOT).await;
+    let root = Client::new(&[&server]).login(ROOT).await;
     catches_up(&root, begun, edge.bytes).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(billed(&root, begun).await, edge.bytes, "and nothing more");

@@ -40,7 +40,7 @@ enum Into<W: Write> {
     /// Between members.
     File(W),
     /// In a member that is made of several.
-    Member(GzEncoder<W>),
+    Member(Box<GzEncoder<W>>),
     /// A write failed.
     Nothing,
 }
@@ -53,7 +53,7 @@ impl<'a, W: Write> Sealing<'a, W> {
     /// Adds what a gzip file says.
     pub(super) fn repack(&mut self, packed: impl Read, from: &Path) -> Result<(), ArchiveError> {
         let mut member = match std::mem::replace(&mut self.into, Into::Nothing) {
-            Into::File(file) => GzEncoder::new(file, LEVEL),
+            Into::File(file) => Box::new(GzEncoder::new(file, LEVEL)),
             Into::Member(member) => member,
             Into::Nothing => return Err(self.broken()),
         };

@@ -166,9 +166,9 @@ fn quoted(text: &str) -> Option<(&str, &str)> {
 }
 
 fn date(text: &str) -> Option<i64> {
-    let shape: String = text.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
     // Which chrono would read in any case.
     const MONTHS: &str = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec";
+    let shape: String = text.chars().map(|char| if char.is_ascii_digit() { '0' } else { char }).collect();
     let month = text.get(3..6).filter(|month| MONTHS.split(' ').any(|known| known == *month))?;
     if shape != format!("00/{month}/0000:00:00:00 {}0000", text.get(21..22)?) {
         return None;
