@@ -54,7 +54,8 @@ pub struct EdgeSettings {
     /// Its access log, to be followed.
     #[serde(default)]
     pub access_log: Option<PathBuf>,
-    /// How that log is written; given exactly where `access_log` is.
+    /// How its log is written, followed or shipped; a log of [`LogFormat::Combined`] needs exactly one domain in the cdn's
+    /// `domains`, whose lines they are. Required with `access_log`, `tsv` where nothing is said of a log that is shipped.
     #[serde(default)]
     pub log_format: Option<LogFormat>,
 }
@@ -129,7 +130,7 @@ impl Edges {
         let http = http.build().map_err(|error| Error::Unavailable(format!("no HTTP client: {error}")))?;
         let mut wires = HashMap::new();
         for edge in &edges {
-            check_edge(edge)?;
+            check_edge(edge, domains.len())?;
             if wires.insert(edge.name.clone(), Wire::new(http.clone(), edge)?).is_some() {
                 return Err(Error::invalid("cdn.edge.name", format!("{} is given twice", edge.name)));
             }
@@ -160,7 +161,7 @@ impl Edges {
     }
 }
 
-fn check_edge(edge: &EdgeSettings) -> Result<()> {
+fn check_edge(edge: &EdgeSettings, domains: usize) -> Result<()> {
     check_text("cdn.edge.name", &edge.name, 1, 64, false)?;
     let plain = |url: &Url| {
         matches!(url.scheme(), "http" | "https")
@@ -175,8 +176,13 @@ fn check_edge(edge: &EdgeSettings) -> Result<()> {
         let reason = format!("of {} must be http:// or https://, a host and perhaps a port", edge.name);
         return Err(Error::invalid("cdn.edge.url", reason));
     }
-    if edge.access_log.is_some() != edge.log_format.is_some() {
-        let reason = format!("of {} must be given exactly where access_log is", edge.name);
+    if edge.access_log.is_some() && edge.log_format.is_none() {
+        let reason = format!("of {} must be given where access_log is", edge.name);
+        return Err(Error::invalid("cdn.edge.log_format", reason));
+    }
+    if edge.log_format == Some(LogFormat::Combined) && domains != 1 {
+        let reason =
+            format!("of {} names no host: the cdn must have exactly one domain in domains", edge.name);
         return Err(Error::invalid("cdn.edge.log_format", reason));
     }
     Ok(())

@@ -7,24 +7,32 @@ mod args;
 mod command;
 mod compose;
 mod edge_config;
+mod edge_logs;
 mod failure;
 mod folder;
+mod follow;
 mod ingest;
 mod logging;
 mod metrics;
 mod prompt;
+mod reader;
+mod recorder;
 mod serve;
 mod settings;
 mod terminal;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
 use crate::settings::Settings;
+
+/// How long threads that wait for a disk may go on at the end.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Gives back to the system what it no longer needs: the C library's keeps the 19 MiB of each password hash per thread.
 #[global_allocator]
@@ -55,7 +63,7 @@ fn run(args: Args) -> Result<(), Failure> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed("the runtime", error))?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve::serve(settings, serve).await,
             Command::Worker => serve::work(settings).await,
@@ -67,5 +75,8 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Watch(options) => watch::watch(settings, options).await,
             Command::Openapi | Command::EdgeConfig(_) => Ok(()),
         }
-    })
+    });
+    // A log that is just being read is safe to drop.
+    runtime.shutdown_timeout(FAREWELL);
+    done
 }

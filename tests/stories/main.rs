@@ -7,6 +7,7 @@ mod client;
 mod commands;
 mod edges;
 mod fleet;
+mod follow;
 mod kill;
 mod load;
 mod place;

@@ -2,6 +2,7 @@
 //! refresh and preload what the edges keep, and the traffic that the edges' logs tell of.
 
 mod attempt;
+mod billing;
 mod block;
 #[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
 mod cdn;
@@ -21,10 +22,12 @@ mod path;
 mod progress;
 mod queue;
 mod rate;
+mod ship;
 mod source;
 mod sync;
 mod traffic;
 
+pub use billing::{Bill, BillingQuery, BillingRule};
 pub use cdn::{Cdn, CdnId, CdnRepository, Cdns, cdn_name};
 pub use city::{AreaRow, City, CityCell, CityId, CityRepository};
 pub use company::{Companies, Company, CompanyRepository, NewCompany};
@@ -39,6 +42,7 @@ pub use log::{LogChunk, LogChunkRepository, LogDay, LogDownload, LogFile};
 pub use login::CdnLogins;
 pub use maintain::Maintained;
 pub use progress::{CellState, EdgeProgress, JobCell};
+pub use ship::LogShipper;
 pub use source::{Counters, LogSource, LogSourceRepository, SourceKey};
 pub use sync::Synced;
 pub use traffic::{

@@ -4,6 +4,7 @@ mod authenticator;
 mod cdn_provider;
 mod clock;
 mod log_archive;
+mod log_reader;
 mod storage;
 
 pub use authenticator::Authenticator;
@@ -13,5 +14,6 @@ pub use cdn_provider::{
 #[cfg(feature = "mock")]
 pub use cdn_provider::{MockCdnProvider, MockEdgeControl};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
-pub use log_archive::LogArchive;
+pub use log_archive::{LogArchive, SealedLog};
+pub use log_reader::LogReader;
 pub use storage::{LockKey, Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
