@@ -17,7 +17,7 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the config family accepts writes by GET, as its document shows them.
     pub config_get_writes: bool,
-    /// The apps whose configuration Apollo's clients get unsigned while the app has no key.
+    /// The apps whose configuration Apollo's clients may also ask for without a signature.
     pub apollo_unsigned_apps: Vec<String>,
     /// How long a question of Apollo's clients for news is held: 60 seconds.
     pub apollo_hold: Duration,

@@ -8,6 +8,7 @@ async function main () {
   const namespace = apollo({
     host,
     appId: app,
+    ip: process.env.CLIENT_IP,
     enableUpdateNotification: true,
     enableFetch: true
   }).cluster(cluster).namespace('application')

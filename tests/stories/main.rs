@@ -5,12 +5,14 @@
 
 mod client;
 mod commands;
+mod delivery;
 mod edges;
 mod fleet;
 mod follow;
 mod kill;
 mod load;
 mod place;
+mod stock;
 mod story;
 mod traffic;
 mod writer;

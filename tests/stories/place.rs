@@ -101,9 +101,19 @@ impl Place {
         server
     }
 
+    /// Starts a server again where one was, and waits until it is ready.
+    pub(crate) async fn serve_again(&self, port: u16) -> Server {
+        let server = self.start_on(port);
+        server.wait_until_ready().await;
+        server
+    }
+
     /// Starts a server.
     pub(crate) fn start(&self) -> Server {
-        let port = free_port();
+        self.start_on(free_port())
+    }
+
+    fn start_on(&self, port: u16) -> Server {
         let log = self.file(&format!("log-{}", self.logs.fetch_add(1, Ordering::Relaxed)));
         let lines = File::create(&log).unwrap();
         let mut command =

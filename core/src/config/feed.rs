@@ -63,16 +63,11 @@ impl<'a> Feeds<'a> {
         Ok(self.feed(shared))
     }
 
-    /// The feed of an app for whoever has signed with one of its keys: `signed` is asked about each. Also of an app
-    /// without keys, where `unsigned`. [`Error::Unauthenticated`] else.
-    pub async fn open_signed(
-        &self,
-        app: &str,
-        unsigned: bool,
-        signed: impl Fn(&AppSecret) -> bool,
-    ) -> Result<Feed> {
+    /// The feed of an app for whoever has signed with one of its keys: `signed` is asked about each.
+    /// [`Error::Unauthenticated`] else.
+    pub async fn open_signed(&self, app: &str, signed: impl Fn(&AppSecret) -> bool) -> Result<Feed> {
         let feed = self.named(app).await?.ok_or(Error::Unauthenticated)?;
-        let admits = |view: &View| unsigned && view.keys().is_empty() || view.keys().iter().any(&signed);
+        let admits = |view: &View| view.keys().iter().any(&signed);
         if !admits(&feed.view()) {
             // The key may have been made on another server just now.
             self.reload(&feed.shared).await?;

@@ -264,7 +264,7 @@ async fn a_release_knows_what_a_client_proved() {
 }
 
 #[tokio::test]
-async fn an_app_without_keys_is_closed_unless_the_settings_open_it() {
+async fn an_app_is_closed_to_who_does_not_sign_unless_the_settings_open_it() {
     let world = World::new(HttpSettings::default()).await;
     world.publish("dev", "a", "1", json!({})).await;
     let uri = "/configs/app1/dev/application";
@@ -275,7 +275,8 @@ async fn an_app_without_keys_is_closed_unless_the_settings_open_it() {
     world.publish("dev", "a", "1", json!({})).await;
     assert_eq!(world.api.send(unsigned()).await.ok()["configurations"], json!({"a": "1"}));
     world.make("/app/key/create", json!({"app": "app1"})).await;
-    assert_eq!(world.api.send(unsigned()).await.codes(), (401, 401), "now it has a key");
+    assert_eq!(world.api.send(unsigned()).await.ok()["configurations"], json!({"a": "1"}), "some clients cannot sign");
+    assert_eq!(world.api.get("no key", uri).await.codes(), (401, 401), "but who signs must sign well");
 }
 
 #[tokio::test]

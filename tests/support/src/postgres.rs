@@ -85,6 +85,22 @@ impl Postgres {
         self.with_keeper(|keeper| assert_eq!(keeper.order("kill"), "killed"));
     }
 
+    /// Ends the sessions that listen for notifications, which are lost until they are back; how many those were.
+    ///
+    /// # Panics
+    /// When the server does not run or refuses.
+    pub fn end_listeners(&self) -> usize {
+        let output = Command::new(self.programs.join("psql"))
+            .args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--command"])
+            .arg("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE 'listen %'")
+            .arg(self.url("postgres"))
+            .stdin(Stdio::null())
+            .output()
+            .expect("psql can be started");
+        assert!(output.status.success(), "refused: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).lines().filter(|line| *line == "t").count()
+    }
+
     /// Starts the server again after [`Postgres::kill`], on the same port and data; returns when it accepts connections.
     ///
     /// # Panics

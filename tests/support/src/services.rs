@@ -1,4 +1,5 @@
 use std::io::Write;
+use std::path::PathBuf;
 
 use crate::{EdgeProgram, Postgres};
 
@@ -44,6 +45,19 @@ pub fn edges_or_skip(test: &str) -> bool {
         leave_out(test, &format!("{program:?} or a module of it is not installed"));
     }
     missing.is_none()
+}
+
+/// Where Apollo's stock clients are installed (`PILOTHOUSE_TEST_CLIENTS`, which `./test` fills), or `None` (see
+/// [`leave_out`]).
+///
+/// # Panics
+/// When they are not installed but required.
+pub fn stock_clients_or_skip(test: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("PILOTHOUSE_TEST_CLIENTS").map(PathBuf::from);
+    if folder.is_none() {
+        leave_out(test, "PILOTHOUSE_TEST_CLIENTS does not say where Apollo's clients are installed");
+    }
+    folder
 }
 
 fn installed(test: &str) -> bool {
