@@ -186,7 +186,12 @@ pub(super) async fn read(store: &mut dyn Repositories, known: &Known, random: &m
                 keys.iter().map(|(app, key)| (place(&known.apps, *app), place(&known.keys, *key))).collect();
             let of_app = store.app_keys().of_app(app).await.unwrap();
             let of_app: Vec<_> = of_app.into_iter().map(|key| key_shown(key, known)).collect();
-            format!("revisions and keys: {revisions:?}, {keys:?}, {of_app:?}")
+            let drift = store.nodes().drift(&apps).await.unwrap();
+            let drift: Vec<_> = drift
+                .iter()
+                .map(|(app, node, key)| (place(&known.apps, *app), place(&known.nodes, *node), key))
+                .collect();
+            format!("revisions, keys and drift: {revisions:?}, {keys:?}, {of_app:?}, {drift:?}")
         }
         _ => {
             let app = store.items().app_of(item).await.unwrap();
@@ -255,6 +260,13 @@ async fn write_node(store: &mut dyn Repositories, known: &mut Known, random: &mu
             let (numbers, until) = ([number, some(&known.nodes, random)], random.moment());
             store.nodes().renew(&numbers, until).await.unwrap();
             format!("renew {:?} {until}", numbers.map(|number| place(&known.nodes, number)))
+        }
+        7 => {
+            let drift =
+                [(number, key(random).to_owned()), (some(&known.nodes, random), key(random).to_owned())];
+            store.nodes().add_drift(&drift).await.unwrap();
+            let removed = store.nodes().remove_drift(number, key(random)).await.unwrap();
+            format!("drift of {}: {removed}", place(&known.nodes, number))
         }
         4 if random.chance(20) => {
             let before = random.moment();
