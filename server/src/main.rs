@@ -15,6 +15,7 @@ mod prompt;
 mod serve;
 mod settings;
 mod terminal;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -59,6 +60,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Migrate => command::migrate(settings).await,
             Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,
             Command::Backup { file } => command::backup(settings, &file).await,
+            Command::Watch(options) => watch::watch(settings, options).await,
             Command::Openapi => Ok(()),
         }
     })

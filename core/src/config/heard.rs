@@ -1,6 +1,6 @@
 //! What of an app is known in this process: its view, and the nodes heard of.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,9 @@ pub(super) struct AppFeed {
     pub(super) views: watch::Sender<Arc<View>>,
     pub(super) reloading: Shared,
     ended: AtomicBool,
-    nodes: Mutex<HashMap<String, HashMap<String, Arc<HeardNode>>>>,
+    nodes: Mutex<HashMap<String, BTreeMap<String, Arc<HeardNode>>>>,
+    /// The guests that came from an address: profile, address, node ids.
+    guests: Mutex<HashMap<(String, String), BTreeSet<String>>>,
 }
 
 /// A node that this process has heard of.
@@ -41,6 +43,8 @@ pub(super) struct HeardNode {
     pub(super) left: AtomicBool,
     /// The tag of what it was last told as a whole.
     pub(super) told: AtomicU64,
+    /// The parts it was told, by tag, and whether it showed to hold them.
+    pub(super) parts: Mutex<Vec<(u64, bool)>>,
     /// Keys of which it said that it holds something else than it should.
     pub(super) drifted: Mutex<Vec<Arc<str>>>,
     /// When it was last told those again, in microseconds.
@@ -59,6 +63,7 @@ impl HeardNode {
             renewed: AtomicI64::new(if renewed { now } else { 0 }),
             left: AtomicBool::new(false),
             told: AtomicU64::new(0),
+            parts: Mutex::default(),
             drifted: Mutex::default(),
             reminded: AtomicI64::new(0),
             woken: Notify::new(),
@@ -102,6 +107,7 @@ impl AppFeed {
             reloading: Shared::default(),
             ended: AtomicBool::new(false),
             nodes: Mutex::default(),
+            guests: Mutex::default(),
         }
     }
 
@@ -124,6 +130,37 @@ impl AppFeed {
 
     pub(super) fn heard(&self, profile: &str, node_id: &str) -> Option<Arc<HeardNode>> {
         lock(&self.nodes).get(profile)?.get(node_id).cloned()
+    }
+
+    /// How many nodes were heard of.
+    pub(super) fn nodes_heard(&self) -> usize {
+        lock(&self.nodes).values().map(BTreeMap::len).sum()
+    }
+
+    /// Notes where a guest came from.
+    pub(super) fn came_from(&self, profile: &str, address: &str, node_id: &str) {
+        let mut guests = lock(&self.guests);
+        let at = guests.entry((profile.to_owned(), address.to_owned())).or_default();
+        if !at.contains(node_id) {
+            at.insert(node_id.to_owned());
+        }
+    }
+
+    /// The guests that came from an address.
+    pub(super) fn guests_from(&self, profile: &str, address: &str) -> Vec<(String, Arc<HeardNode>)> {
+        let at = lock(&self.guests).get(&(profile.to_owned(), address.to_owned())).cloned();
+        let heard = |node_id: String| Some((node_id.clone(), self.heard(profile, &node_id)?));
+        at.into_iter().flatten().filter_map(heard).collect()
+    }
+
+    /// The guests at an address, whatever their labels: their ids begin with it.
+    pub(super) fn guests_at(&self, profile: &str, address: &str) -> Vec<(String, Arc<HeardNode>)> {
+        let nodes = lock(&self.nodes);
+        let Some(nodes) = nodes.get(profile) else { return Vec::new() };
+        // A slash is followed by the digit zero.
+        let labelled = nodes.range(format!("{address}/")..format!("{address}0"));
+        let all = nodes.get_key_value(address).into_iter().chain(labelled);
+        all.map(|(node_id, node)| (node_id.clone(), node.clone())).collect()
     }
 
     /// Notes a node. One that is known stays, so that its open watches go on being its own.
@@ -158,7 +195,7 @@ impl AppFeed {
         let nodes = lock(&self.nodes);
         let watched = nodes
             .values()
-            .flat_map(HashMap::values)
+            .flat_map(BTreeMap::values)
             .filter(|node| numbers.contains(&node.number) && node.watches.load(Ordering::Relaxed) > 0);
         watched.map(|node| (node.number, node.clone())).collect()
     }
@@ -174,7 +211,7 @@ impl AppFeed {
 
     /// The nodes whose lease is due: those with a watch open, or heard since it was renewed and not too long ago.
     pub(super) fn due(&self, renewed_before: i64, heard_after: i64, now: i64, due: &mut Vec<NodeNumber>) {
-        for node in lock(&self.nodes).values().flat_map(HashMap::values) {
+        for node in lock(&self.nodes).values().flat_map(BTreeMap::values) {
             let renewed = node.renewed.load(Ordering::Relaxed);
             let heard = node.heard.load(Ordering::Relaxed);
             let alive = node.watches.load(Ordering::Relaxed) > 0 || heard > renewed.max(heard_after);
@@ -187,7 +224,7 @@ impl AppFeed {
 
     /// Wakes the watches of nodes that hold something else than they should.
     pub(super) fn remind(&self) {
-        for node in lock(&self.nodes).values().flat_map(HashMap::values) {
+        for node in lock(&self.nodes).values().flat_map(BTreeMap::values) {
             if !lock(&node.drifted).is_empty() {
                 node.woken.notify_waiters();
             }
@@ -200,6 +237,11 @@ impl AppFeed {
             nodes.retain(|_, node| {
                 node.watches.load(Ordering::Relaxed) > 0 || node.heard.load(Ordering::Relaxed) > before
             });
+        });
+        let known = lock(&self.nodes).values().flat_map(BTreeMap::keys).cloned().collect::<BTreeSet<_>>();
+        lock(&self.guests).retain(|_, nodes| {
+            nodes.retain(|node_id| known.contains(node_id));
+            !nodes.is_empty()
         });
     }
 }

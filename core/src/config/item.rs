@@ -43,14 +43,15 @@ impl Display for ItemName {
 pub struct Content {
     /// The value: at most 1 MiB; may hold TAB, CR and LF.
     pub value: String,
-    /// A script with which a front end checks values: at most 65,536 bytes.
+    /// What checks values: at most 65,536 bytes. `json`, `yaml`, `toml`, `int`, `url`, `regex:…` and `jsonschema:…` are
+    /// enforced; any other text is a script for front ends.
     pub validator: String,
     /// What was changed: at most 4096 bytes; may hold TAB, CR and LF.
     pub description: String,
 }
 
 impl Content {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         check_text("value", &self.value, 0, 1 << 20, true)?;
         check_text("validator", &self.validator, 0, 1 << 16, false)?;
         check_text("description", &self.description, 0, 4096, true)
@@ -188,11 +189,11 @@ impl Items<'_> {
 
     /// Creates an item; needs permission 1. Its version is 1, or follows the last one where the key was deleted.
     pub async fn create(&self, caller: &Caller, name: &ItemName, content: Content) -> Result<ItemId> {
+        let content = content.checked().await;
         let mut work = self.0.storage().begin().await?;
         let app = lock_app(self.0, &mut *work, caller, &name.app, Permission::Develop).await?;
         name.check()?;
-        content.check()?;
-        let mut first = self.version_by(caller, 1, content);
+        let mut first = self.version_by(caller, 1, content?);
         let inserted = work.items().insert(app.id, &name.profile, &name.key, &first).await?;
         let (id, version) = inserted.ok_or_else(|| Error::exists("a config with this key"))?;
         first.version = version;
@@ -211,9 +212,10 @@ impl Items<'_> {
         content: Content,
         seen: Option<i64>,
     ) -> Result<()> {
+        let content = content.checked().await;
         let mut work = self.0.storage().begin().await?;
         let item = self.lock(&mut *work, caller, name, Permission::Develop).await?;
-        content.check()?;
+        let content = content?;
         item.check_seen(seen)?;
         self.amend(&mut *work, caller, "config.update", name, &item, content).await?;
         Ok(work.commit().await?)
@@ -222,12 +224,26 @@ impl Items<'_> {
     /// Makes a new version with what an old one says; needs permission 1. It is approved and published like any other.
     /// Where it changes nothing there is no new version, as with an update.
     pub async fn roll_back(&self, caller: &Caller, name: &ItemName, version: i64) -> Result<()> {
+        let (app, content) = self.old(caller, name, version).await?;
+        // What was stored may be older than the validators.
+        let content = content.checked().await?;
         let mut work = self.0.storage().begin().await?;
         let item = self.lock(&mut *work, caller, name, Permission::Develop).await?;
-        let old = work.items().version(item.app, &name.profile, &name.key, version).await?;
-        let old = old.ok_or_else(|| Error::not_found(format!("version {version}")))?;
-        self.amend(&mut *work, caller, "config.rollback", name, &item, old.content).await?;
+        if item.app != app {
+            return Err(Error::conflict("the config was changed meanwhile"));
+        }
+        self.amend(&mut *work, caller, "config.rollback", name, &item, content).await?;
         Ok(work.commit().await?)
+    }
+
+    /// What an old version of an item says, and whose it is.
+    async fn old(&self, caller: &Caller, name: &ItemName, version: i64) -> Result<(AppId, Content)> {
+        let mut snapshot = self.0.storage().read().await?;
+        let app = open_app(self.0, &mut *snapshot, caller, &name.app, Permission::Develop).await?;
+        find(&mut *snapshot, &app, name).await?;
+        let old = snapshot.items().version(app.id, &name.profile, &name.key, version).await?;
+        let old = old.ok_or_else(|| Error::not_found(format!("version {version}")))?;
+        Ok((app.id, old.content))
     }
 
     /// Approves the current version; needs permission 9, and in a profile under four-eyes another account than its

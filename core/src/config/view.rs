@@ -7,6 +7,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::key::AppSecret;
+use super::namespace::{Answers, Asked, Namespace, Part};
 use super::timeline::{Span, Timeline};
 use super::{AppId, Deliverable, ReleaseId};
 use crate::pilothouse::lock;
@@ -14,7 +15,7 @@ use crate::pilothouse::lock;
 /// For how many revisions a node that was away is told only what changed. Who was away for longer is told everything.
 pub(super) const MEMORY: i64 = 256;
 /// How many different answers of one view are kept to be shared.
-const SHARED: usize = 256;
+pub(super) const SHARED: usize = 256;
 
 /// An item as a node should hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +91,26 @@ struct Profile {
     timelines: Arc<Timelines>,
     holdings: Mutex<HashMap<Vec<ReleaseId>, Arc<Holding>>>,
     changes: Mutex<HashMap<Told, Arc<Change>>>,
+    asked: Asked,
+}
+
+impl Profile {
+    /// The active grey releases that are for a node.
+    fn greys(&self, node_id: &str) -> Vec<ReleaseId> {
+        self.timelines.greys.iter().filter(|grey| grey.is_for(node_id)).map(Span::release).collect()
+    }
+
+    /// What is known of a namespace by this name.
+    fn about(&self, name: &str) -> Arc<Answers> {
+        self.asked.about(name, || {
+            let timelines = &self.timelines;
+            let namespace = Namespace::of(name, timelines.by_key.keys());
+            let of = |key: &str| namespace.as_ref().is_some_and(|namespace| namespace.has(key));
+            let changed =
+                timelines.changed.iter().rev().find(|(_, key)| of(key)).map_or(0, |(last, _)| *last);
+            (namespace, changed)
+        })
+    }
 }
 
 /// The releases a change is made of, and the keys it removes; whole or not.
@@ -186,8 +207,7 @@ impl View {
         let Some(profile) = self.profiles.get(profile) else {
             return Arc::new(Holding { change: Change::nothing(self.revision), tag: tag(&[]) });
         };
-        let greys: Vec<ReleaseId> =
-            profile.timelines.greys.iter().filter(|grey| grey.is_for(node_id)).map(Span::release).collect();
+        let greys = profile.greys(node_id);
         let mut holdings = lock(&profile.holdings);
         if let Some(holding) = holdings.get(&greys) {
             return holding.clone();
@@ -197,6 +217,23 @@ impl View {
         let tag = tag(&items);
         let holding = Arc::new(Holding { change: Change::new(self.revision, items, Vec::new()), tag });
         keep(&mut holdings, greys, holding)
+    }
+
+    /// What a node should hold of a namespace; `None` where nothing was published in it.
+    pub fn part(&self, profile: &str, node_id: &str, namespace: &str) -> Option<Arc<Part>> {
+        let of = self.profiles.get(profile)?;
+        let answers = of.about(namespace);
+        let namespace = answers.namespace.as_ref()?;
+        Some(answers.part(of.greys(node_id), || {
+            let timelines = of.timelines.by_key.iter().filter(|(key, _)| namespace.has(key));
+            let held = timelines.filter_map(|(key, timeline)| timeline.held(key, node_id));
+            held.filter_map(|held| Some((namespace.name_of(&held.key)?, held))).collect()
+        }))
+    }
+
+    /// The last revision in which something of a namespace changed, for whichever node; 0 where nothing did.
+    pub fn part_changed(&self, profile: &str, namespace: &str) -> i64 {
+        self.profiles.get(profile).map_or(0, |of| of.about(namespace).changed)
     }
 
     /// What a node is to be told that is at the revision `since`; `None` where nothing is different for it.
@@ -305,18 +342,34 @@ fn keep<K: std::hash::Hash + Eq, V>(kept: &mut HashMap<K, Arc<V>>, key: K, value
     value
 }
 
-/// FNV-1a over keys and versions: names a set among those a client may have seen, and guards nothing.
 fn tag(items: &[Held]) -> u64 {
-    let mut tag = 0xcbf2_9ce4_8422_2325_u64;
-    let mut add = |bytes: &[u8]| {
-        for byte in bytes {
-            tag = (tag ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-        }
-    };
+    let mut tag = Tag::default();
     for held in items {
-        add(held.key.as_bytes());
-        add(&[0]);
-        add(&held.version.to_le_bytes());
+        tag.add(held.key.as_bytes());
+        tag.add(&[0]);
+        tag.add(&held.version.to_le_bytes());
     }
-    tag
+    tag.value()
+}
+
+/// FNV-1a: names a set among those a client may have seen, and guards nothing.
+#[derive(Debug)]
+pub(super) struct Tag(u64);
+
+impl Default for Tag {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Tag {
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    pub(super) fn value(&self) -> u64 {
+        self.0
+    }
 }

@@ -47,8 +47,8 @@ pub struct Report {
 pub struct NodeFeed {
     feed: Feed,
     profile: Arc<str>,
-    node_id: Arc<str>,
-    node: Arc<HeardNode>,
+    pub(super) node_id: Arc<str>,
+    pub(super) node: Arc<HeardNode>,
 }
 
 impl Feed {
@@ -180,7 +180,7 @@ impl NodeFeed {
         Ok(())
     }
 
-    fn pilothouse(&self) -> &Pilothouse {
+    pub(super) fn pilothouse(&self) -> &Pilothouse {
         &self.feed.pilothouse
     }
 

@@ -3,6 +3,7 @@
 
 mod account;
 mod api;
+mod apollo;
 mod calls;
 mod config;
 mod conform;

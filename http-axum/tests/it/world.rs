@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::ports::{Capabilities, CdnProvider, Clock, MockCdnProvider, RandomIds};
-use pilothouse_core::{Pilothouse, Settings};
+use pilothouse_core::{Pilothouse, SecretKey, Settings};
 use pilothouse_http_axum::HttpSettings;
 use pilothouse_storage_memory::MemoryStorage;
 use serde_json::{Value, json};
@@ -157,6 +157,10 @@ impl World {
         self.make("/config/approve", json!({"app": "app1", "profile": "dev", "key": "k1"})).await;
         self.make("/publish", json!({"id": id})).await;
         self.things.insert("config", id.clone());
+        let text = json!({"app": "app1", "profile": "dev", "key": "k2.json", "value": "{}"});
+        let text_id = self.make("/config/create", text.clone()).await["data"].clone();
+        self.make("/config/approve", json!({"app": "app1", "profile": "dev", "key": "k2.json"})).await;
+        self.make("/publish", json!({"id": text_id})).await;
         for (who, app) in [(Who::Node, "app1"), (Who::OtherNode, "app2")] {
             let made = self.make("/app/key/create", json!({"app": app})).await["data"].clone();
             self.tokens.insert(who, made["Key"].as_str().unwrap().to_owned());
@@ -210,7 +214,8 @@ impl World {
 }
 
 fn pilothouse(storage: &MemoryStorage, clock: &Arc<Hand>) -> Pilothouse {
-    let settings = Settings { cdns: vec!["level3".into()], ..Settings::default() };
+    let secret = SecretKey::new(&[7; 32]).unwrap();
+    let settings = Settings { cdns: vec!["level3".into()], secret, ..Settings::default() };
     let storage = Arc::new(storage.clone());
     let pilothouse = Pilothouse::with(storage, settings, clock.clone(), Arc::new(RandomIds)).unwrap();
     pilothouse.with_providers([("level3".to_owned(), provider())].into_iter().collect())
