@@ -12,7 +12,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pilothouse_access_log::archive::Archive;
+use pilothouse_access_log::archive::{Archive, Stored};
 use pilothouse_access_log::city::CityDatabase;
 use pilothouse_access_log::parse::Parser;
 use pilothouse_access_log::{
@@ -88,7 +88,7 @@ fn main() {
                 .expect("the log is read");
             packed = disk.bytes;
             for name in disk.names {
-                disk.archive.delete(&name).expect("the pack is deleted");
+                disk.archive.delete(&Stored::Pack(name)).expect("the pack is deleted");
             }
         });
         if packed > 0 {

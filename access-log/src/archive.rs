@@ -2,13 +2,15 @@
 //!
 //! In a folder, `packs` holds one file per recorded batch, made of gzip *members*: the lines of one domain and day each,
 //! byte for byte as they were logged. Which pack holds what is known only to whoever recorded the batch: a pack is written
-//! before those rows are committed, so a crash between leaves a file that nothing points at, see [`Archive::unreferenced`].
-//! `days` holds what members were sealed into: one file per domain and day, which is the members one after the other, since
-//! gzip files put together are a gzip file.
+//! before those rows are committed, so a crash between leaves a file that nothing points at, see [`Archive::written_before`].
+//! `days` holds what they were sealed into: one file per domain and day, in which small members are compressed together and
+//! large ones stand as they are, since gzip files put together are a gzip file.
 
-use std::collections::HashSet;
+mod sealing;
+
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::io::Read as _;
+use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -16,6 +18,7 @@ use chrono::NaiveDate;
 use sha2::{Digest, Sha256};
 
 use crate::DomainId;
+use sealing::{Sealing, Summed};
 
 /// Kept lines of one batch, compressed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,8 @@ pub struct Member {
     pub lines: u64,
     /// Its bytes before compression.
     pub raw_length: u64,
+    /// Whether it is one line without a line end, which is withdrawn if it grows.
+    pub is_open: bool,
 }
 
 /// Names a member: no two have the same pack and offset.
@@ -54,11 +59,20 @@ pub struct MemberRef {
     pub offset: u64,
 }
 
-/// A member as far as reading needs it.
+/// Where kept lines lie.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Stored {
+    /// In the pack of this name.
+    Pack(String),
+    /// In the sealed file of this name and day.
+    Day(String, NaiveDate),
+}
+
+/// Kept lines as far as reading needs them: gzip by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// Of its pack.
-    pub pack: String,
+    /// The file.
+    pub stored: Stored,
     /// In it, in bytes.
     pub offset: u64,
     /// In bytes.
@@ -74,8 +88,8 @@ pub struct Sealed {
     pub file: String,
     /// Its bytes.
     pub size: u64,
-    /// Of the file, in hexadecimal.
-    pub sha256: String,
+    /// Of the file.
+    pub sha256: [u8; 32],
     /// Lines in it.
     pub lines: u64,
 }
@@ -90,10 +104,10 @@ pub enum ArchiveError {
     #[error("the pack {0} exists already")]
     Exists(String),
     /// What was recorded is not there, or not wholly.
-    #[error("the pack {pack} has no {length} bytes at {offset}")]
+    #[error("{stored:?} has no {length} bytes at {offset}")]
     Missing {
-        /// Which pack.
-        pack: String,
+        /// Which file.
+        stored: Stored,
         /// Where in it.
         offset: u64,
         /// How many.
@@ -118,6 +132,9 @@ pub enum ArchiveError {
         source: io::Error,
     },
 }
+
+/// Below so many bytes members are compressed together: alone, each begins without knowing what the others say.
+const SMALL: u64 = 64 << 10;
 
 /// Begins the names of unfinished files.
 const UNFINISHED: &str = ".unfinished-";
@@ -154,12 +171,14 @@ impl Archive {
         sync_folder(&self.packs)
     }
 
-    /// Opens a member: a reader of exactly its bytes, which are a gzip file of their own. A member that its pack does not
-    /// wholly hold is refused before a byte of it is read.
+    /// Opens a piece: a reader of exactly its bytes, which are a gzip file of their own. One that its file does not wholly
+    /// hold is refused before a byte of it is read.
     pub fn read(&self, piece: &Piece) -> Result<io::Take<File>, ArchiveError> {
-        let path = self.pack(&piece.pack)?;
-        let missing =
-            || ArchiveError::Missing { pack: piece.pack.clone(), offset: piece.offset, length: piece.length };
+        let path = self.path(&piece.stored)?;
+        let missing = || {
+            let stored = piece.stored.clone();
+            ArchiveError::Missing { stored, offset: piece.offset, length: piece.length }
+        };
         let mut file = File::open(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => missing(),
             _ => failed("open", &path)(error),
@@ -176,62 +195,38 @@ impl Archive {
     /// replaced at once: whoever reads it meanwhile reads on in the old one.
     pub fn seal(&self, domain: &str, day: NaiveDate, pieces: &[Piece]) -> Result<Sealed, ArchiveError> {
         let path = self.day(domain, day)?;
-        let mut hash = Sha256::new();
-        let mut size = 0;
-        let mut chunk = vec![0; 64 << 10];
+        let mut sums = (0, Sha256::new());
         let file = write_whole(&self.days, |file| {
+            let mut sealing = Sealing::new(Summed(file, &mut sums), &path);
             for piece in pieces {
-                let mut member = self.read(piece)?;
-                loop {
-                    let count = member.read(&mut chunk).map_err(failed("read", &self.pack(&piece.pack)?))?;
-                    if count == 0 {
-                        break;
-                    }
-                    file.write_all(&chunk[..count]).map_err(failed("write", &path))?;
-                    hash.update(&chunk[..count]);
-                    size += count as u64;
+                let (member, from) = (self.read(piece)?, self.path(&piece.stored)?);
+                if piece.length < SMALL {
+                    sealing.repack(member, &from)?;
+                } else {
+                    sealing.copy(member, &from)?;
                 }
             }
-            Ok(())
+            sealing.finish()
         })?;
         file.persist(&path).map_err(|error| failed("write", &path)(error.error))?;
         sync_folder(&self.days)?;
         let file = file_name(domain, day)?;
         let lines = pieces.iter().map(|piece| piece.lines).sum();
-        Ok(Sealed { file, size, sha256: hex::encode(hash.finalize()), lines })
+        Ok(Sealed { file, size: sums.0, sha256: sums.1.finalize().into(), lines })
     }
 
-    /// Opens the sealed file of a domain's day.
-    pub fn open_day(&self, domain: &str, day: NaiveDate) -> Result<Option<File>, ArchiveError> {
-        let path = self.day(domain, day)?;
-        match File::open(&path) {
-            Ok(file) => Ok(Some(file)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("open", &path)(error)),
-        }
+    /// The files last written before `cut_off`. Which of them nothing points at is known to whoever recorded the batches;
+    /// the cut-off spares files whose rows are just about to be committed, or that are being read.
+    pub fn written_before(&self, cut_off: SystemTime) -> Result<Vec<Stored>, ArchiveError> {
+        let packs = old_files(&self.packs, cut_off)?.into_iter();
+        let packs = packs.filter(|name| !name.starts_with(UNFINISHED)).map(Stored::Pack);
+        let days = old_files(&self.days, cut_off)?;
+        Ok(packs.chain(days.iter().filter_map(|name| stored_day(name))).collect())
     }
 
-    /// Deletes the sealed file of a domain's day. One that is gone is fine.
-    pub fn delete_day(&self, domain: &str, day: NaiveDate) -> Result<(), ArchiveError> {
-        delete(&self.day(domain, day)?)
-    }
-
-    /// The packs that are not among `referenced` and were last written before `cut_off`; the cut-off spares packs whose
-    /// rows are just about to be committed.
-    pub fn unreferenced(
-        &self,
-        referenced: &HashSet<String>,
-        cut_off: SystemTime,
-    ) -> Result<Vec<String>, ArchiveError> {
-        let mut names = old_files(&self.packs, cut_off)?;
-        names.retain(|name| !name.starts_with(UNFINISHED) && !referenced.contains(name));
-        names.sort_unstable();
-        Ok(names)
-    }
-
-    /// Deletes a pack. One that is gone is fine.
-    pub fn delete(&self, pack: &str) -> Result<(), ArchiveError> {
-        delete(&self.pack(pack)?)
+    /// Deletes a file. One that is gone is fine.
+    pub fn delete(&self, stored: &Stored) -> Result<(), ArchiveError> {
+        delete(&self.path(stored)?)
     }
 
     /// Deletes the files that a crash left unfinished before `cut_off`; how many those were.
@@ -244,6 +239,13 @@ impl Archive {
             }
         }
         Ok(count)
+    }
+
+    fn path(&self, stored: &Stored) -> Result<PathBuf, ArchiveError> {
+        match stored {
+            Stored::Pack(name) => self.pack(name),
+            Stored::Day(name, day) => self.day(name, *day),
+        }
     }
 
     fn pack(&self, name: &str) -> Result<PathBuf, ArchiveError> {
@@ -268,6 +270,13 @@ fn file_name(domain: &str, day: NaiveDate) -> Result<String, ArchiveError> {
         return Err(ArchiveError::Name(domain.to_owned()));
     }
     Ok(format!("{}-{domain}.log.gz", day.format("%Y-%m-%d")))
+}
+
+/// The sealed file of that name in `days`.
+fn stored_day(file: &str) -> Option<Stored> {
+    let (day, rest) = file.split_at_checked(10)?;
+    let name = rest.strip_prefix('-')?.strip_suffix(".log.gz")?;
+    Some(Stored::Day(name.to_owned(), NaiveDate::parse_from_str(day, "%Y-%m-%d").ok()?))
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {

@@ -1,5 +1,7 @@
 //! Bytes of one log in, batches out.
 
+mod pause;
+
 use std::io::{self, Write};
 
 use flate2::Compression;
@@ -11,6 +13,7 @@ use crate::archive::{Member, MemberRef, Pack};
 use crate::parse::MAX_LINE;
 use crate::source::{OpenLine, START, Tracker};
 use crate::{Cell, CityCell, Counters, Format, Rules, Source, SourceKey};
+pub use pause::Paused;
 
 /// The rules contradict each other.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -268,11 +271,13 @@ impl Parsed {
                 length: pack.data.len() as u64 - offset,
                 lines: kept.lines,
                 raw_length: kept.raw.len() as u64,
+                is_open: false,
             });
         }
         if let (true, Some(open), Some(member)) =
-            (self.keeps_open, &mut self.source.open, pack.members.last())
+            (self.keeps_open, &mut self.source.open, pack.members.last_mut())
         {
+            member.is_open = true;
             open.kept = Some(MemberRef { pack: pack.name.clone(), offset: member.offset });
         }
         Ok(Batch {

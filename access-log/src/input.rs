@@ -42,6 +42,12 @@ impl Input {
         if !kind.is_file() {
             return Ok(Self::stream(name, file));
         }
+        Self::file(name, file)
+    }
+
+    /// Reads an open file from its first byte on.
+    pub(crate) fn file(name: String, mut file: File) -> io::Result<Self> {
+        file.rewind()?;
         let reader = decoded(file.try_clone()?);
         Ok(Self { name, origin: Origin::File(file), reader, ahead: Cursor::default(), position: 0 })
     }

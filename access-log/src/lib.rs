@@ -1,7 +1,8 @@
 //! Access logs of CDN edges: parsed, added up, recognised when they come again, and kept for download.
 //!
 //! A program that takes logs in implements [`Ledger`] (where the figures and positions are recorded) and calls
-//! [`ingest`] with an [`Input`]; a program that follows a growing log drives a [`Feeder`] with the bytes as they come.
+//! [`ingest`] with an [`Input`]; one that follows a growing file looks at it with a [`Follower`]; one to which a log comes
+//! in pieces drives a [`Feeder`].
 //! Nothing here knows a database, a clock or an async runtime.
 //!
 //! ```
@@ -46,6 +47,7 @@ pub mod city;
 mod count;
 mod domains;
 mod feeder;
+mod follow;
 mod format;
 mod ingest;
 mod input;
@@ -56,7 +58,8 @@ pub use aggregate::{Cell, CityCell, Counters, DomainId, Rules};
 pub use city::{Cities, CityKey};
 pub use count::{Counted, Counter};
 pub use domains::Domains;
-pub use feeder::{Batch, Feeder, Parsed, RulesError, SourceChange};
+pub use feeder::{Batch, Feeder, Parsed, Paused, RulesError, SourceChange};
+pub use follow::{Follower, Lag, Looked};
 pub use format::{Format, UnknownFormat};
 pub use ingest::{Found, IngestError, Known, Ledger, Options, Progress, Report, ingest};
 pub use input::Input;

@@ -9,10 +9,12 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs, Traffic};
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Edges, Jobs, LogShipper, Traffic};
 use crate::config::{AppKeys, Apps, FeedTable, Feeds, Grants, Items, Nodes, Releases, Reports, Rollouts};
 use crate::ops::{Machines, Tasks};
-use crate::ports::{Clock, Ids, LogArchive, Providers, RandomIds, Storage, SystemClock, UnitOfWork};
+use crate::ports::{
+    Clock, Ids, LogArchive, LogReader, Providers, RandomIds, Storage, SystemClock, UnitOfWork,
+};
 use crate::{Error, Result, SecretKey};
 
 /// What an operator decides. `Settings::default()` holds the documented defaults.
@@ -38,6 +40,8 @@ pub struct Settings {
     pub city_days: u32,
     /// For how many days traffic is known: 800.
     pub traffic_days: u32,
+    /// The edges that may ship their logs: none.
+    pub log_shippers: Vec<LogShipper>,
     /// The profiles in which nobody approves their own change: none.
     pub four_eyes_profiles: Vec<String>,
 }
@@ -55,6 +59,7 @@ impl Default for Settings {
             log_days: 92,
             city_days: 92,
             traffic_days: 800,
+            log_shippers: Vec::new(),
             four_eyes_profiles: Vec::new(),
         }
     }
@@ -62,7 +67,7 @@ impl Default for Settings {
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Inner>, Providers, Option<Arc<dyn LogArchive>>);
+pub struct Pilothouse(Arc<Inner>, Providers, Option<Arc<dyn LogArchive>>, Option<Arc<dyn LogReader>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -114,19 +119,25 @@ impl Pilothouse {
             feeds: FeedTable::default(),
             reports: Reports::default(),
         };
-        Ok(Self(Arc::new(inner), Providers::default(), None))
+        Ok(Self(Arc::new(inner), Providers::default(), None, None))
     }
 
     /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
     #[must_use]
     pub fn with_providers(self, providers: Providers) -> Self {
-        Self(self.0, providers, self.2)
+        Self(self.0, providers, self.2, self.3)
     }
 
     /// The same domain with a place for kept lines of access logs; without one there is nothing to download.
     #[must_use]
     pub fn with_log_archive(self, archive: Arc<dyn LogArchive>) -> Self {
-        Self(self.0, self.1, Some(archive))
+        Self(self.0, self.1, Some(archive), self.3)
+    }
+
+    /// The same domain with somebody who understands the logs that edges ship; without, none can be taken in.
+    #[must_use]
+    pub fn with_log_reader(self, reader: Arc<dyn LogReader>) -> Self {
+        Self(self.0, self.1, self.2, Some(reader))
     }
 
     /// The use cases of accounts.
@@ -182,6 +193,11 @@ impl Pilothouse {
     /// Refreshes and preloads.
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs(self)
+    }
+
+    /// Edges.
+    pub fn edges(&self) -> Edges<'_> {
+        Edges(self)
     }
 
     /// Companies.
@@ -257,6 +273,10 @@ impl Pilothouse {
     /// Where kept lines lie; unavailable where the program that embeds this has set up none.
     pub(crate) fn log_archive(&self) -> Result<&Arc<dyn LogArchive>> {
         self.2.as_ref().ok_or_else(|| Error::Unavailable("no archive of logs is set up".to_owned()))
+    }
+
+    pub(crate) fn log_reader(&self) -> Result<&Arc<dyn LogReader>> {
+        self.3.as_ref().ok_or_else(|| Error::Unavailable("no reader of logs is set up".to_owned()))
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {

@@ -7,10 +7,10 @@
 
 use std::time::Duration;
 
-use axum::body::to_bytes;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use pilothouse_core::Error;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -64,20 +64,8 @@ async fn collect<T: DeserializeOwned>(request: Request, query_always: bool) -> R
     let family = request.extensions().get::<Family>().copied().unwrap_or(Family::Ops);
     let in_query =
         query_always || family == Family::Config || matches!(*request.method(), Method::GET | Method::DELETE);
-    let (parts, body) = request.into_parts();
-    if parts.headers.get(header::CONTENT_LENGTH).is_some_and(|length| too_long(length.as_bytes())) {
-        return Err(TOO_LONG);
-    }
-    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY)).await;
-    // A request that is only told that it took too long would wait for the rest of its body for ever.
-    let body = body.map_err(|_| Failure::Transport(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?;
-    let body = body.map_err(|error| {
-        if is_length_limit(&error) {
-            TOO_LONG
-        } else {
-            Failure::Transport(StatusCode::BAD_REQUEST, "the body broke off")
-        }
-    })?;
+    let (parts, content) = request.into_parts();
+    let body = body(&parts.headers, content).await?;
     let mut arguments = body_arguments(family, &parts.headers, &body)?;
     let members: Vec<String> = arguments.keys().cloned().collect();
     let pairs = query::parse(parts.uri.query().unwrap_or_default().as_bytes())?;
@@ -97,6 +85,32 @@ async fn collect<T: DeserializeOwned>(request: Request, query_always: bool) -> R
         Some(path) => Err(Error::invalid(path, "is not known here").into()),
         None => Ok(read?),
     }
+}
+
+/// A body as it is.
+pub(crate) async fn body(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+    if headers.get(header::CONTENT_LENGTH).is_some_and(|length| too_long(length.as_bytes())) {
+        return Err(TOO_LONG);
+    }
+    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY)).await;
+    // A request that is only told that it took too long would wait for the rest of its body for ever.
+    let body = body.map_err(|_| Failure::Transport(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?;
+    body.map_err(|error| {
+        if is_length_limit(&error) {
+            TOO_LONG
+        } else {
+            Failure::Transport(StatusCode::BAD_REQUEST, "the body broke off")
+        }
+    })
+}
+
+/// The arguments in a query string, of an operation whose body holds none.
+pub(crate) fn query<T: DeserializeOwned>(uri: &Uri) -> Result<T, Failure> {
+    let pairs = query::parse(uri.query().unwrap_or_default().as_bytes())?;
+    query::refuse_secrets(&pairs)?;
+    let mut arguments = Map::new();
+    query::merge(&mut arguments, pairs)?;
+    Ok(lenient::read(Value::Object(arguments), "", |_| {})?)
 }
 
 fn body_arguments(family: Family, headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Failure> {

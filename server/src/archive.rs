@@ -1,15 +1,16 @@
 //! Kept lines of access logs in a folder.
 
 use std::collections::{HashSet, VecDeque};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use pilothouse_access_log::archive::{Archive, ArchiveError, Pack, Piece};
+use pilothouse_access_log::archive::{Archive, ArchiveError, Pack, Piece, Stored};
 use pilothouse_core::cdn::{LogChunk, LogFile};
-use pilothouse_core::ports::LogArchive;
+use pilothouse_core::ports::{LogArchive, SealedLog};
 
 use crate::failure::Failure;
 
@@ -34,28 +35,12 @@ impl LogFolder {
         self.0.write(pack)
     }
 
-    fn open_chunk(&self, chunk: &LogChunk) -> io::Result<Box<dyn Read + Send>> {
-        match &chunk.file {
-            LogFile::Pack(_) => Ok(Box::new(self.0.read(&piece(chunk)).map_err(io::Error::other)?)),
-            LogFile::Sealed(name) => {
-                let file = self.0.open_day(name, chunk.day).map_err(io::Error::other)?;
-                let file =
-                    file.ok_or_else(|| io::Error::other(format!("the sealed file {name} is missing")))?;
-                Ok(Box::new(file.take(bytes(chunk.length))))
-            }
-        }
-    }
-
     /// The next bytes of the chunks that are left; none when all were read.
-    fn next(
-        &self,
-        left: &mut VecDeque<LogChunk>,
-        open: &mut Option<Box<dyn Read + Send>>,
-    ) -> io::Result<Vec<u8>> {
+    fn next(&self, left: &mut VecDeque<LogChunk>, open: &mut Option<io::Take<File>>) -> io::Result<Vec<u8>> {
         loop {
             let Some(reader) = open else {
                 let Some(chunk) = left.pop_front() else { return Ok(Vec::new()) };
-                *open = Some(self.open_chunk(&chunk)?);
+                *open = Some(self.0.read(&piece(&chunk)).map_err(io::Error::other)?);
                 continue;
             };
             let mut read = Vec::with_capacity(CHUNK);
@@ -70,11 +55,12 @@ impl LogFolder {
 
 #[async_trait]
 impl LogArchive for LogFolder {
-    async fn seal(&self, name: &str, day: NaiveDate, chunks: &[LogChunk]) -> io::Result<i64> {
+    async fn seal(&self, name: &str, day: NaiveDate, chunks: &[LogChunk]) -> io::Result<SealedLog> {
         let (archive, name) = (self.0.clone(), name.to_owned());
         let pieces: Vec<_> = chunks.iter().map(piece).collect();
         let sealed = blocking(move || archive.seal(&name, day, &pieces)).await?;
-        i64::try_from(sealed.size).map_err(io::Error::other)
+        let length = i64::try_from(sealed.size).map_err(io::Error::other)?;
+        Ok(SealedLog { length, sha256: sealed.sha256 })
     }
 
     fn read(&self, chunks: Vec<LogChunk>) -> BoxStream<'static, io::Result<Vec<u8>>> {
@@ -91,27 +77,39 @@ impl LogArchive for LogFolder {
     }
 
     async fn delete(&self, name: &str, day: NaiveDate) -> io::Result<()> {
-        let (archive, name) = (self.0.clone(), name.to_owned());
-        blocking(move || archive.delete_day(&name, day)).await
+        let (archive, stored) = (self.0.clone(), Stored::Day(name.to_owned(), day));
+        blocking(move || archive.delete(&stored)).await
     }
 
-    async fn prune(&self, keep: HashSet<String>, before: DateTime<Utc>) -> io::Result<u64> {
+    async fn prune(&self, keep: HashSet<LogFile>, before: DateTime<Utc>) -> io::Result<u64> {
         let archive = self.0.clone();
         blocking(move || {
             archive.delete_unfinished(before.into())?;
-            let packs = archive.unreferenced(&keep, before.into())?;
-            packs.iter().try_for_each(|pack| archive.delete(pack))?;
-            Ok(packs.len() as u64)
+            let mut files = archive.written_before(before.into())?;
+            files.retain(|file| !keep.contains(&log_file(file)));
+            files.iter().try_for_each(|file| archive.delete(file))?;
+            Ok(files.len() as u64)
         })
         .await
     }
 }
 
-/// A chunk of a pack, as the archive knows it.
+/// A chunk, as the archive knows it.
 fn piece(chunk: &LogChunk) -> Piece {
-    let (LogFile::Pack(name) | LogFile::Sealed(name)) = &chunk.file;
+    let stored = match &chunk.file {
+        LogFile::Pack(name) => Stored::Pack(name.clone()),
+        LogFile::Sealed(name) => Stored::Day(name.clone(), chunk.day),
+    };
     let (offset, length, lines) = (bytes(chunk.offset), bytes(chunk.length), bytes(chunk.lines));
-    Piece { pack: name.clone(), offset, length, lines }
+    Piece { stored, offset, length, lines }
+}
+
+/// A file, as the domain knows it: the name of a sealed one is of one day alone.
+fn log_file(stored: &Stored) -> LogFile {
+    match stored {
+        Stored::Pack(name) => LogFile::Pack(name.clone()),
+        Stored::Day(name, _) => LogFile::Sealed(name.clone()),
+    }
 }
 
 /// Offsets and lengths are never negative.
@@ -128,6 +126,8 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write;
+
     use futures_util::TryStreamExt;
 
     use super::*;
@@ -144,42 +144,55 @@ mod tests {
             length,
             lines: 1,
             raw_length: length,
+            place: 0,
+            is_open: false,
+            sha256: None,
         }
     }
 
     async fn read(folder: &LogFolder, chunks: &[LogChunk]) -> io::Result<String> {
         let parts: Vec<Vec<u8>> = folder.read(chunks.to_vec()).try_collect().await?;
-        Ok(String::from_utf8(parts.concat()).unwrap())
+        Ok(io::read_to_string(flate2::read::MultiGzDecoder::new(&*parts.concat())).unwrap())
+    }
+
+    fn gzip(text: &str) -> Vec<u8> {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(text.as_bytes()).unwrap();
+        gzip.finish().unwrap()
     }
 
     #[tokio::test]
     async fn sealed_chunks_read_as_they_did_in_their_packs() {
         let place = tempfile::tempdir().unwrap();
         let folder = LogFolder::open(place.path()).unwrap();
-        let long = "x".repeat(3 * CHUNK + 5);
-        for (name, data) in [("a", format!("one{long}two")), ("b", "three".to_owned())] {
-            let data = data.into_bytes();
+        let parts = [gzip("one"), gzip(&"two".repeat(3 * CHUNK)), gzip("three")];
+        let lengths = parts.each_ref().map(|part| i64::try_from(part.len()).unwrap());
+        for (name, data) in [("a", parts[..2].concat()), ("b", parts[2].clone())] {
             folder.write(&Pack { name: name.to_owned(), members: Vec::new(), data }).unwrap();
         }
         let pack = |name: &str| LogFile::Pack(name.to_owned());
-        let length = i64::try_from(long.len()).unwrap();
-        let chunks = [chunk(pack("a"), 3, length), chunk(pack("b"), 0, 5), chunk(pack("a"), 3 + length, 3)];
-        let expected = format!("{long}threetwo");
+        let chunks = [
+            chunk(pack("a"), lengths[0], lengths[1]),
+            chunk(pack("b"), 0, lengths[2]),
+            chunk(pack("a"), 0, lengths[0]),
+        ];
+        let expected = format!("{}threeone", "two".repeat(3 * CHUNK));
         assert_eq!(read(&folder, &chunks).await.unwrap(), expected);
 
         let day = chunks[0].day;
-        let size = folder.seal("1-1-3-3", day, &chunks).await.unwrap();
-        assert_eq!(size, length + 8);
-        let sealed = [chunk(LogFile::Sealed("1-1-3-3".to_owned()), 0, size), chunk(pack("b"), 0, 5)];
+        let file = folder.seal("1-1-3-3", day, &chunks).await.unwrap();
+        let name = LogFile::Sealed("1-1-3-3".to_owned());
+        let sealed = [chunk(name.clone(), 0, file.length), chunk(pack("b"), 0, lengths[2])];
         assert_eq!(read(&folder, &sealed).await.unwrap(), format!("{expected}three"));
 
         let later = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
-        assert_eq!(folder.prune(HashSet::from(["b".to_owned()]), DateTime::UNIX_EPOCH).await.unwrap(), 0);
-        assert_eq!(folder.prune(HashSet::from(["b".to_owned()]), later).await.unwrap(), 1);
+        let keep = HashSet::from([pack("b"), name]);
+        assert_eq!(folder.prune(keep.clone(), DateTime::UNIX_EPOCH).await.unwrap(), 0);
+        assert_eq!(folder.prune(keep, later).await.unwrap(), 1);
         assert!(read(&folder, &chunks).await.is_err(), "what is missing is an error");
         assert!(folder.seal("1-1-3-3", day, &chunks).await.is_err());
         assert_eq!(read(&folder, &sealed).await.unwrap(), format!("{expected}three"), "and changes nothing");
-        folder.delete("1-1-3-3", day).await.unwrap();
+        assert_eq!(folder.prune(HashSet::from([pack("b")]), later).await.unwrap(), 1, "an orphan of a crash");
         folder.delete("1-1-3-3", day).await.unwrap();
         assert!(read(&folder, &sealed).await.is_err());
     }

@@ -6,15 +6,18 @@ use chrono::TimeDelta;
 use pilothouse_access_log::city::CityDatabase;
 use pilothouse_cdn_providers::providers;
 use pilothouse_core::ports::Storage;
-use pilothouse_core::{Pilothouse, SecretKey};
+use pilothouse_core::{Pilothouse, SecretKey, Workers};
 use pilothouse_http_axum::{ApiState, HttpSettings};
 use pilothouse_storage_memory::MemoryStorage;
 use pilothouse_storage_sqlx::SqlxStorage;
+use tokio_util::sync::CancellationToken;
 
 use crate::archive::LogFolder;
 use crate::failure::Failure;
-use crate::folder;
+use crate::follow::{Target, follow};
+use crate::reader::ShippedLogs;
 use crate::settings::{Database, Settings};
+use crate::{edge_logs, folder};
 
 /// An open store with this version's schema.
 pub(crate) struct Opened {
@@ -58,6 +61,7 @@ pub(crate) async fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Re
         city_days: settings.city_days,
         traffic_days: settings.traffic_days,
         cdns: settings.cdn.iter().map(|cdn| cdn.name().to_owned()).collect(),
+        log_shippers: edge_logs::shippers(&settings.cdn)?,
     };
     let pilothouse = Pilothouse::new(storage, domain)?
         .with_providers(providers(settings.cdn.clone())?)
@@ -75,6 +79,28 @@ pub(crate) fn log_folder(settings: &Settings) -> Result<LogFolder, Failure> {
 pub(crate) fn cities(settings: &Settings) -> Result<Option<CityDatabase>, Failure> {
     let opened = settings.geo_city_database.as_deref().map(CityDatabase::open).transpose();
     opened.map_err(|error| Failure::failed("geo_city_database", error))
+}
+
+/// The same domain, able to read the logs of edges.
+pub(crate) fn with_logs(
+    settings: &Settings,
+    pilothouse: Pilothouse,
+) -> Result<(Pilothouse, Target), Failure> {
+    let (folder, cities) = (log_folder(settings)?, cities(settings)?.map(Arc::new));
+    let reader = ShippedLogs {
+        folder: folder.clone(),
+        cities: cities.clone(),
+        timezone: settings.timezone,
+        layouts: Arc::new(edge_logs::layouts(&settings.cdn)),
+    };
+    let pilothouse = pilothouse.with_log_reader(Arc::new(reader));
+    Ok((pilothouse.clone(), Target { pilothouse, folder, cities }))
+}
+
+/// What happens without being asked for: the domain's work, and logs that are followed.
+pub(crate) async fn work(settings: &Settings, target: &Target, ended: CancellationToken) {
+    follow(edge_logs::followed(&settings.cdn), target, &ended);
+    Workers::new(target.pilothouse.clone()).run(ended).await;
 }
 
 /// What the routers are given.

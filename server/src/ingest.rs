@@ -1,22 +1,20 @@
 //! `pilothouse ingest`: access logs into the statistics.
 
-use std::collections::HashMap;
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::path::Path;
+use std::sync::Arc;
 
 use pilothouse_access_log as log;
 use pilothouse_access_log::city::CityDatabase;
-use pilothouse_access_log::{CityKey, Domains, Found, IngestError, Input, Rules};
-use pilothouse_core::cdn::{
-    BUCKET_SECONDS, Batch, Cell, City, CityCell, Counters, EdgeRef, Figures, KeptLines, Seen, SourceChange,
-};
-use pilothouse_core::ports::{Ids, RandomIds};
+use pilothouse_access_log::{Domains, Found, IngestError, Input, Rules};
+use pilothouse_core::cdn::Counters;
 use pilothouse_core::{Error, Pilothouse};
-use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 
 use crate::archive::LogFolder;
 use crate::args::Ingest;
 use crate::failure::Failure;
+use crate::recorder::{Recorder, core_counters};
 use crate::terminal::print;
 
 /// How often a log is begun again that somebody else reads at the same time.
@@ -41,36 +39,28 @@ pub(crate) async fn ingest(
 ) -> Result<Report, Failure> {
     let (edge, domains) = pilothouse.traffic().edge(&options.cdn, &options.edge).await?;
     let domains = Domains::new(domains.iter().map(|domain| (&domain.name, domain.id)));
-    let runtime = Handle::current();
+    let timezone = pilothouse.settings().timezone;
+    let cities = cities.map(Arc::new);
     let work = move || {
-        let recorder = Recorder {
-            runtime,
-            pilothouse,
-            folder,
-            edge,
-            cities: cities.as_ref(),
-            seen: Seen::default(),
-            new: 0,
-            shown: 0,
-            terminal: std::io::stderr().is_terminal(),
+        let mut recorder = Recorder::new(pilothouse, folder, edge, cities.clone(), CancellationToken::new());
+        recorder.shown = std::io::stderr().is_terminal().then_some(0);
+        let rules = Rules {
+            format: options.format,
+            domains: &domains,
+            default_domain: options.domain.as_deref(),
+            cities: cities.as_deref().map(|cities| cities as &dyn log::Cities),
+            timezone,
         };
-        ingest_all(recorder, &domains, &options)
+        ingest_all(&mut recorder, &rules, &options)
     };
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| Failure::failed("reading logs", error))?
 }
 
-fn ingest_all(mut recorder: Recorder<'_>, domains: &Domains, options: &Ingest) -> Result<Report, Failure> {
-    let rules = Rules {
-        format: options.format,
-        domains,
-        default_domain: options.domain.as_deref(),
-        cities: recorder.cities.map(|cities| cities as &dyn log::Cities),
-        timezone: recorder.pilothouse.settings().timezone,
-    };
+fn ingest_all(recorder: &mut Recorder, rules: &Rules<'_>, options: &Ingest) -> Result<Report, Failure> {
     let mut total = Report::default();
     for file in &options.files {
-        let report = ingest_one(&mut recorder, &rules, file)?;
+        let report = ingest_one(recorder, rules, file)?;
         print(&format!("{}: {report}", file.display()))?;
         total.counters.add(report.counters);
         total.known += report.known;
@@ -81,7 +71,7 @@ fn ingest_all(mut recorder: Recorder<'_>, domains: &Domains, options: &Ingest) -
     Ok(total)
 }
 
-fn ingest_one(recorder: &mut Recorder<'_>, rules: &Rules<'_>, file: &Path) -> Result<Report, Failure> {
+fn ingest_one(recorder: &mut Recorder, rules: &Rules<'_>, file: &Path) -> Result<Report, Failure> {
     let is_stream = file == Path::new("-");
     let mut counters = Counters::default();
     for attempt in 1.. {
@@ -120,144 +110,10 @@ impl std::fmt::Display for Report {
     }
 }
 
-/// Puts batches into the archive and the store.
-struct Recorder<'a> {
-    runtime: Handle,
-    pilothouse: Pilothouse,
-    folder: LogFolder,
-    edge: EdgeRef,
-    cities: Option<&'a CityDatabase>,
-    /// What was known when the present log was begun.
-    seen: Seen,
-    /// Bytes of the present log that were recorded just now.
-    new: u64,
-    /// Mebibytes last shown.
-    shown: u64,
-    terminal: bool,
-}
-
-impl Recorder<'_> {
-    fn batch(&self, batch: log::Batch) -> Batch {
-        let log::SourceChange { key, known, previous_length, length, state } = batch.source;
-        let change = match known {
-            Some(id) => SourceChange::Continued(id, signed(previous_length)),
-            None => SourceChange::New(self.seen.clone()),
-        };
-        let (cities, city_cells) = self.city_cells(&batch.cities);
-        let (pack, members) = batch.pack.map(|pack| (pack.name, pack.members)).unwrap_or_default();
-        Batch {
-            edge: self.edge.clone(),
-            change,
-            key: key.0,
-            length: signed(length),
-            state,
-            counters: core_counters(batch.counters),
-            cells: batch.cells.iter().map(cell).collect(),
-            cities,
-            city_cells,
-            pack,
-            kept: members.iter().map(kept).collect(),
-            withdrawn: batch.withdrawn.map(|member| (member.pack, signed(member.offset))),
-        }
-    }
-
-    /// The cells of known cities, and these. A name that cannot be stored is of no city.
-    fn city_cells(&self, cells: &[log::CityCell]) -> (Vec<City>, Vec<CityCell>) {
-        let (mut cities, mut places) = (Vec::new(), HashMap::<CityKey, Option<i64>>::new());
-        let mut known = Vec::new();
-        for cell in cells {
-            let place = *places.entry(cell.city).or_insert_with(|| {
-                let city = self.cities?.get(cell.city)?;
-                let geoname_id = city.geoname_id.map_or(0, i64::from);
-                let city = City { geoname_id, name: city.name, name_cn: city.name_cn };
-                city.check().ok()?;
-                cities.push(city);
-                i64::try_from(cities.len() - 1).ok()
-            });
-            let bucket = cell.bucket / BUCKET_SECONDS;
-            let (domain_id, flux) = (cell.domain, cell.flux);
-            known.extend(place.map(|city_id| CityCell { domain_id, bucket, city_id, flux }));
-        }
-        (cities, known)
-    }
-
-    fn clear_progress(&mut self) {
-        if self.shown > 0 {
-            eprint!("\r\x1b[K");
-            self.shown = 0;
-        }
-    }
-}
-
-impl log::Ledger for Recorder<'_> {
-    type Error = Error;
-
-    fn sources(&mut self, keys: [log::SourceKey; 2]) -> Result<Vec<log::Known>, Error> {
-        let keys = keys.map(|key| key.0);
-        let known = self.runtime.block_on(self.pilothouse.traffic().sources(&self.edge, &keys))?;
-        self.seen = known.seen;
-        let sources = known.sources.into_iter();
-        Ok(sources.map(|source| log::Known { id: source.id, state: source.state }).collect())
-    }
-
-    fn pack_name(&mut self) -> String {
-        RandomIds.uuid().simple().to_string()
-    }
-
-    fn record(&mut self, batch: log::Batch) -> Result<i64, Error> {
-        // First the lines, then the rows that point at them: a crash between leaves a file that maintenance deletes.
-        if let Some(pack) = &batch.pack {
-            let written = self.folder.write(pack);
-            written.map_err(|error| Error::Internal(format!("the archive of logs failed: {error}")))?;
-        }
-        let new = batch.source.length.saturating_sub(batch.source.previous_length);
-        let id = self.runtime.block_on(self.pilothouse.traffic().record(self.batch(batch)))?;
-        self.new += new;
-        Ok(id)
-    }
-
-    fn progress(&mut self, progress: log::Progress) -> Result<(), Error> {
-        let mebibytes = progress.bytes >> 20;
-        if self.terminal && mebibytes > self.shown {
-            self.shown = mebibytes;
-            eprint!("\r{mebibytes} MiB, {} lines", progress.lines);
-            // A terminal that went away is no reason to stop.
-            let _ = std::io::stderr().flush();
-        }
-        Ok(())
-    }
-}
-
-fn cell(cell: &log::Cell) -> Cell {
-    let &log::Cell { domain, bucket, flux, requests, hits, classes } = cell;
-    let figures = Figures { flux, requests, hits, classes };
-    Cell { domain_id: domain, bucket: bucket / BUCKET_SECONDS, figures }
-}
-
-fn kept(member: &log::archive::Member) -> KeptLines {
-    KeptLines {
-        domain_id: member.domain,
-        day: member.day,
-        offset: signed(member.offset),
-        length: signed(member.length),
-        lines: signed(member.lines),
-        raw_length: signed(member.raw_length),
-    }
-}
-
-fn core_counters(counters: log::Counters) -> Counters {
-    let log::Counters { lines, billed, kept, unreadable, unregistered, purges } = counters;
-    Counters { lines, billed, kept, unreadable, unregistered, purges }
-}
-
-/// No log or pack has 2^63 bytes.
-fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::Write;
     use std::sync::Arc;
 
     use flate2::Compression;

@@ -6,24 +6,33 @@ mod archive;
 mod args;
 mod command;
 mod compose;
+mod edge_config;
+mod edge_logs;
 mod failure;
 mod folder;
+mod follow;
 mod ingest;
 mod logging;
 mod metrics;
 mod prompt;
+mod reader;
+mod recorder;
 mod serve;
 mod settings;
 mod terminal;
 mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
 use crate::settings::Settings;
+
+/// How long threads that wait for a disk may go on at the end.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Gives back to the system what it no longer needs: the C library's keeps the 19 MiB of each password hash per thread.
 #[global_allocator]
@@ -42,16 +51,19 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Failure> {
     let command = args.command.unwrap_or_default();
-    if let Command::Openapi = command {
-        return command::openapi();
-    }
+    // These two need neither settings nor a store.
+    let command = match command {
+        Command::Openapi => return command::openapi(),
+        Command::EdgeConfig(options) => return edge_config::edge_config(options),
+        command => command,
+    };
     let settings = Settings::load(args.settings)?;
     logging::start(settings.log_format);
     // Postgres and TLS share one provider; without a default one, the first use would have to guess.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed("the runtime", error))?;
-    runtime.block_on(async {
+    let done = runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve::serve(settings, serve).await,
             Command::Worker => serve::work(settings).await,
@@ -61,7 +73,10 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,
             Command::Backup { file } => command::backup(settings, &file).await,
             Command::Watch(options) => watch::watch(settings, options).await,
-            Command::Openapi => Ok(()),
+            Command::Openapi | Command::EdgeConfig(_) => Ok(()),
         }
-    })
+    });
+    // A log that is just being read is safe to drop.
+    runtime.shutdown_timeout(FAREWELL);
+    done
 }

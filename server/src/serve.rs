@@ -8,7 +8,7 @@ use axum_server::Handle;
 use axum_server::accept::NoDelayAcceptor;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use hyper_util::rt::TokioTimer;
-use pilothouse_core::{Pilothouse, Workers};
+use pilothouse_core::Pilothouse;
 use pilothouse_http_axum::router;
 use tokio::net::TcpSocket;
 use tokio::signal::unix::{SignalKind, signal};
@@ -39,6 +39,7 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
         tracing::info!(migration = name, "applied");
     }
     let pilothouse = compose::domain(&settings, opened.storage).await?;
+    let (pilothouse, logs) = compose::with_logs(&settings, pilothouse)?;
     if let Some(superuser) = serve.superuser {
         ensure_superuser(&pilothouse, &superuser).await?;
     }
@@ -56,7 +57,10 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
         metrics::serve(listen, ended.clone()).await?;
     }
     let (router, _) = router::<()>(compose::api(&settings, pilothouse.clone()));
-    let work = tokio::spawn(Workers::new(pilothouse.clone()).run(ended.clone()));
+    let work = tokio::spawn({
+        let (settings, ended) = (settings.clone(), ended.clone());
+        async move { compose::work(&settings, &logs, ended).await }
+    });
     greet(&pilothouse, &settings, address, tls.is_some()).await?;
     let served = accept(listener, router, tls, ended.clone()).await;
     ended.cancel();
@@ -69,9 +73,10 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
 pub(crate) async fn work(settings: Settings) -> Result<(), Failure> {
     let opened = compose::open(&settings).await?;
     let pilothouse = compose::domain(&settings, opened.storage).await?;
+    let (_, logs) = compose::with_logs(&settings, pilothouse)?;
     let ended = ended_by_signal()?;
     print("working; stop with Ctrl-C")?;
-    Workers::new(pilothouse).run(ended).await;
+    compose::work(&settings, &logs, ended).await;
     Ok(())
 }
 

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::{env, fs};
 
 use chrono_tz::Tz;
 use ipnet::IpNet;
-use pilothouse_cdn_providers::CdnSettings;
+use pilothouse_cdn_providers::{CdnSettings, SecretSource};
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
@@ -92,46 +91,6 @@ impl<'de> Deserialize<'de> for Proxy {
         block
             .map(Self)
             .ok_or_else(|| serde::de::Error::custom(format!("{text} is neither an address nor a block")))
-    }
-}
-
-/// Where a secret is: `env:NAME` or `file:PATH`; never the secret itself.
-#[derive(Clone, Debug)]
-pub(crate) enum SecretSource {
-    Env(String),
-    File(PathBuf),
-}
-
-impl<'de> Deserialize<'de> for SecretSource {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl FromStr for SecretSource {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text.split_once(':') {
-            Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
-            Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
-            // The text may be the secret: it is not repeated.
-            _ => Err("must be env:NAME or file:PATH"),
-        }
-    }
-}
-
-impl SecretSource {
-    /// Reads the secret; a file without its line end.
-    pub(crate) fn read(&self, key: &str) -> Result<String, Failure> {
-        match self {
-            Self::Env(name) => env::var(name)
-                .map_err(|error| Failure::usage(format!("{key}: the environment variable {name}: {error}"))),
-            Self::File(path) => match fs::read_to_string(path) {
-                Ok(text) => Ok(text.trim_end_matches(['\r', '\n']).to_owned()),
-                Err(error) => Err(Failure::usage(format!("{key}: {}: {error}", path.display()))),
-            },
-        }
     }
 }
 

@@ -4,13 +4,14 @@ use std::io::{ErrorKind, IsTerminal, Write, stdout};
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
+use pilothouse_cdn_providers::SecretSource;
 use pilothouse_client::{Client, Error, Status};
 use pilothouse_core::ports::{Clock, SystemClock};
 
 use crate::args::Watch;
 use crate::failure::Failure;
 use crate::serve::ended_by_signal;
-use crate::settings::{SecretSource, Settings};
+use crate::settings::Settings;
 
 /// The most characters of a value that are shown.
 const SHOWN: usize = 120;

@@ -31,6 +31,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0005_traffic",
     "0006_job",
     "0007_delivery",
+    "0008_edges",
+    "0009_logs",
 ];
 
 const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS pilothouse_migration (name TEXT PRIMARY KEY, text TEXT NOT NULL, applied BIGINT NOT NULL)";

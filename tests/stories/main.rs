@@ -5,6 +5,9 @@
 
 mod client;
 mod commands;
+mod edges;
+mod fleet;
+mod follow;
 mod kill;
 mod load;
 mod place;

@@ -19,6 +19,9 @@ pub(crate) const ROOT: &str = "root";
 /// How long a process may take for what should take a second, on a machine that is busy with other things.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(1);
 
+/// The key that edges of the stories have.
+pub(crate) const EDGE_KEY: &str = "0123456789abcdef0123456789abcdef";
+
 /// A folder, a store and settings. Several processes may run there at once.
 pub(crate) struct Place {
     folder: Arc<TempDir>,
@@ -74,7 +77,7 @@ impl Place {
         }
         let settings = self.settings.iter().map(|(name, value)| (format!("PILOTHOUSE_{name}"), value));
         command.envs(settings).env("STORY_SECRET", "0123456789abcdef0123456789abcdef").env_remove("RUST_LOG");
-        command.args(arguments).current_dir(self.folder.path());
+        command.env("STORY_EDGE_KEY", EDGE_KEY).args(arguments).current_dir(self.folder.path());
         command
     }
 

@@ -45,15 +45,13 @@ impl<'a> Fields<'a> {
             && let Some((text, rest)) = rest.split_first_chunk::<10>()
             && let [b'.', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'\t', rest @ ..] = rest
         {
-            self.rest = Some(rest);
-            if let Some((last, time)) = &seconds.last
-                && last == text
-            {
-                return Some(*time);
+            let known = seconds.last.filter(|(last, _)| last == text).map(|(_, time)| time);
+            // Ten bytes that are no number may hold the end of the field.
+            if let Some(time) = known.or_else(|| field::integer(text)?.try_into().ok()) {
+                self.rest = Some(rest);
+                seconds.last = Some((*text, time));
+                return Some(time);
             }
-            let time = field::seconds(text)?;
-            seconds.last = Some((*text, time));
-            return Some(time);
         }
         self.next().and_then(field::seconds)
     }
@@ -118,6 +116,19 @@ mod tests {
 
     fn parse(line: &[u8]) -> Line<'_> {
         super::parse(line, &mut Seconds::default())
+    }
+
+    #[test]
+    fn a_time_is_read_as_a_field_whatever_its_first_bytes_are() {
+        for (line, time, host) in [
+            (&b"0.1\tMISS\t0.001\tGET\t/"[..], Some(0), &b"MISS"[..]),
+            (b"179523794..182\ta.example.com\t200", None, b"a.example.com"),
+            (b"179523.495.300\ta.example.com\t20", None, b"a.example.com"),
+            (b"1795237945.037\ta.example.com\t20", Some(1_795_237_945), b"a.example.com"),
+        ] {
+            let read = parse(line);
+            assert_eq!((read.time, read.host), (time, Some(host)), "{}", String::from_utf8_lossy(line));
+        }
     }
 
     #[test]

@@ -1,18 +1,23 @@
 //! Packs and days on a disk.
 
-use std::collections::HashSet;
 use std::io::Read;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use chrono::NaiveDate;
 use pilothouse_access_log::Format;
-use pilothouse_access_log::archive::{Archive, ArchiveError, Pack, Piece};
+use pilothouse_access_log::archive::{Archive, ArchiveError, Pack, Piece, Stored};
 use sha2::{Digest, Sha256};
 
-use crate::support::{A, B, Memory, gunzip, line, small, try_read};
+use crate::support::{A, B, Memory, gunzip, gzip, line, small, try_read};
 
 fn piece(pack: &str, offset: u64, length: u64) -> Piece {
-    Piece { pack: pack.to_owned(), offset, length, lines: 1 }
+    Piece { stored: Stored::Pack(pack.to_owned()), offset, length, lines: 1 }
+}
+
+/// All of a sealed file.
+fn day_file(folder: &Path, domain: &str, day: NaiveDate) -> Vec<u8> {
+    std::fs::read(folder.join("days").join(format!("{day}-{domain}.log.gz"))).unwrap()
 }
 
 fn later() -> SystemTime {
@@ -34,7 +39,7 @@ fn sealed_days_are_the_source_lines_in_order() {
     for pack in memory.packs.values() {
         archive.write(pack).unwrap();
     }
-    let mut total = 0;
+    let (mut total, mut together, mut apart) = (0, 0, 0);
     for (id, domain) in [(A, "a.example.com"), (B, "b.example.com")] {
         for day in memory.days(id) {
             let of_day = memory.members.iter().filter(|(_, member)| (member.domain, member.day) == (id, day));
@@ -46,10 +51,11 @@ fn sealed_days_are_the_source_lines_in_order() {
                 .collect();
             let sealed = archive.seal(domain, day, &pieces).unwrap();
             assert_eq!(sealed.file, format!("{day}-{domain}.log.gz"));
-            let mut file = Vec::new();
-            archive.open_day(domain, day).unwrap().unwrap().read_to_end(&mut file).unwrap();
+            let file = day_file(&folder.path().join("logs"), domain, day);
             assert_eq!(sealed.size, file.len() as u64);
-            assert_eq!(sealed.sha256, hex::encode(Sha256::digest(&file)));
+            assert_eq!(sealed.sha256[..], Sha256::digest(&file)[..]);
+            together += sealed.size;
+            apart += pieces.iter().map(|piece| piece.length).sum::<u64>();
             let expected: Vec<_> = content
                 .split_inclusive(|&byte| byte == b'\n')
                 .filter(|line| {
@@ -63,11 +69,14 @@ fn sealed_days_are_the_source_lines_in_order() {
             assert_eq!(sealed.lines, expected.len() as u64);
             assert!(gunzip(&file) == expected.concat());
             total += sealed.lines;
-            archive.delete_day(domain, day).unwrap();
-            assert!(archive.open_day(domain, day).unwrap().is_none());
+            let stored = Stored::Day(domain.to_owned(), day);
+            archive.delete(&stored).unwrap();
+            archive.delete(&stored).unwrap();
+            assert!(!archive.written_before(later()).unwrap().contains(&stored));
         }
     }
     assert_eq!(total, 500);
+    assert!(together * 2 < apart, "small pieces are compressed together: {together} of {apart}");
 }
 
 #[test]
@@ -111,14 +120,46 @@ fn names_cannot_leave_the_folder() {
         &"a".repeat(300),
     ] {
         assert!(matches!(archive.seal(domain, day, &[]), Err(ArchiveError::Name(_))), "{domain}");
-        assert!(matches!(archive.open_day(domain, day), Err(ArchiveError::Name(_))), "{domain}");
-        assert!(matches!(archive.delete_day(domain, day), Err(ArchiveError::Name(_))), "{domain}");
+        let stored = Stored::Day(domain.to_owned(), day);
+        assert!(matches!(archive.delete(&stored), Err(ArchiveError::Name(_))), "{domain}");
+        let piece = Piece { stored, offset: 0, length: 0, lines: 0 };
+        assert!(matches!(archive.read(&piece), Err(ArchiveError::Name(_))), "{domain}");
     }
     for name in ["", ".", "..", "../days/x", "a/b", "a.b", "\0", &"a".repeat(65)] {
         let pack = Pack { name: name.to_owned(), members: Vec::new(), data: Vec::new() };
         assert!(matches!(archive.write(&pack), Err(ArchiveError::Name(_))), "{name}");
-        assert!(matches!(archive.delete(name), Err(ArchiveError::Name(_))), "{name}");
+        let stored = Stored::Pack(name.to_owned());
+        assert!(matches!(archive.delete(&stored), Err(ArchiveError::Name(_))), "{name}");
     }
+}
+
+#[test]
+fn large_pieces_stand_as_they_are_between_small_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let archive = Archive::open(folder.path()).unwrap();
+    let day = NaiveDate::from_ymd_opt(2026, 11, 21).unwrap();
+    // What hardly compresses is large.
+    let mut state = 1_u64;
+    let mut random = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_le_bytes()[7]
+    };
+    let large: Vec<u8> = (0..200_000).map(|_| random()).collect();
+    let texts = [b"one\n".to_vec(), large.clone(), b"two\n".to_vec(), b"three\n".to_vec(), large];
+    let mut data = Vec::new();
+    let mut pieces = Vec::new();
+    for text in &texts {
+        let member = gzip(text);
+        pieces.push(piece("one", data.len() as u64, member.len() as u64));
+        data.extend(member);
+    }
+    archive.write(&Pack { name: "one".to_owned(), members: Vec::new(), data }).unwrap();
+    let sealed = archive.seal("a", day, &pieces).unwrap();
+    assert!(gunzip(&day_file(folder.path(), "a", day)) == texts.concat());
+    // What was sealed is sealed again with what came later.
+    let whole = Piece { stored: Stored::Day("a".to_owned(), day), offset: 0, length: sealed.size, lines: 5 };
+    archive.seal("b", day, &[whole, pieces[0].clone()]).unwrap();
+    assert!(gunzip(&day_file(folder.path(), "b", day)) == [texts.concat(), b"one\n".to_vec()].concat());
 }
 
 #[test]
@@ -126,12 +167,14 @@ fn a_seal_that_fails_leaves_the_old_file() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::open(folder.path()).unwrap();
     let day = NaiveDate::from_ymd_opt(2026, 11, 21).unwrap();
-    archive.write(&Pack { name: "one".to_owned(), members: Vec::new(), data: b"old".to_vec() }).unwrap();
-    let sealed = archive.seal("a.example.com", day, &[piece("one", 0, 3)]).unwrap();
-    assert!(archive.seal("a.example.com", day, &[piece("one", 0, 2), piece("one", 1, 3)]).is_err());
-    let mut text = String::new();
-    archive.open_day("a.example.com", day).unwrap().unwrap().read_to_string(&mut text).unwrap();
-    assert_eq!((text.as_str(), sealed.size), ("old", 3));
+    let data = gzip(b"old");
+    let length = data.len() as u64;
+    archive.write(&Pack { name: "one".to_owned(), members: Vec::new(), data }).unwrap();
+    archive.seal("a.example.com", day, &[piece("one", 0, length)]).unwrap();
+    for wrong in [piece("one", 1, length), piece("one", 0, length - 2), piece("one", 1, length - 1)] {
+        assert!(archive.seal("a.example.com", day, &[piece("one", 0, length), wrong]).is_err());
+    }
+    assert_eq!(gunzip(&day_file(folder.path(), "a.example.com", day)), b"old");
     assert_eq!(
         std::fs::read_dir(folder.path().join("days")).unwrap().count(),
         1,
@@ -140,20 +183,24 @@ fn a_seal_that_fails_leaves_the_old_file() {
 }
 
 #[test]
-fn what_nothing_points_at_is_found_and_deleted() {
+fn old_files_are_found_and_deleted() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::open(folder.path()).unwrap();
-    for name in ["one", "two", "three"] {
-        archive.write(&Pack { name: name.to_owned(), members: Vec::new(), data: Vec::new() }).unwrap();
-    }
+    let day = NaiveDate::from_ymd_opt(2026, 11, 21).unwrap();
+    archive.write(&Pack { name: "one".to_owned(), members: Vec::new(), data: Vec::new() }).unwrap();
+    archive.seal("7-1-2-2", day, &[]).unwrap();
     std::fs::write(folder.path().join("packs/.unfinished-abc"), "cut off").unwrap();
-    let referenced = HashSet::from(["two".to_owned()]);
+    std::fs::write(folder.path().join("days/notes.txt"), "somebody's").unwrap();
     let long_ago = SystemTime::now() - Duration::from_mins(1);
-    assert!(archive.unreferenced(&referenced, long_ago).unwrap().is_empty(), "too young");
+    assert!(archive.written_before(long_ago).unwrap().is_empty(), "too young");
     assert_eq!(archive.delete_unfinished(long_ago).unwrap(), 0);
-    assert_eq!(archive.unreferenced(&referenced, later()).unwrap(), ["one", "three"]);
+    let (pack, sealed) = (Stored::Pack("one".to_owned()), Stored::Day("7-1-2-2".to_owned(), day));
+    assert_eq!(archive.written_before(later()).unwrap(), [pack.clone(), sealed.clone()]);
     assert_eq!(archive.delete_unfinished(later()).unwrap(), 1);
-    archive.delete("one").unwrap();
-    archive.delete("one").unwrap();
-    assert_eq!(archive.unreferenced(&referenced, later()).unwrap(), ["three"]);
+    for _ in 0..2 {
+        archive.delete(&pack).unwrap();
+        archive.delete(&sealed).unwrap();
+    }
+    assert!(archive.written_before(later()).unwrap().is_empty());
+    assert!(folder.path().join("days/notes.txt").exists());
 }

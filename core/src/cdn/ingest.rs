@@ -10,7 +10,7 @@ use crate::ports::{LockKey, UnitOfWork};
 use crate::{Error, Result, check_text};
 
 /// The edge whose logs are read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgeRef {
     /// The cdn it belongs to.
     pub cdn_id: CdnId,
@@ -25,6 +25,13 @@ pub struct KnownSources {
     pub sources: Vec<LogSource>,
     /// The keys asked for and the greatest id there was: what a new source is compared with when it is recorded.
     pub seen: Seen,
+}
+
+impl KnownSources {
+    /// Whether anything was ever read of the edge.
+    pub fn knows_edge(&self) -> bool {
+        self.seen.newest > 0
+    }
 }
 
 /// What a reader knew when it found no source to go on with.
@@ -43,6 +50,12 @@ pub enum SourceChange {
     Continued(i64, i64),
 }
 
+impl Default for SourceChange {
+    fn default() -> Self {
+        Self::New(Seen::default())
+    }
+}
+
 /// Lines of one domain and day, kept in a pack.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeptLines {
@@ -58,10 +71,12 @@ pub struct KeptLines {
     pub lines: i64,
     /// Their bytes before compression.
     pub raw_length: i64,
+    /// Whether they are one line that had no line end, and may be withdrawn when it grows.
+    pub is_open: bool,
 }
 
 /// What a stretch of a log changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// Where the log was written.
     pub edge: EdgeRef,

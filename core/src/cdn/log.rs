@@ -20,7 +20,7 @@ const LINK_LIFE: TimeDelta = TimeDelta::hours(1);
 const PURPOSE: &str = "log links";
 
 /// The file a chunk lies in.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogFile {
     /// A pack, by name.
     Pack(String),
@@ -50,24 +50,44 @@ pub struct LogChunk {
     pub lines: i64,
     /// Its bytes before compression.
     pub raw_length: i64,
+    /// Where it stands in its day: chunks with smaller places come first. 0 where it is added behind all others.
+    pub place: i64,
+    /// Whether it is a line that had no line end, and may be withdrawn when it grows.
+    pub is_open: bool,
+    /// Of the whole file, where that is sealed.
+    pub sha256: Option<[u8; 32]>,
 }
 
 impl LogChunk {
     pub(super) fn in_pack(pack: &str, kept: &KeptLines, today: NaiveDate) -> Self {
-        let &KeptLines { domain_id, day, offset, length, lines, raw_length } = kept;
-        let file = LogFile::Pack(pack.to_owned());
-        Self { id: 0, domain_id, day, kept_from: day.max(today), file, offset, length, lines, raw_length }
+        let &KeptLines { domain_id, day, offset, length, lines, raw_length, is_open } = kept;
+        let (file, kept_from) = (LogFile::Pack(pack.to_owned()), day.max(today));
+        let (id, place, sha256) = (0, 0, None);
+        Self {
+            id,
+            domain_id,
+            day,
+            kept_from,
+            file,
+            offset,
+            length,
+            lines,
+            raw_length,
+            place,
+            is_open,
+            sha256,
+        }
     }
 }
 
 /// Kept lines in a store. Every write happens under [`crate::ports::LockKey::Traffic`].
 #[async_trait]
 pub trait LogChunkRepository: Send {
-    /// Adds chunks, ignoring `id`.
+    /// Adds chunks, ignoring `id`. One with the place 0 has its id as its place from then on.
     async fn insert(&mut self, chunks: &[LogChunk]) -> StorageResult<()>;
     /// Forgets the chunk at an offset of a pack; whether there was one.
     async fn withdraw(&mut self, pack: &str, offset: i64) -> StorageResult<bool>;
-    /// The chunks of some domains on one day, by id.
+    /// The chunks of some domains on one day, by place and id.
     async fn of_day(&mut self, domains: &[DomainId], day: NaiveDate) -> StorageResult<Vec<LogChunk>>;
     /// The bytes of some domains together, by day, of the days from `first` to `last` that have any.
     async fn sizes(
@@ -78,12 +98,14 @@ pub trait LogChunkRepository: Send {
     ) -> StorageResult<Vec<(NaiveDate, i64)>>;
     /// Domains and days before `before` with chunks in packs, by day and domain.
     async fn unsealed(&mut self, before: NaiveDate) -> StorageResult<Vec<(DomainId, NaiveDate)>>;
+    /// Domains and days with at least so many chunks in packs, by day and domain.
+    async fn crowded(&mut self, least: i64) -> StorageResult<Vec<(DomainId, NaiveDate)>>;
     /// Chunks kept from before `before`, by id, at most `limit` of them.
     async fn expired(&mut self, before: NaiveDate, limit: i64) -> StorageResult<Vec<LogChunk>>;
     /// Removes chunks; how many there were.
     async fn delete(&mut self, ids: &[i64]) -> StorageResult<u64>;
-    /// The packs that chunks lie in, each once.
-    async fn packs(&mut self) -> StorageResult<Vec<String>>;
+    /// The files that chunks lie in, each once, in no order.
+    async fn files(&mut self) -> StorageResult<Vec<LogFile>>;
 }
 
 /// What a day of a domain's logs is.
@@ -105,6 +127,8 @@ pub struct LogDownload {
     pub name: String,
     /// Its bytes.
     pub size: i64,
+    /// Its digest, known of a day that was put into one file.
+    pub sha256: Option<[u8; 32]>,
     /// The file.
     pub content: BoxStream<'static, std::io::Result<Vec<u8>>>,
 }
@@ -188,8 +212,9 @@ impl Traffic<'_> {
             return Err(Error::not_found("the log"));
         }
         let size = chunks.iter().map(|chunk| chunk.length).sum();
+        let sha256 = if let [chunk] = &*chunks { chunk.sha256 } else { None };
         let content = self.0.log_archive()?.read(chunks);
-        Ok(LogDownload { name: file.to_owned(), size, content })
+        Ok(LogDownload { name: file.to_owned(), size, sha256, content })
     }
 }
 

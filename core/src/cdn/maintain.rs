@@ -11,10 +11,14 @@ use super::{DomainId, city};
 use crate::ports::{LockKey, LogArchive};
 use crate::{Error, Result};
 
-/// How long after its end a day is sealed: most lines have arrived by then.
+/// How long after its end a day of traffic is sealed: most lines have arrived by then.
 const GRACE: TimeDelta = TimeDelta::hours(2);
-/// How long a pack without rows is spared: its rows may be about to be committed.
-const PACK_GRACE: TimeDelta = TimeDelta::days(1);
+/// How long after its end a day of logs is put into one file. What arrives later is put into it too.
+const LOG_GRACE: TimeDelta = TimeDelta::minutes(15);
+/// How long a file without rows is spared: its rows may be about to be committed, or somebody is reading it.
+const FILE_GRACE: TimeDelta = TimeDelta::hours(3);
+/// So many chunks of a day that is not over are put together: a log that is followed brings one every moment.
+const CROWD: usize = 100;
 /// Days of domains sealed in one transaction, so that nobody waits long for the writer.
 const AT_ONCE: i64 = 16;
 /// Rows of logs forgotten in one transaction.
@@ -31,8 +35,8 @@ pub struct Maintained {
     pub sealed_logs: u64,
     /// Chunks of kept lines that had become too old.
     pub pruned_chunks: u64,
-    /// Packs that held nothing any more.
-    pub pruned_packs: u64,
+    /// Files of kept lines that nothing pointed at any more.
+    pub pruned_files: u64,
 }
 
 impl Traffic<'_> {
@@ -42,8 +46,8 @@ impl Traffic<'_> {
         let mut done = Maintained { sealed_days: self.seal().await?, ..Maintained::default() };
         done.pruned_blocks = self.prune().await?;
         if let Ok(archive) = self.0.log_archive() {
-            // Packs go before chunks leave them, so that a download that has just begun still finds its own.
-            done.pruned_packs = self.prune_packs(&**archive).await?;
+            // Files go before chunks leave them, so that a download that has just begun still finds its own.
+            done.pruned_files = self.prune_files(&**archive).await?;
             done.pruned_chunks = self.prune_chunks(&**archive).await?;
             done.sealed_logs = self.seal_logs(&**archive).await?;
         }
@@ -93,10 +97,10 @@ impl Traffic<'_> {
         Ok(pruned)
     }
 
-    async fn prune_packs(&self, archive: &dyn LogArchive) -> Result<u64> {
-        let packs = self.0.storage().read().await?.log_chunks().packs().await?;
-        let keep: HashSet<_> = packs.into_iter().collect();
-        archive.prune(keep, self.0.clock().now() - PACK_GRACE).await.map_err(|error| archive_failed(&error))
+    async fn prune_files(&self, archive: &dyn LogArchive) -> Result<u64> {
+        let files = self.0.storage().read().await?.log_chunks().files().await?;
+        let keep: HashSet<_> = files.into_iter().collect();
+        archive.prune(keep, self.0.clock().now() - FILE_GRACE).await.map_err(|error| archive_failed(&error))
     }
 
     async fn prune_chunks(&self, archive: &dyn LogArchive) -> Result<u64> {
@@ -120,11 +124,16 @@ impl Traffic<'_> {
     }
 
     async fn seal_logs(&self, archive: &dyn LogArchive) -> Result<u64> {
-        let before = (self.0.clock().now() - GRACE).with_timezone(&self.0.settings().timezone).date_naive();
-        let days = self.0.storage().read().await?.log_chunks().unsealed(before).await?;
+        let timezone = self.0.settings().timezone;
+        let before = (self.0.clock().now() - LOG_GRACE).with_timezone(&timezone).date_naive();
+        let mut snapshot = self.0.storage().read().await?;
+        let mut days = snapshot.log_chunks().unsealed(before).await?;
+        let crowded = snapshot.log_chunks().crowded(i64::try_from(CROWD).unwrap_or(i64::MAX)).await?;
+        drop(snapshot);
+        days.extend(crowded.into_iter().filter(|(_, day)| *day >= before));
         let mut sealed = 0;
         for (domain_id, day) in days {
-            match self.seal_log(archive, domain_id, day).await {
+            match self.seal_log(archive, domain_id, day, day < before).await {
                 Ok(count) => sealed += count,
                 // One log that lacks a file must not keep the others from being sealed.
                 Err(error) => tracing::warn!(%error, domain_id, %day, "a day of logs was not sealed"),
@@ -133,14 +142,29 @@ impl Traffic<'_> {
         Ok(sealed)
     }
 
-    /// Puts what packs hold of a domain's day into one file. Another server that does the same at the same time writes
-    /// the same file, and one of both records it.
-    async fn seal_log(&self, archive: &dyn LogArchive, domain_id: DomainId, day: NaiveDate) -> Result<u64> {
-        let mut chunks = self.0.storage().read().await?.log_chunks().of_day(&[domain_id], day).await?;
-        chunks.retain(|chunk| matches!(chunk.file, LogFile::Pack(_)));
+    /// Puts what there is of a domain's day into one file; of a day that is not over, many chunks in packs that follow each
+    /// other. Another server that does the same at the same time writes the same file, and one of both records it.
+    async fn seal_log(
+        &self,
+        archive: &dyn LogArchive,
+        domain_id: DomainId,
+        day: NaiveDate,
+        is_over: bool,
+    ) -> Result<u64> {
+        let chunks = self.0.storage().read().await?.log_chunks().of_day(&[domain_id], day).await?;
+        let is_packed = |chunk: &LogChunk| !chunk.is_open && matches!(chunk.file, LogFile::Pack(_));
+        let chunks = if is_over {
+            // A last line that may yet grow could not be taken out of the file again. After a day it will not.
+            let recent = self.0.today().pred_opt().unwrap_or(day);
+            let waits = chunks.iter().any(|chunk| chunk.is_open && chunk.kept_from >= recent);
+            if waits { &[] } else { &*chunks }
+        } else {
+            let mut runs = chunks.chunk_by(|a, b| is_packed(a) == is_packed(b));
+            runs.find(|run| run.len() >= CROWD && run.iter().all(is_packed)).unwrap_or_default()
+        };
         let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return Ok(0) };
         let name = format!("{domain_id}-{}-{}-{}", first.id, last.id, chunks.len());
-        let length = archive.seal(&name, day, &chunks).await.map_err(|error| archive_failed(&error))?;
+        let file = archive.seal(&name, day, chunks).await.map_err(|error| archive_failed(&error))?;
         let sealed = LogChunk {
             id: 0,
             domain_id,
@@ -148,11 +172,14 @@ impl Traffic<'_> {
             kept_from: chunks.iter().map(|chunk| chunk.kept_from).max().unwrap_or(day),
             file: LogFile::Sealed(name),
             offset: 0,
-            length,
+            length: file.length,
             lines: chunks.iter().map(|chunk| chunk.lines).sum(),
             raw_length: chunks.iter().map(|chunk| chunk.raw_length).sum(),
+            place: first.place,
+            is_open: false,
+            sha256: Some(file.sha256),
         };
-        Ok(u64::from(self.replace(&chunks, &[sealed]).await? > 0))
+        Ok(u64::from(self.replace(chunks, &[sealed]).await? > 0))
     }
 
     /// Puts chunks in the place of others, if all of those are still there; how many those were.

@@ -79,6 +79,7 @@ macro_rules! conformance_tests {
             log_source_round_trip,
             log_source_race_for_one_length,
             log_chunk_round_trip,
+            log_chunk_places,
             log_chunk_days,
             record_is_all_or_nothing,
             record_race_for_a_new_log,

@@ -240,6 +240,9 @@ fn chunk(domain_id: i64, n: u64, file: LogFile, offset: i64) -> LogChunk {
         length: 1904,
         lines: 17,
         raw_length: 9000,
+        place: 0,
+        is_open: false,
+        sha256: None,
     }
 }
 
@@ -251,26 +254,54 @@ fn pack(name: &str) -> LogFile {
 pub async fn log_chunk_round_trip(storage: Arc<dyn Storage>) {
     let mut work = begin(&storage).await;
     let chunks = work.log_chunks();
+    let sealed = LogFile::Sealed("p1".into());
     let all = [
         chunk(1, 0, pack("p1"), 0),
-        chunk(1, 0, LogFile::Sealed("p1".into()), 0),
-        chunk(2, 0, pack("p1"), 1904),
+        LogChunk { sha256: Some([7; 32]), ..chunk(1, 0, sealed.clone(), 0) },
+        LogChunk { is_open: true, ..chunk(2, 0, pack("p1"), 1904) },
         chunk(1, 1, pack("p2"), 0),
     ];
     chunks.insert(&all).await.unwrap();
     chunks.insert(&[]).await.unwrap();
     let found = chunks.of_day(&[2, 1], day(0)).await.unwrap();
+    let expected = found.iter().zip(&all);
     let expected: Vec<_> =
-        found.iter().zip(&all).map(|(found, chunk)| LogChunk { id: found.id, ..chunk.clone() }).collect();
+        expected.map(|(found, chunk)| LogChunk { id: found.id, place: found.id, ..chunk.clone() }).collect();
     assert_eq!(found, expected);
     assert!(found.len() == 3 && found.is_sorted_by_key(|chunk| chunk.id));
-    assert_eq!(chunks.packs().await.unwrap(), ["p1", "p2"]);
+    let mut files = chunks.files().await.unwrap();
+    files.sort_unstable();
+    assert_eq!(files, [pack("p1"), pack("p2"), sealed.clone()]);
     assert!(chunks.withdraw("p1", 0).await.unwrap());
     assert!(!chunks.withdraw("p1", 0).await.unwrap(), "a sealed file is no pack");
     assert!(!chunks.withdraw("p1", 5).await.unwrap());
     assert_eq!(chunks.of_day(&[1, 2], day(0)).await.unwrap(), expected[1..]);
     assert_eq!(chunks.delete(&[found[2].id, found[0].id]).await.unwrap(), 1);
-    assert_eq!(chunks.packs().await.unwrap(), ["p2"]);
+    let mut files = chunks.files().await.unwrap();
+    files.sort_unstable();
+    assert_eq!(files, [pack("p2"), sealed]);
+}
+
+/// A chunk that stands for others stands where they stood.
+pub async fn log_chunk_places(storage: Arc<dyn Storage>) {
+    let mut work = begin(&storage).await;
+    let chunks = work.log_chunks();
+    let some = |names: &[&str]| names.iter().map(|name| chunk(1, 0, pack(name), 0)).collect::<Vec<_>>();
+    chunks.insert(&some(&["a", "b", "c"])).await.unwrap();
+    let found = chunks.of_day(&[1], day(0)).await.unwrap();
+    chunks.delete(&[found[0].id, found[1].id]).await.unwrap();
+    let both = LogChunk { place: found[0].place, ..chunk(1, 0, LogFile::Sealed("ab".into()), 0) };
+    chunks.insert(&[both]).await.unwrap();
+    chunks.insert(&some(&["d"])).await.unwrap();
+    let found = chunks.of_day(&[1], day(0)).await.unwrap();
+    let files: Vec<_> = found.into_iter().map(|chunk| chunk.file).collect();
+    assert_eq!(files, [LogFile::Sealed("ab".into()), pack("c"), pack("d")]);
+    assert_eq!(chunks.crowded(2).await.unwrap(), [(1, day(0))]);
+    assert_eq!(chunks.crowded(3).await.unwrap(), [], "what is sealed is not counted");
+    let crowd: Vec<_> = (0..3).map(|n| chunk(2 - n % 2, 1, pack("e"), n)).collect();
+    chunks.insert(&crowd).await.unwrap();
+    assert_eq!(chunks.crowded(1).await.unwrap(), [(1, day(0)), (1, day(1)), (2, day(1))]);
+    assert_eq!(chunks.crowded(2).await.unwrap(), [(1, day(0)), (2, day(1))]);
 }
 
 /// Sizes add up by day; days with chunks in packs, and chunks of old days, are told.
@@ -344,7 +375,15 @@ impl World {
             cities: vec![city(1, "Miami")],
             city_cells: vec![CityCell { domain_id, bucket: BUCKET, city_id: 0, flux }],
             pack: "pack".into(),
-            kept: vec![KeptLines { domain_id, day: day(0), offset, length: 100, lines, raw_length }],
+            kept: vec![KeptLines {
+                domain_id,
+                day: day(0),
+                offset,
+                length: 100,
+                lines,
+                raw_length,
+                is_open: false,
+            }],
             withdrawn: None,
         }
     }
@@ -377,7 +416,7 @@ pub async fn record_is_all_or_nothing(storage: Arc<dyn Storage>) {
     assert_eq!(world.flux().await, 0);
     let mut snapshot = storage.read().await.unwrap();
     assert_eq!(snapshot.log_sources().newest(world.edge.cdn_id, "edge-1").await.unwrap(), 0);
-    assert_eq!(snapshot.log_chunks().packs().await.unwrap(), Vec::<String>::new());
+    assert_eq!(snapshot.log_chunks().files().await.unwrap(), []);
     drop(snapshot);
 
     let id = traffic.record(world.batch(new.clone(), 10, 5)).await.unwrap();

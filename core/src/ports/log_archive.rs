@@ -8,15 +8,15 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::stream::BoxStream;
 
-use crate::cdn::LogChunk;
+use crate::cdn::{LogChunk, LogFile};
 
 /// Files of kept lines. A *pack* holds what was read at once, of many domains and days; a *sealed* file what was read
 /// of one domain and day at different times. Both are gzip, and so is every chunk of them. Servers on one store share it.
 #[async_trait]
 pub trait LogArchive: Debug + Send + Sync + 'static {
-    /// Writes chunks of packs one after the other into the sealed file `name` of a day, durable on return; answers its
-    /// bytes. One of that name is replaced at once. `name` is made of `a-z`, `0-9` and `-`.
-    async fn seal(&self, name: &str, day: NaiveDate, chunks: &[LogChunk]) -> io::Result<i64>;
+    /// Writes what chunks hold, in their order, into the sealed file `name` of a day, durable on return. One of that name is
+    /// replaced at once. `name` is made of `a-z`, `0-9` and `-`.
+    async fn seal(&self, name: &str, day: NaiveDate, chunks: &[LogChunk]) -> io::Result<SealedLog>;
 
     /// The bytes of chunks, one after the other. What is missing is an error when its turn comes.
     fn read(&self, chunks: Vec<LogChunk>) -> BoxStream<'static, io::Result<Vec<u8>>>;
@@ -24,6 +24,15 @@ pub trait LogArchive: Debug + Send + Sync + 'static {
     /// Deletes a sealed file. One that is gone is fine.
     async fn delete(&self, name: &str, day: NaiveDate) -> io::Result<()>;
 
-    /// Deletes the packs that are not among `keep` and were written before a time; how many.
-    async fn prune(&self, keep: HashSet<String>, before: DateTime<Utc>) -> io::Result<u64>;
+    /// Deletes the files that are not among `keep` and were written before a time; how many.
+    async fn prune(&self, keep: HashSet<LogFile>, before: DateTime<Utc>) -> io::Result<u64>;
+}
+
+/// A sealed file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SealedLog {
+    /// Its bytes.
+    pub length: i64,
+    /// Its digest.
+    pub sha256: [u8; 32],
 }

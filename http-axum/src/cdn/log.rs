@@ -2,8 +2,10 @@
 
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use pilothouse_core::Error;
 use serde::Deserialize;
 use utoipa::IntoParams;
@@ -28,6 +30,8 @@ pub(super) struct Signature {
 
 /// Downloads a log. The link comes from `logdownload`; one that was changed, has expired or is not signed is refused with
 /// HTTP 403.
+///
+/// Of a day that is over, and was put into one file, `Repr-Digest` (RFC 9530) tells the SHA-256 of it.
 #[utoipa::path(
     get,
     path = "/level3/log/{file}",
@@ -57,5 +61,11 @@ pub(super) async fn get_log(
         (header::CONTENT_LENGTH, log.size.to_string()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", log.name)),
     ];
-    Ok((headers, Body::from_stream(log.content)).into_response())
+    let mut response = (headers, Body::from_stream(log.content)).into_response();
+    if let Some(digest) = log.sha256
+        && let Ok(digest) = HeaderValue::try_from(format!("sha-256=:{}:", STANDARD.encode(digest)))
+    {
+        response.headers_mut().insert("repr-digest", digest);
+    }
+    Ok(response)
 }

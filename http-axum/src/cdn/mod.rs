@@ -1,10 +1,13 @@
 //! `/level3/*` and `/useful/*`: the cdns, their customers, what customers do with their domains, and the traffic of these.
 
 mod area;
+mod billing;
 #[expect(clippy::module_inception, reason = "the operation carries the family's name")]
 mod cdn;
 mod company;
 mod domains;
+mod edge_logs;
+mod edges;
 mod job;
 mod log;
 mod logdownload;
@@ -45,15 +48,18 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(series::get_bandwidths))
         .routes(routes!(series::get_fluxs))
         .routes(routes!(series::get_stats))
+        .routes(routes!(billing::get_billing))
         .routes(routes!(area::get_bandwidths_area))
         .routes(routes!(area::get_fluxs_area))
         .routes(routes!(logdownload::get_logdownload))
         .routes(routes!(log::get_log))
+        .routes(routes!(edge_logs::post_edge_logs))
         .routes(routes!(refresh::post_refresh))
         .routes(routes!(preload::post_preload))
         .routes(routes!(refresh_list::get_refresh_list))
         .routes(routes!(preload_list::get_preload_list))
         .routes(routes!(task::get_task))
+        .routes(routes!(edges::get_edges))
         .merge(cdn::routes())
 }
 

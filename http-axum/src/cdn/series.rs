@@ -30,9 +30,14 @@ pub(super) struct SeriesPoint {
     value: i64,
 }
 
+impl From<Point> for SeriesPoint {
+    fn from(Point { time_stamp, value }: Point) -> Self {
+        Self { time_stamp, value }
+    }
+}
+
 fn series(points: Vec<Point>) -> Reply<Done<Series>> {
-    let point = |Point { time_stamp, value }| SeriesPoint { time_stamp, value };
-    done(Series { results: points.into_iter().map(point).collect() })
+    done(Series { results: points.into_iter().map(SeriesPoint::from).collect() })
 }
 
 /// Bandwidth in bit/s per five minutes: the bytes of that time, times eight, by 300, rounded. Several domains are added

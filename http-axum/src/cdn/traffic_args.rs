@@ -49,24 +49,38 @@ impl<'de> Visitor<'de> for ArgsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<TrafficArgs, A::Error> {
-        let (mut domains, mut start_time, mut end_time) = (BTreeMap::new(), None, None);
-        while let Some(name) = map.next_key::<String>()? {
-            match name.as_str() {
+        let (mut start_time, mut end_time) = (None, None);
+        let domains = domains_of(&mut map, |name, map| {
+            match name {
                 "startTime" => start_time = Some(map.next_value()?),
                 "endTime" => end_time = Some(map.next_value()?),
-                name => match place(name) {
-                    // The name too: `domain.1` and `domain.01` are two.
-                    Some(place) => drop(domains.insert((place, name.to_owned()), map.next_value()?)),
-                    None => drop(map.next_value::<IgnoredAny>()?),
-                },
+                _ => return Ok(false),
             }
-        }
+            Ok(true)
+        })?;
         Ok(TrafficArgs(TrafficQuery {
-            domains: domains.into_values().collect(),
+            domains,
             start_time: start_time.ok_or_else(|| A::Error::missing_field("startTime"))?,
             end_time: end_time.ok_or_else(|| A::Error::missing_field("endTime"))?,
         }))
     }
+}
+
+/// The domains that arguments name, in order. `other` is offered what is no domain, and says whether it took the value.
+pub(super) fn domains_of<'de, A: MapAccess<'de>>(
+    map: &mut A,
+    mut other: impl FnMut(&str, &mut A) -> Result<bool, A::Error>,
+) -> Result<Vec<String>, A::Error> {
+    let mut domains = BTreeMap::new();
+    while let Some(name) = map.next_key::<String>()? {
+        match place(&name) {
+            // The name too: `domain.1` and `domain.01` are two.
+            Some(place) => drop(domains.insert((place, name), map.next_value()?)),
+            None if other(&name, map)? => {}
+            None => drop(map.next_value::<IgnoredAny>()?),
+        }
+    }
+    Ok(domains.into_values().collect())
 }
 
 /// Where a parameter stands among the domains: `domain` is the first, and `domain.0` the next.

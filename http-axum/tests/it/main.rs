@@ -10,6 +10,7 @@ mod conform;
 mod customer;
 mod docs;
 mod document;
+mod edge_logs;
 mod job;
 mod node;
 mod ops;

@@ -9,9 +9,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 use pilothouse_core::cdn::{
-    Batch, Cell, City, CityCell, Counters, Domain, Figures, KeptLines, LogChunk, SourceChange,
+    Batch, Cell, City, CityCell, Counters, Domain, Figures, KeptLines, LogChunk, LogFile, SourceChange,
 };
-use pilothouse_core::ports::LogArchive;
+use pilothouse_core::ports::{LogArchive, SealedLog};
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_http_axum::HttpSettings;
 use pilothouse_storage_memory::MemoryStorage;
@@ -25,16 +25,14 @@ struct Letters;
 
 #[async_trait::async_trait]
 impl LogArchive for Letters {
-    async fn seal(&self, _: &str, _: NaiveDate, _: &[LogChunk]) -> io::Result<i64> {
+    async fn seal(&self, _: &str, _: NaiveDate, _: &[LogChunk]) -> io::Result<SealedLog> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
     fn read(&self, chunks: Vec<LogChunk>) -> BoxStream<'static, io::Result<Vec<u8>>> {
         let bytes = |chunk: LogChunk| match chunk.file {
-            pilothouse_core::cdn::LogFile::Pack(name) => {
-                Ok(name.repeat(usize::try_from(chunk.length).unwrap()).into_bytes())
-            }
-            pilothouse_core::cdn::LogFile::Sealed(_) => Err(io::ErrorKind::NotFound.into()),
+            LogFile::Pack(name) => Ok(name.repeat(usize::try_from(chunk.length).unwrap()).into_bytes()),
+            LogFile::Sealed(_) => Err(io::ErrorKind::NotFound.into()),
         };
         stream::iter(chunks).map(bytes).boxed()
     }
@@ -43,7 +41,7 @@ impl LogArchive for Letters {
         Ok(())
     }
 
-    async fn prune(&self, _: HashSet<String>, _: DateTime<Utc>) -> io::Result<u64> {
+    async fn prune(&self, _: HashSet<LogFile>, _: DateTime<Utc>) -> io::Result<u64> {
         Ok(0)
     }
 }
@@ -130,7 +128,15 @@ impl World {
             }
         }
         for &(domain_id, day, length) in kept {
-            batch.kept.push(KeptLines { domain_id, day, offset: 0, length, lines: 1, raw_length: length });
+            batch.kept.push(KeptLines {
+                domain_id,
+                day,
+                offset: 0,
+                length,
+                lines: 1,
+                raw_length: length,
+                is_open: false,
+            });
         }
         traffic.record(batch).await.unwrap();
     }
@@ -213,6 +219,56 @@ async fn series_refusals() {
     assert_eq!(answer(&format!("domain=nobody.com&{times}")).await, forbidden, "whether or not it exists");
     assert_eq!(answer(&format!("domain=cdn.exrqs.com&domain.0=other.com&{times}")).await, forbidden);
     assert_eq!(world.api.get("", &format!("/level3/fluxs?{times}")).await.codes(), (200, 3));
+}
+
+#[tokio::test]
+async fn billing_of_a_month() {
+    let world = World::new().await;
+    let (a, b) = (world.domain("cdn.exrqs.com"), world.domain("cdn.exrqs1.com"));
+    // 2016-08-01 in Shanghai. A day of 433 five minutes and more, and six single ones of which the fifth is billed.
+    let (begin, day) = (1_469_980_800, 86_400);
+    let mut cells: Vec<_> = (0..400).map(|n| (a, begin + n * 300, 37_500 + 37_500 * n, None)).collect();
+    for (number, flux) in (10..).zip([7, 3, 6, 4, 5]) {
+        cells.push((b, begin + number * day, flux * 37_500_000, None));
+    }
+    // Both domains in one five minutes.
+    cells.push((b, begin, 8 * 37_500_000 - 37_500, None));
+    world.record(&cells, &[], "").await;
+    let get = async |query: &str| {
+        let bill = world.api.get(&world.user, &format!("/level3/billing?month=201608&{query}")).await.ok();
+        assert_eq!((&bill["begin"], &bill["until"]), (&json!(begin), &json!(begin + 31 * day)), "{bill}");
+        assert_eq!((&bill["err"], &bill["over"]), (&json!(0), &json!(true)), "{bill}");
+        (bill["bandwidth"].as_i64().unwrap(), bill["points"].clone())
+    };
+    let point = |time: i64, value: i64| json!([{"timeStamp": time, "value": value}]);
+    // Of 8928 five minutes the highest 446 are left out, which is more than have anything.
+    assert_eq!(get("rule=month95").await, (0, point(begin + 400 * 300 + 41 * 300, 0)));
+    // Days by their peaks: 8000000, 7000000, 6000000, 5000000, 4000000, 3000000 and the second with 400000.
+    assert_eq!(get("rule=top5").await, (4_000_000, point(begin + 13 * day, 4_000_000)));
+    // The second day has 112 of the 400 five minutes.
+    let (bandwidth, points) = get("rule=daily_peak").await;
+    let sum = 8_000_000 + 7_000_000 + 6_000_000 + 5_000_000 + 4_000_000 + 3_000_000 + 400_000;
+    assert_eq!(bandwidth, (sum + 15) / 31);
+    assert_eq!(points.as_array().unwrap().len(), 31);
+    assert_eq!(points[0], json!({"timeStamp": begin, "value": 8_000_000}));
+    let (bandwidth, _) = get("rule=top5&domain=cdn.exrqs.com").await;
+    assert_eq!(bandwidth, 0, "the domain has traffic on two days");
+
+    let refused =
+        async |query: &str| world.api.get(&world.user, &format!("/level3/billing?{query}")).await.body;
+    for (query, why) in [
+        ("month=201608", "rule: is required"),
+        ("rule=top5", "month: is required"),
+        ("month=201608&rule=max", "rule: must be month95, daily_peak or top5"),
+        ("month=201613&rule=top5", "month: must be a month as YYYYMM, from 197002 on"),
+        ("month=999912&rule=top5", "month: must have begun"),
+    ] {
+        assert_eq!(refused(query).await, json!({"err": 2, "msg": why}), "{query}");
+    }
+    for domain in ["other.com", "nobody.com"] {
+        let answer = refused(&format!("month=201608&rule=top5&domain={domain}")).await;
+        assert_eq!(answer, json!({"err": 4, "msg": "not permitted"}));
+    }
 }
 
 #[tokio::test]

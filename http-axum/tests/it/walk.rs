@@ -93,6 +93,11 @@ fn refused(call: &Call) -> Vec<(Who, (u16, i64))> {
         "the customer that holds the domain" | "the customer that holds the domains" => {
             vec![(Who::OtherCustomer, no)]
         }
+        "the edge itself, by its key" => vec![
+            (Who::OtherEdge, no),
+            (Who::Root, unauthenticated(family)),
+            (Who::Customer, unauthenticated(family)),
+        ],
         "grant 1" => vec![(Who::OtherManager, no), (Who::Without(9), no)],
         "grant 9" | "grant 1; grant 9 where it is published" => {
             vec![(Who::OtherManager, no), (Who::Without(9), no), (Who::Developer, no)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use pilothouse_core::cdn::LogShipper;
 use pilothouse_core::ports::{Capabilities, CdnProvider, Clock, MockCdnProvider, RandomIds};
 use pilothouse_core::{Pilothouse, SecretKey, Settings};
 use pilothouse_http_axum::HttpSettings;
@@ -47,6 +48,10 @@ pub(crate) enum Who {
     Node,
     /// A node of another app.
     OtherNode,
+    /// The edge `edge-1` of `level3`, with its key.
+    Edge,
+    /// Another edge, with its own.
+    OtherEdge,
     /// Nobody: no token at all.
     Anonymous,
     /// A token that nobody was given.
@@ -84,6 +89,9 @@ impl World {
         world.tokens.insert(Who::Revoked, revoked);
         world.tokens.insert(Who::Stranger, "0123456789abcdef".repeat(4));
         world.tokens.insert(Who::Anonymous, String::new());
+        for (who, shipper) in [Who::Edge, Who::OtherEdge].into_iter().zip(shippers()) {
+            world.tokens.insert(who, shipper.key);
+        }
         world.tokens.insert(Who::Root, world.api.login("root").await);
         world.furnish().await;
         world
@@ -215,10 +223,22 @@ impl World {
 
 fn pilothouse(storage: &MemoryStorage, clock: &Arc<Hand>) -> Pilothouse {
     let secret = SecretKey::new(&[7; 32]).unwrap();
-    let settings = Settings { cdns: vec!["level3".into()], secret, ..Settings::default() };
+    let settings =
+        Settings { cdns: vec!["level3".into()], log_shippers: shippers(), secret, ..Settings::default() };
     let storage = Arc::new(storage.clone());
     let pilothouse = Pilothouse::with(storage, settings, clock.clone(), Arc::new(RandomIds)).unwrap();
     pilothouse.with_providers([("level3".to_owned(), provider())].into_iter().collect())
+}
+
+/// Two edges with a key each.
+fn shippers() -> Vec<LogShipper> {
+    let shipper = |edge: &str| LogShipper {
+        cdn: "level3".into(),
+        edge: edge.into(),
+        key: format!("the-key-that-{edge}-has-and-nobody-else"),
+        is_followed: false,
+    };
+    ["edge-1", "edge-2"].map(shipper).into()
 }
 
 /// Confirms everything.
@@ -231,6 +251,7 @@ fn provider() -> Arc<dyn CdnProvider> {
         list_domains: false,
         purge_batch: 1000,
         preload_batch: 1000,
+        urls_per_second: None,
         edges: vec!["edge-1".into()],
     });
     provider.expect_purge().returning(|_, urls| Ok(vec![Ok(()); urls.len()]));

@@ -1,6 +1,6 @@
 //! Kept lines of access logs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use chrono::NaiveDate;
@@ -27,7 +27,8 @@ impl LogChunkRepository for Transaction {
     async fn insert(&mut self, chunks: &[LogChunk]) -> StorageResult<()> {
         let held = &mut self.state_mut()?.cdn.log_chunks;
         for chunk in chunks {
-            held.insert(|id| LogChunk { id, ..chunk.clone() });
+            let place = |id| if chunk.place == 0 { id } else { chunk.place };
+            held.insert(|id| LogChunk { id, place: place(id), ..chunk.clone() });
         }
         Ok(())
     }
@@ -40,7 +41,9 @@ impl LogChunkRepository for Transaction {
 
     async fn of_day(&mut self, domains: &[DomainId], day: NaiveDate) -> StorageResult<Vec<LogChunk>> {
         let found = self.chunks().filter(|chunk| chunk.day == day && domains.contains(&chunk.domain_id));
-        Ok(found.cloned().collect())
+        let mut found: Vec<_> = found.cloned().collect();
+        found.sort_by_key(|chunk| (chunk.place, chunk.id));
+        Ok(found)
     }
 
     async fn sizes(
@@ -75,8 +78,17 @@ impl LogChunkRepository for Transaction {
         Ok(ids.iter().filter(|id| held.remove(**id)).count() as u64)
     }
 
-    async fn packs(&mut self) -> StorageResult<Vec<String>> {
-        let packs: BTreeSet<_> = self.chunks_in_packs().map(|(_, name)| name.clone()).collect();
-        Ok(packs.into_iter().collect())
+    async fn crowded(&mut self, least: i64) -> StorageResult<Vec<(DomainId, NaiveDate)>> {
+        let mut counts = BTreeMap::<_, i64>::new();
+        for (chunk, _) in self.chunks_in_packs() {
+            *counts.entry((chunk.day, chunk.domain_id)).or_default() += 1;
+        }
+        let crowded = counts.into_iter().filter(|(_, count)| *count >= least);
+        Ok(crowded.map(|((day, domain_id), _)| (domain_id, day)).collect())
+    }
+
+    async fn files(&mut self) -> StorageResult<Vec<LogFile>> {
+        let files: HashSet<_> = self.chunks().map(|chunk| chunk.file.clone()).collect();
+        Ok(files.into_iter().collect())
     }
 }

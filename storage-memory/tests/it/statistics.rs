@@ -10,10 +10,10 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use pilothouse_core::account::{Caller, Groups, Scope};
 use pilothouse_core::cdn::{
-    Batch, Cell, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines, LogChunk, LogFile,
-    Maintained, SourceChange, TrafficQuery,
+    Batch, BillingQuery, BillingRule, Cell, City, CityCell, Counters, Customer, EdgeRef, Figures, KeptLines,
+    LogChunk, LogFile, Maintained, Point, SourceChange, TrafficQuery,
 };
-use pilothouse_core::ports::{Clock, LogArchive, RandomIds, Storage};
+use pilothouse_core::ports::{Clock, LogArchive, RandomIds, SealedLog, Storage};
 use pilothouse_core::{ErrorKind, Pilothouse, Settings};
 use pilothouse_storage_memory::MemoryStorage;
 
@@ -57,12 +57,12 @@ impl TestArchive {
 
 #[async_trait]
 impl LogArchive for TestArchive {
-    async fn seal(&self, name: &str, day: NaiveDate, chunks: &[LogChunk]) -> io::Result<i64> {
+    async fn seal(&self, name: &str, day: NaiveDate, chunks: &[LogChunk]) -> io::Result<SealedLog> {
         let parts: io::Result<Vec<_>> = chunks.iter().map(|chunk| self.bytes(chunk)).collect();
         let whole = parts?.concat();
-        let size = i64::try_from(whole.len()).unwrap();
+        let length = i64::try_from(whole.len()).unwrap();
         self.0.lock().unwrap().insert((name.to_owned(), Some(day)), whole);
-        Ok(size)
+        Ok(SealedLog { length, sha256: [8; 32] })
     }
 
     fn read(&self, chunks: Vec<LogChunk>) -> BoxStream<'static, io::Result<Vec<u8>>> {
@@ -75,10 +75,16 @@ impl LogArchive for TestArchive {
         Ok(())
     }
 
-    async fn prune(&self, keep: HashSet<String>, _: DateTime<Utc>) -> io::Result<u64> {
+    async fn prune(&self, keep: HashSet<LogFile>, _: DateTime<Utc>) -> io::Result<u64> {
         let mut files = self.0.lock().unwrap();
         let before = files.len();
-        files.retain(|(name, day), _| day.is_some() || keep.contains(name));
+        files.retain(|(name, day), _| {
+            keep.contains(&if day.is_some() {
+                LogFile::Sealed(name.clone())
+            } else {
+                LogFile::Pack(name.clone())
+            })
+        });
         Ok((before - files.len()) as u64)
     }
 }
@@ -159,14 +165,24 @@ impl World {
         self.pilothouse.traffic().record(batch).await.unwrap();
     }
 
+    /// All of a file, as lines to be kept.
+    fn kept(&self, domain: usize, day: NaiveDate, text: &str) -> KeptLines {
+        let (domain_id, length) = (self.domains[domain], text.len().try_into().unwrap());
+        KeptLines { domain_id, day, offset: 0, length, lines: 1, raw_length: length, is_open: false }
+    }
+
+    async fn chunks(&self, domain: usize, day: NaiveDate) -> Vec<LogChunk> {
+        let mut snapshot = self.storage.read().await.unwrap();
+        snapshot.log_chunks().of_day(&[self.domains[domain]], day).await.unwrap()
+    }
+
     /// Puts lines of domains and days into a pack, and records them.
     async fn keep(&self, pack: &str, lines: &[(usize, NaiveDate, &str)]) {
         let mut batch = Batch { pack: pack.to_owned(), ..self.batch().await };
         let mut content = Vec::new();
         for (domain, day, text) in lines {
-            let (offset, length) = (content.len().try_into().unwrap(), text.len().try_into().unwrap());
-            let domain_id = self.domains[*domain];
-            batch.kept.push(KeptLines { domain_id, day: *day, offset, length, lines: 1, raw_length: length });
+            let offset = content.len().try_into().unwrap();
+            batch.kept.push(KeptLines { offset, ..self.kept(*domain, *day, text) });
             content.extend_from_slice(text.as_bytes());
         }
         self.archive.0.lock().unwrap().insert((pack.to_owned(), None), content);
@@ -294,6 +310,38 @@ async fn old_traffic_is_forgotten() {
 }
 
 #[tokio::test]
+async fn a_month_is_billed_until_now() {
+    let world = World::new(2).await;
+    // The month began twelve hours ago, in Shanghai: 144 five minutes, of which 7 are left out.
+    let begin = NOW - DAY / 2;
+    let bill = async |rule: BillingRule| {
+        let query = BillingQuery { domains: Vec::new(), month: "201610".into(), rule };
+        world.pilothouse.traffic().billing(&world.caller, &query).await.unwrap()
+    };
+    let cells: Vec<_> = (0..8).map(|n| (0, begin + n * 300, 37_500 * (n + 1), None)).collect();
+    world.record(&cells, &[]).await;
+    // The five minutes that are under way, and those before the month.
+    world.record(&[(1, NOW, 1_000_000_000, None), (1, begin - 1, 1_000_000_000, None)], &[]).await;
+    world.pass(299);
+    let billed = bill(BillingRule::Month95).await;
+    let point = |time_stamp: i64, value: i64| Point { time_stamp, value };
+    assert_eq!((billed.bandwidth, &*billed.points), (1000, &[point(begin, 1000)][..]));
+    assert_eq!((billed.begin, billed.until, billed.is_over), (begin, NOW, false));
+    assert_eq!(bill(BillingRule::DailyPeak).await.points, [point(begin + 7 * 300, 8000)]);
+    assert_eq!(bill(BillingRule::Top5).await.points, []);
+    world.pass(1);
+    assert_eq!(bill(BillingRule::DailyPeak).await.bandwidth, 26_666_667, "they are over");
+    world.pass(31 * DAY);
+    assert!(bill(BillingRule::Top5).await.is_over);
+    let query = BillingQuery { domains: Vec::new(), month: "201612".into(), rule: BillingRule::Top5 };
+    let refused = world.pilothouse.traffic().billing(&world.caller, &query).await.unwrap_err();
+    assert_eq!(refused.to_string(), "month: must have begun");
+    let stranger = Caller { groups: Groups::all(), id: 999, ..world.caller.clone() };
+    let refused = world.pilothouse.traffic().billing(&stranger, &query).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Forbidden, "before anything else is looked at");
+}
+
+#[tokio::test]
 async fn areas_add_up_with_domains_together() {
     let world = World::new(31).await;
     let cities = [city(1, "Miami"), city(2, "Seoul"), city(0, "Nowhere")];
@@ -360,13 +408,14 @@ async fn logs_are_sealed_into_one_file_a_day() {
     assert_eq!(world.log(0, yesterday).await.unwrap(), "one two ");
     assert_eq!(world.maintain().await.sealed_logs, 2);
     assert_eq!(world.log(0, yesterday).await.unwrap(), "one two ");
-    assert_eq!(world.maintain().await.pruned_packs, 1, "today's lines are still in the first");
+    assert_eq!(world.maintain().await.pruned_files, 1, "today's lines are still in the first");
     assert!(world.archive.names().contains(&"p1".to_owned()));
 
     world.keep("p3", &[(0, yesterday, "late ")]).await;
     assert_eq!(world.log(0, yesterday).await.unwrap(), "one two late ");
     assert_eq!(world.maintain().await.sealed_logs, 1);
     assert_eq!(world.log(0, yesterday).await.unwrap(), "one two late ");
+    assert_eq!(world.chunks(0, yesterday).await.len(), 1, "in one file again");
     assert_eq!(world.log(0, today).await.unwrap(), "new ");
 
     // A pack that is lost keeps nobody else from being sealed.
@@ -380,12 +429,89 @@ async fn logs_are_sealed_into_one_file_a_day() {
     assert_eq!(world.maintain().await.pruned_chunks, 0, "kept for 92 days from when they were read");
     assert_eq!(world.log(0, yesterday).await.unwrap(), "one two late ");
     world.pass(DAY);
-    assert_eq!(world.maintain().await.pruned_chunks, 4);
+    assert_eq!(world.maintain().await.pruned_chunks, 3);
     assert_eq!(world.log(0, yesterday).await, None);
     world.pass(DAY);
     assert_eq!(world.maintain().await.pruned_chunks, 1);
     world.maintain().await;
     assert_eq!(world.archive.names(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_sealed_day_tells_its_digest() {
+    let world = World::new(1).await;
+    let yesterday = NaiveDate::from_ymd_opt(2016, 9, 30).unwrap();
+    world.keep("p1", &[(0, yesterday, "one ")]).await;
+    let digest = async || {
+        let traffic = world.pilothouse.traffic();
+        let listed = traffic.logs(&world.caller, "d0.example.com", "20160930", "20160930").await.unwrap();
+        let (file, expires, sig) = link(&listed[0].url).unwrap();
+        traffic.open_log(&file, &expires, &sig).await.unwrap().sha256
+    };
+    assert_eq!(digest().await, None);
+    world.maintain().await;
+    assert_eq!(digest().await, Some([8; 32]));
+    world.keep("p2", &[(0, yesterday, "late ")]).await;
+    assert_eq!(digest().await, None);
+    world.maintain().await;
+    assert_eq!(digest().await, Some([8; 32]));
+}
+
+#[tokio::test]
+async fn many_chunks_of_a_day_are_put_together_before_it_is_over() {
+    let world = World::new(2).await;
+    let today = NaiveDate::from_ymd_opt(2016, 10, 1).unwrap();
+    let mut text = String::new();
+    for n in 0..250 {
+        let line = format!("line {n} ");
+        world.keep(&format!("p{n}"), &[(0, today, &line)]).await;
+        text += &line;
+        if n == 98 || n == 149 {
+            assert_eq!(world.maintain().await.sealed_logs, u64::from(n == 149));
+            assert_eq!(world.log(0, today).await.unwrap(), text);
+        }
+    }
+    assert_eq!(world.chunks(0, today).await.len(), 101);
+    assert_eq!(world.maintain().await.sealed_logs, 1);
+    world.keep("last", &[(0, today, "last ")]).await;
+    text += "last ";
+    let files: Vec<_> = world.chunks(0, today).await.into_iter().map(|chunk| chunk.file).collect();
+    assert!(
+        matches!(&files[..], [LogFile::Sealed(_), LogFile::Sealed(_), LogFile::Pack(last)] if last == "last"),
+        "{files:?}"
+    );
+    assert_eq!(world.log(0, today).await.unwrap(), text);
+    world.pass(DAY);
+    assert_eq!(world.maintain().await.sealed_logs, 1);
+    assert_eq!(world.chunks(0, today).await.len(), 1);
+    assert_eq!(world.log(0, today).await.unwrap(), text);
+    world.maintain().await;
+    assert_eq!(world.archive.names().len(), 1, "all others are gone");
+}
+
+#[tokio::test]
+async fn a_day_waits_for_a_line_that_may_grow() {
+    let world = World::new(1).await;
+    let yesterday = NaiveDate::from_ymd_opt(2016, 9, 30).unwrap();
+    world.keep("p1", &[(0, yesterday, "one ")]).await;
+    let open = KeptLines { is_open: true, ..world.kept(0, yesterday, "tw") };
+    world.archive.0.lock().unwrap().insert(("p2".into(), None), b"tw".to_vec());
+    let batch = Batch { pack: "p2".into(), kept: vec![open.clone()], ..world.batch().await };
+    world.pilothouse.traffic().record(batch).await.unwrap();
+    assert_eq!(world.maintain().await.sealed_logs, 0);
+    world.keep("p3", &[(0, yesterday, "two ")]).await;
+    let batch = Batch { withdrawn: Some(("p2".into(), 0)), ..world.batch().await };
+    world.pilothouse.traffic().record(batch).await.unwrap();
+    assert_eq!(world.maintain().await.sealed_logs, 1);
+    assert_eq!(world.log(0, yesterday).await.unwrap(), "one two ");
+
+    world.archive.0.lock().unwrap().insert(("p4".into(), None), b"tw".to_vec());
+    let batch = Batch { pack: "p4".into(), kept: vec![open], ..world.batch().await };
+    world.pilothouse.traffic().record(batch).await.unwrap();
+    world.pass(DAY);
+    assert_eq!(world.maintain().await.sealed_logs, 0);
+    world.pass(DAY);
+    assert_eq!(world.maintain().await.sealed_logs, 1, "it will not grow any more");
 }
 
 #[tokio::test]
@@ -446,6 +572,7 @@ async fn wrong_batches_name_what_is_wrong() {
         length: -1,
         lines: 1,
         raw_length: 1,
+        is_open: false,
     };
     let good = world.batch().await;
     for (batch, field) in [

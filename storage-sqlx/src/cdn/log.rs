@@ -8,12 +8,15 @@ use sqlx::FromRow;
 
 use crate::database::of_ids;
 use crate::storage::Transaction;
-use crate::value::{Value, date, values};
+use crate::value::{Value, array, date, values};
 
-const INSERT: &str =
-    "INSERT INTO log_chunk (domain_id, day, kept_from, sealed, file, start, length, lines, raw_length)";
+const INSERT: &str = "INSERT INTO log_chunk (domain_id, day, kept_from, sealed, file, start, length, lines, raw_length, place, \
+     is_open, sha256)";
 const WITHDRAW: &str = "DELETE FROM log_chunk WHERE NOT sealed AND file = $1 AND start = $2";
-const OF_DAY: [&str; 2] = of_ids!("SELECT * FROM log_chunk WHERE domain_id", "AND day = $2 ORDER BY id");
+const OF_DAY: [&str; 2] = of_ids!(
+    "SELECT * FROM log_chunk WHERE domain_id",
+    "AND day = $2 ORDER BY CASE place WHEN 0 THEN id ELSE place END, id"
+);
 const SIZES: [&str; 2] = of_ids!(
     "SELECT day, CAST(SUM(length) AS BIGINT) FROM log_chunk WHERE domain_id",
     "AND day BETWEEN $2 AND $3 GROUP BY day ORDER BY day"
@@ -22,7 +25,9 @@ const UNSEALED: &str =
     "SELECT DISTINCT day, domain_id FROM log_chunk WHERE NOT sealed AND day < $1 ORDER BY day, domain_id";
 const EXPIRED: &str = "SELECT * FROM log_chunk WHERE kept_from < $1 ORDER BY id LIMIT $2";
 const DELETE: [&str; 2] = of_ids!("DELETE FROM log_chunk WHERE id", "");
-const PACKS: &str = "SELECT DISTINCT file FROM log_chunk WHERE NOT sealed ORDER BY file";
+const CROWDED: &str = "SELECT day, domain_id FROM log_chunk WHERE NOT sealed GROUP BY day, domain_id \
+     HAVING COUNT(*) >= $1 ORDER BY day, domain_id";
+const FILES: &str = "SELECT DISTINCT sealed, file FROM log_chunk";
 
 #[derive(FromRow)]
 struct ChunkRow {
@@ -36,6 +41,9 @@ struct ChunkRow {
     length: i64,
     lines: i64,
     raw_length: i64,
+    place: i64,
+    is_open: bool,
+    sha256: Option<Vec<u8>>,
 }
 
 impl TryFrom<ChunkRow> for LogChunk {
@@ -53,17 +61,38 @@ impl TryFrom<ChunkRow> for LogChunk {
             length,
             lines,
             raw_length,
+            place,
+            is_open,
+            sha256,
         } = row;
-        let file = if sealed { LogFile::Sealed(file) } else { LogFile::Pack(file) };
+        let (file, place) = (log_file(sealed, file), if place == 0 { id } else { place });
         let (day, kept_from) = (date(day)?, date(kept_from)?);
-        Ok(Self { id, domain_id, day, kept_from, file, offset, length, lines, raw_length })
+        let sha256 = sha256.map(|digest| array(&digest, "digest of a log")).transpose()?;
+        Ok(Self {
+            id,
+            domain_id,
+            day,
+            kept_from,
+            file,
+            offset,
+            length,
+            lines,
+            raw_length,
+            place,
+            is_open,
+            sha256,
+        })
     }
+}
+
+fn log_file(sealed: bool, name: String) -> LogFile {
+    if sealed { LogFile::Sealed(name) } else { LogFile::Pack(name) }
 }
 
 #[async_trait]
 impl LogChunkRepository for Transaction {
     async fn insert(&mut self, chunks: &[LogChunk]) -> StorageResult<()> {
-        let row = |chunk: &'_ LogChunk| -> [Value<'static>; 9] {
+        let row = |chunk: &'_ LogChunk| -> [Value<'static>; 12] {
             let (sealed, file) = match &chunk.file {
                 LogFile::Pack(name) => (false, name.clone()),
                 LogFile::Sealed(name) => (true, name.clone()),
@@ -78,10 +107,13 @@ impl LogChunkRepository for Transaction {
                 chunk.length.into(),
                 chunk.lines.into(),
                 chunk.raw_length.into(),
+                chunk.place.into(),
+                chunk.is_open.into(),
+                Value::Bytes(chunk.sha256.map(|digest| digest.to_vec().into())),
             ]
         };
         let values: Vec<_> = chunks.iter().flat_map(row).collect();
-        self.connection.insert_many(INSERT, "", 9, &values).await.map(|_| ())
+        self.connection.insert_many(INSERT, "", 12, &values).await.map(|_| ())
     }
 
     async fn withdraw(&mut self, pack: &str, offset: i64) -> StorageResult<bool> {
@@ -120,8 +152,13 @@ impl LogChunkRepository for Transaction {
         self.connection.execute(self.connection.either(DELETE), values).await
     }
 
-    async fn packs(&mut self) -> StorageResult<Vec<String>> {
-        let rows: Vec<(String,)> = self.connection.all(PACKS, values![]).await?;
-        Ok(rows.into_iter().map(|(name,)| name).collect())
+    async fn crowded(&mut self, least: i64) -> StorageResult<Vec<(DomainId, NaiveDate)>> {
+        let rows: Vec<(i64, i64)> = self.connection.all(CROWDED, values![least]).await?;
+        rows.into_iter().map(|(day, domain_id)| Ok((domain_id, date(day)?))).collect()
+    }
+
+    async fn files(&mut self) -> StorageResult<Vec<LogFile>> {
+        let rows: Vec<(bool, String)> = self.connection.all(FILES, values![]).await?;
+        Ok(rows.into_iter().map(|(sealed, name)| log_file(sealed, name)).collect())
     }
 }

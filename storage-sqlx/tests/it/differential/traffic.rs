@@ -56,7 +56,9 @@ fn source(cdn_id: i64, random: &mut Random) -> LogSource {
 }
 
 fn chunks_shown(chunks: Vec<LogChunk>) -> Vec<LogChunk> {
-    chunks.into_iter().map(|chunk| LogChunk { id: 0, ..chunk }).collect()
+    // An id that stands for the place differs between stores.
+    let place = |chunk: &LogChunk| if chunk.place == chunk.id { 0 } else { chunk.place };
+    chunks.into_iter().map(|chunk| LogChunk { id: 0, place: place(&chunk), ..chunk }).collect()
 }
 
 pub(super) async fn read(store: &mut dyn Repositories, known: &Known, random: &mut Random) -> String {
@@ -108,9 +110,10 @@ pub(super) async fn read(store: &mut dyn Repositories, known: &Known, random: &m
         5 => {
             let day = date(random);
             let found = chunks_shown(store.log_chunks().of_day(&domains, day).await.unwrap());
-            let packs = store.log_chunks().packs().await.unwrap();
-            let packs: std::collections::BTreeSet<_> = packs.into_iter().collect();
-            format!("chunks of {domains:?} on {day}: {found:?}, {packs:?}")
+            let mut files = store.log_chunks().files().await.unwrap();
+            files.sort_unstable();
+            let crowded = store.log_chunks().crowded(1 + random.number(4)).await.unwrap();
+            format!("chunks of {domains:?} on {day}: {found:?}, {files:?}, {crowded:?}")
         }
         6 => {
             let (first, last) = (date(random), date(random));
@@ -190,16 +193,18 @@ pub(super) async fn write(store: &mut dyn Repositories, known: &mut Known, rando
                 length: 1 + random.number(99),
                 lines: random.number(9),
                 raw_length: random.number(999),
+                place: if random.chance(20) { 1 + random.number(40) } else { 0 },
+                is_open: random.chance(20),
+                sha256: random.chance(30).then_some([9; 32]),
             };
             store.log_chunks().insert(std::slice::from_ref(&chunk)).await.unwrap();
             format!("keep {chunk:?}")
         }
         _ => {
-            let packs = store.log_chunks().packs().await.unwrap();
-            let mut packs: Vec<_> = packs.into_iter().collect();
-            packs.sort_unstable();
+            let mut files = store.log_chunks().files().await.unwrap();
+            files.sort_unstable();
             let (draw, offset) = (random.below(20), random.number(5));
-            let Some(pack) = packs.get(draw) else { return "no pack".into() };
+            let Some(LogFile::Pack(pack)) = files.get(draw) else { return "no pack".into() };
             format!("withdraw {pack} {offset}: {}", store.log_chunks().withdraw(pack, offset).await.unwrap())
         }
     }

@@ -1,0 +1,4 @@
+ALTER TABLE log_chunk ADD COLUMN place BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE log_chunk ADD COLUMN is_open BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE log_chunk ADD COLUMN sha256 BYTEA;
+CREATE INDEX log_chunk_sealed ON log_chunk (file) WHERE sealed;
