@@ -1,14 +1,14 @@
 //! What is kept of an app while its nodes ask for it: its view, and the nodes heard of. Nobody waits for the database
 //! who asks what is known here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
-use super::heard::AppFeed;
+use super::heard::{AppFeed, HeardNode};
 use super::key::AppSecret;
 use super::node::{LEASE, NodeNumber};
 use super::view::{MEMORY, View};
@@ -109,22 +109,46 @@ impl<'a> Feeds<'a> {
         }
     }
 
-    /// Looks whether anything changed, with two questions for all apps, and reads those again.
+    /// Takes over telling nodes again whose watches are open here, as other servers were told.
+    async fn tell_again(self, drift: Vec<(AppId, NodeNumber, String)>) -> Result<()> {
+        let numbers: HashSet<NodeNumber> = drift.iter().map(|(_, node, _)| *node).collect();
+        let watched: HashMap<NodeNumber, Arc<HeardNode>> =
+            self.all().iter().flat_map(|feed| feed.watched(&numbers)).collect();
+        let mut work = self.0.storage().begin().await?;
+        let mut taken = Vec::new();
+        for (_, number, key) in drift {
+            if let Some(node) = watched.get(&number)
+                && work.nodes().remove_drift(number, &key).await?
+            {
+                taken.push((node, key));
+            }
+        }
+        work.commit().await?;
+        for (node, key) in taken {
+            node.tell_again([key].into_iter());
+        }
+        Ok(())
+    }
+
+    /// Looks whether anything changed, with three questions for all apps, and reads those again.
     pub(crate) async fn poll(&self) -> Result<()> {
         let feeds = self.all();
         if feeds.is_empty() {
             return Ok(());
         }
         let apps: Vec<AppId> = feeds.iter().map(|feed| feed.app).collect();
-        let (revisions, mut keys): (HashMap<_, _>, HashMap<AppId, Vec<i64>>) = {
+        let (revisions, mut keys, drift): (HashMap<_, _>, HashMap<AppId, Vec<i64>>, _) = {
             let mut store = self.0.storage().peek().await?;
             let revisions = store.apps().revisions(&apps).await?.into_iter().collect();
             let mut keys: HashMap<AppId, Vec<i64>> = HashMap::new();
             for (app, key) in store.app_keys().ids(&apps).await? {
                 keys.entry(app).or_default().push(key);
             }
-            (revisions, keys)
+            (revisions, keys, store.nodes().drift(&apps).await?)
         };
+        if !drift.is_empty() {
+            self.tell_again(drift).await?;
+        }
         for feed in feeds {
             let view = feed.view();
             let same_keys =

@@ -1,6 +1,6 @@
 //! What of an app is known in this process: its view, and the nodes heard of.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -68,6 +68,18 @@ impl HeardNode {
             reminded: AtomicI64::new(0),
             woken: Notify::new(),
         }
+    }
+
+    /// Has its watches tell it again what it should hold of these keys.
+    pub(super) fn tell_again(&self, keys: impl Iterator<Item = String>) {
+        let mut drifted = lock(&self.drifted);
+        for key in keys {
+            if !drifted.iter().any(|held| **held == *key) {
+                drifted.push(key.into());
+            }
+        }
+        drop(drifted);
+        self.woken.notify_waiters();
     }
 
     /// The keys to tell it again, at most every five seconds, so that a node that never holds what it should is no load.
@@ -176,6 +188,16 @@ impl AppFeed {
         let node = Arc::new(HeardNode::new(number, now, renewed));
         of_profile.insert(node_id.to_owned(), node.clone());
         node
+    }
+
+    /// The nodes with an open watch here among those of these numbers.
+    pub(super) fn watched(&self, numbers: &HashSet<NodeNumber>) -> HashMap<NodeNumber, Arc<HeardNode>> {
+        let nodes = lock(&self.nodes);
+        let watched = nodes
+            .values()
+            .flat_map(BTreeMap::values)
+            .filter(|node| numbers.contains(&node.number) && node.watches.load(Ordering::Relaxed) > 0);
+        watched.map(|node| (node.number, node.clone())).collect()
     }
 
     /// Forgets a node that left, and ends its watches.

@@ -119,6 +119,12 @@ pub trait NodeRepository: Send {
     async fn renew(&mut self, nodes: &[NodeNumber], until: DateTime<Utc>) -> StorageResult<()>;
     /// Notes that a node left; whether there was one that had not.
     async fn leave(&mut self, node: NodeNumber) -> StorageResult<bool>;
+    /// Notes keys that nodes are to be told again; a node that is gone is passed over.
+    async fn add_drift(&mut self, drift: &[(NodeNumber, String)]) -> StorageResult<()>;
+    /// What the nodes of some apps are to be told again, by node and key byte for byte.
+    async fn drift(&mut self, apps: &[AppId]) -> StorageResult<Vec<(AppId, NodeNumber, String)>>;
+    /// Forgets that a node is to be told these again; whether it was.
+    async fn remove_drift(&mut self, node: NodeNumber, key: &str) -> StorageResult<bool>;
     /// Removes nodes whose lease ended before `before`.
     async fn prune(&mut self, before: DateTime<Utc>) -> StorageResult<u64>;
 }

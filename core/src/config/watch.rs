@@ -11,9 +11,8 @@ use tokio::sync::watch;
 use super::delivery::{Ack, AckResult};
 use super::feed::Feed;
 use super::heard::{AppFeed, HeardNode};
-use super::node::{LEASE, NewNode, Node};
+use super::node::{LEASE, NewNode, Node, NodeNumber};
 use super::view::{Change, Holding, View};
-use crate::pilothouse::lock;
 use crate::{Error, Pilothouse, Result, check_text};
 
 /// For how long after a release its being sent is noted again when a node comes back and has it.
@@ -142,27 +141,34 @@ impl NodeFeed {
             view = self.feed.view();
         }
         let time = self.pilothouse().clock().now();
-        let mut drifted = false;
+        let mut drifted = Vec::new();
         for report in reports {
             let held = view.held(&self.profile, &self.node_id, &report.key);
-            if held.as_ref().map(|held| held.version) != Some(report.version)
-                && report.result == AckResult::Applied
+            let should = held.map(|held| held.version);
+            if report.result == AckResult::Applied && should != Some(report.version).filter(|held| *held > 0)
             {
-                let mut keys = lock(&self.node.drifted);
-                if !keys.iter().any(|key| **key == *report.key) {
-                    keys.push(report.key.as_str().into());
-                }
-                drifted = true;
+                drifted.push((self.node.number, report.key.clone()));
             }
             if let Some(release) = known(&view, &report) {
                 let ack = Ack { result: report.result, message: report.message, time };
                 self.pilothouse().reports().acked(release, self.node.number, ack);
             }
         }
-        if drifted {
-            self.node.woken.notify_waiters();
+        if !drifted.is_empty() {
+            self.drifted(drifted).await?;
         }
         self.pilothouse().flush_reports().await
+    }
+
+    /// Has the node told again what it should hold of these keys, by whichever server its watch is open on.
+    async fn drifted(&self, keys: Vec<(NodeNumber, String)>) -> Result<()> {
+        if self.node.watches.load(Ordering::Relaxed) > 0 {
+            self.node.tell_again(keys.into_iter().map(|(_, key)| key));
+            return Ok(());
+        }
+        let mut work = self.pilothouse().storage().begin().await?;
+        work.nodes().add_drift(&keys).await?;
+        Ok(work.commit().await?)
     }
 
     /// Notes that the node goes: it is offline at once, its watches end, and to come back it has to register.

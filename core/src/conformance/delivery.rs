@@ -187,6 +187,40 @@ pub async fn node_round_trip(storage: Arc<dyn Storage>) {
     assert_eq!(work.nodes().find(first, "dev", &node(0, 1).node_id).await.unwrap(), None);
 }
 
+/// What nodes are to be told again is noted once, found by app, and taken by one.
+pub async fn node_drift(storage: Arc<dyn Storage>) {
+    let (first, second) = (add_app(&storage, 1).await, add_app(&storage, 2).await);
+    let mut work = storage.begin().await.unwrap();
+    let nodes = work.nodes();
+    let a = nodes.register(&node(first, 1)).await.unwrap().unwrap();
+    let b = nodes.register(&node(second, 1)).await.unwrap().unwrap();
+    let keys = ["b", AWKWARD, "B"].map(str::to_owned);
+    let [k, awkward, upper] = keys.clone();
+    nodes.add_drift(&[]).await.unwrap();
+    nodes
+        .add_drift(&[(b, k.clone()), (a, k.clone()), (a, awkward.clone()), (b + 1, k.clone())])
+        .await
+        .unwrap();
+    nodes.add_drift(&[(a, k.clone()), (a, upper.clone())]).await.unwrap();
+    let of_first = [(first, a, upper.clone()), (first, a, k.clone()), (first, a, awkward)];
+    assert_eq!(nodes.drift(&[first]).await.unwrap(), of_first);
+    assert_eq!(nodes.drift(&[second, first]).await.unwrap().len(), 4);
+    assert_eq!(nodes.drift(&[]).await.unwrap(), []);
+    work.commit().await.unwrap();
+    let taken = race(&storage, move |storage: Arc<dyn Storage>, _| async move {
+        let mut work = storage.begin().await.unwrap();
+        let taken = work.nodes().remove_drift(a, "B").await.unwrap();
+        work.commit().await.unwrap();
+        taken
+    })
+    .await;
+    assert_eq!(taken.iter().filter(|taken| **taken).count(), 1);
+    let mut work = storage.begin().await.unwrap();
+    assert_eq!(work.nodes().drift(&[first]).await.unwrap(), of_first[1..]);
+    work.nodes().prune(moment(100)).await.unwrap();
+    assert_eq!(work.nodes().drift(&[first, second]).await.unwrap(), []);
+}
+
 /// Of many that register as one node at once, all are that node.
 pub async fn node_race_for_one_id(storage: Arc<dyn Storage>) {
     let app = add_app(&storage, 1).await;

@@ -120,6 +120,7 @@ macro_rules! conformance_tests {
             release_since,
             app_key_round_trip,
             node_round_trip,
+            node_drift,
             node_race_for_one_id,
             node_race_with_its_app,
             delivery_round_trip,

@@ -8,7 +8,7 @@ mod key;
 mod node;
 mod release;
 
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use pilothouse_core::config::{App, AppId, AppKey, Delivery, Grant, Node, NodeNumber, Release, ReleaseId};
 
 use crate::state::Table;
@@ -25,4 +25,5 @@ pub(crate) struct ConfigState {
     /// By app, profile and node id.
     node_numbers: OrdMap<(AppId, String, String), NodeNumber>,
     deliveries: OrdMap<(ReleaseId, NodeNumber), Delivery>,
+    drift: OrdSet<(NodeNumber, String)>,
 }

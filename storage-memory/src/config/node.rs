@@ -23,6 +23,8 @@ impl ConfigState {
         if !gone.is_empty() {
             let kept = self.deliveries.iter().filter(|((_, number), _)| self.nodes.get(*number).is_some());
             self.deliveries = kept.map(|(pair, delivery)| (*pair, delivery.clone())).collect();
+            let kept = self.drift.iter().filter(|(number, _)| self.nodes.get(*number).is_some());
+            self.drift = kept.cloned().collect();
         }
         gone.len() as u64
     }
@@ -75,6 +77,29 @@ impl NodeRepository for Transaction {
     async fn leave(&mut self, node: NodeNumber) -> StorageResult<bool> {
         let held = self.state_mut()?.config.nodes.get_mut(node).filter(|node| !node.left);
         Ok(held.map(|node| node.left = true).is_some())
+    }
+
+    async fn add_drift(&mut self, drift: &[(NodeNumber, String)]) -> StorageResult<()> {
+        let config = &mut self.state_mut()?.config;
+        for (node, key) in drift {
+            if config.nodes.get(*node).is_some() {
+                config.drift.insert((*node, key.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    async fn drift(&mut self, apps: &[AppId]) -> StorageResult<Vec<(AppId, NodeNumber, String)>> {
+        let config = &self.state().config;
+        let drift = config.drift.iter().filter_map(|(number, key)| {
+            let app = config.nodes.get(*number)?.app;
+            apps.contains(&app).then(|| (app, *number, key.clone()))
+        });
+        Ok(drift.collect())
+    }
+
+    async fn remove_drift(&mut self, node: NodeNumber, key: &str) -> StorageResult<bool> {
+        Ok(self.state_mut()?.config.drift.remove(&(node, key.to_owned())).is_some())
     }
 
     async fn prune(&mut self, before: DateTime<Utc>) -> StorageResult<u64> {

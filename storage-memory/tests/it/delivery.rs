@@ -370,6 +370,10 @@ async fn what_another_server_publishes_arrives() {
     work.releases().insert(&next).await.unwrap();
     work.commit().await.unwrap();
     assert_eq!(k(&*soon(&mut watch).await), (2, "second".into()));
+    // What a node says to one server is answered by the one that it watches.
+    assert_eq!(world.feed().await.view_at(2).await.unwrap().revision(), 2);
+    world.ack("11", 1, AckResult::Applied).await;
+    assert_eq!(k(&*soon(&mut watch).await), (2, "second".into()));
     // The end of a server is the end of its watches.
     cancel.cancel();
     assert!(timeout(Duration::from_secs(5), watch.next()).await.unwrap().is_none());

@@ -33,6 +33,14 @@ const PRESENT: &str =
 const RENEW: [&str; 2] =
     of_ids!("UPDATE config_node SET lease_until = $2 WHERE NOT has_left AND lease_until < $2 AND id", "");
 const LEAVE: &str = "UPDATE config_node SET has_left = TRUE WHERE id = $1 AND NOT has_left";
+const ADD_DRIFT: &str = "INSERT INTO config_drift (node_id, key) SELECT id, $2 FROM config_node WHERE id = $1 \
+     ON CONFLICT DO NOTHING";
+const DRIFT: [&str; 2] = of_ids!(
+    "SELECT app_id, config_node.id, key FROM config_drift JOIN config_node ON config_node.id = config_drift.node_id \
+     WHERE app_id",
+    "ORDER BY config_node.id"
+);
+const REMOVE_DRIFT: &str = "DELETE FROM config_drift WHERE node_id = $1 AND key = $2";
 const PRUNE: &str = "DELETE FROM config_node WHERE lease_until < $1";
 
 #[derive(FromRow)]
@@ -122,6 +130,25 @@ impl NodeRepository for Transaction {
 
     async fn leave(&mut self, node: NodeNumber) -> StorageResult<bool> {
         Ok(self.connection.execute(LEAVE, values![node]).await? > 0)
+    }
+
+    async fn add_drift(&mut self, drift: &[(NodeNumber, String)]) -> StorageResult<()> {
+        for (node, key) in drift {
+            self.connection.execute(ADD_DRIFT, values![*node, key]).await?;
+        }
+        Ok(())
+    }
+
+    async fn drift(&mut self, apps: &[AppId]) -> StorageResult<Vec<(AppId, NodeNumber, String)>> {
+        let (sql, apps) = (self.connection.either(DRIFT), self.connection.list(apps));
+        let mut drift: Vec<(AppId, NodeNumber, String)> = self.connection.all(sql, values![apps]).await?;
+        // Not ORDER BY: the order of keys would be that of the database's locale.
+        drift.sort_by(|one, other| (one.1, &one.2).cmp(&(other.1, &other.2)));
+        Ok(drift)
+    }
+
+    async fn remove_drift(&mut self, node: NodeNumber, key: &str) -> StorageResult<bool> {
+        Ok(self.connection.execute(REMOVE_DRIFT, values![node, key]).await? > 0)
     }
 
     async fn prune(&mut self, before: DateTime<Utc>) -> StorageResult<u64> {

@@ -59,7 +59,7 @@ async fn a_log_that_cannot_be_flushed_stops_the_store() {
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_hold_what_they_should_when_the_file_is_opened_again() {
     let folder = TempDir::new().unwrap();
-    let open = async |seed: u64| -> Arc<dyn Storage> {
+    let open = async |seed: u64| {
         let storage = SqlxStorage::sqlite(folder.path().join(format!("{seed}.db"))).await.unwrap();
         storage.migrate().await.unwrap();
         let storage: Arc<dyn Storage> = Arc::new(storage);

@@ -6,6 +6,7 @@
 mod account;
 mod cdn;
 mod config;
+mod delivery;
 mod known;
 mod ops;
 mod random;
@@ -39,21 +40,23 @@ struct Writing {
 }
 
 async fn read(store: &mut dyn Repositories, known: &Known, random: &mut Random) -> String {
-    match random.below(5) {
+    match random.below(6) {
         0 => account::read(store, known, random).await,
         1 => ops::read(store, known, random).await,
         2 => config::read(store, known, random).await,
         3 => cdn::read(store, known, random).await,
+        4 => delivery::read(store, known, random).await,
         _ => traffic::read(store, known, random).await,
     }
 }
 
 async fn write(store: &mut dyn Repositories, known: &mut Known, random: &mut Random) -> String {
-    match random.below(5) {
+    match random.below(6) {
         0 => account::write(store, known, random).await,
         1 => ops::write(store, known, random).await,
         2 => config::write(store, known, random).await,
         3 => cdn::write(store, known, random).await,
+        4 => delivery::write(store, known, random).await,
         _ => traffic::write(store, known, random).await,
     }
 }
