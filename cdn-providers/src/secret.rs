@@ -1,6 +1,7 @@
 //! Where a secret is kept.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::{env, fs};
 
 use pilothouse_core::{Error, Result};
@@ -17,12 +18,19 @@ pub enum SecretSource {
 
 impl<'de> Deserialize<'de> for SecretSource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl FromStr for SecretSource {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text.split_once(':') {
             Some(("env", name)) if !name.is_empty() => Ok(Self::Env(name.to_owned())),
             Some(("file", path)) if !path.is_empty() => Ok(Self::File(path.into())),
             // The text may be the secret: it is not repeated.
-            _ => Err(serde::de::Error::custom("must be env:NAME or file:PATH")),
+            _ => Err("must be env:NAME or file:PATH"),
         }
     }
 }

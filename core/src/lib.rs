@@ -19,6 +19,7 @@ pub mod ports;
 mod error;
 mod pilothouse;
 mod secret;
+mod shared;
 mod text;
 mod workers;
 

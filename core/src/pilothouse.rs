@@ -10,7 +10,7 @@ use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
 use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs, LogShipper, Traffic};
-use crate::config::{Apps, Grants, Items, Nodes, Releases};
+use crate::config::{AppKeys, Apps, FeedTable, Feeds, Grants, Items, Nodes, Releases, Reports, Rollouts};
 use crate::ops::{Machines, Tasks};
 use crate::ports::{
     Clock, Ids, LogArchive, LogReader, Providers, RandomIds, Storage, SystemClock, UnitOfWork,
@@ -79,6 +79,8 @@ struct Inner {
     gates: Gates,
     refusals: Mutex<HashMap<Refusal, i64>>,
     last_used: Mutex<HashMap<TokenId, DateTime<Utc>>>,
+    feeds: FeedTable,
+    reports: Reports,
 }
 
 /// Refusals are counted per actor, address, right and minute, so that they cannot fill a disk.
@@ -114,6 +116,8 @@ impl Pilothouse {
             gates: Gates::default(),
             refusals: Mutex::default(),
             last_used: Mutex::default(),
+            feeds: FeedTable::default(),
+            reports: Reports::default(),
         };
         Ok(Self(Arc::new(inner), Providers::default(), None, None))
     }
@@ -221,6 +225,21 @@ impl Pilothouse {
         Releases(self)
     }
 
+    /// Keys of apps.
+    pub fn app_keys(&self) -> AppKeys<'_> {
+        AppKeys(self)
+    }
+
+    /// How far releases have come.
+    pub fn rollouts(&self) -> Rollouts<'_> {
+        Rollouts(self)
+    }
+
+    /// The apps' configuration as their nodes get it.
+    pub fn feeds(&self) -> Feeds<'_> {
+        Feeds(self)
+    }
+
     /// Nodes.
     pub fn nodes(&self) -> Nodes<'_> {
         Nodes(self)
@@ -261,6 +280,14 @@ impl Pilothouse {
 
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.passwords
+    }
+
+    pub(crate) fn feed_table(&self) -> &FeedTable {
+        &self.0.feeds
+    }
+
+    pub(crate) fn reports(&self) -> &Reports {
+        &self.0.reports
     }
 
     pub(crate) fn gates(&self) -> &Gates {
@@ -363,6 +390,8 @@ impl Pilothouse {
     pub async fn housekeep(&self) -> Result<()> {
         self.flush_last_used().await?;
         self.flush_refusals().await?;
+        self.flush_reports().await?;
+        self.tidy_nodes().await?;
         let mut work = self.storage().begin().await?;
         self.logins().prune(&mut *work).await?;
         work.tokens().prune(self.clock().now()).await?;
@@ -371,6 +400,6 @@ impl Pilothouse {
 }
 
 /// A poisoned map is still a map: what it counts is never half-written.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

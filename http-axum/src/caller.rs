@@ -55,6 +55,6 @@ pub(crate) fn bearer(parts: &Parts) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn address(parts: &Parts) -> Option<std::net::IpAddr> {
+pub(crate) fn address(parts: &Parts) -> Option<std::net::IpAddr> {
     parts.extensions.get::<ClientAddress>().and_then(|address| address.0)
 }

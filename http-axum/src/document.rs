@@ -2,7 +2,7 @@
 
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::schema::{Discriminator, SchemaType};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Components, ContactBuilder, Content, HeaderBuilder, InfoBuilder, LicenseBuilder, Object, ObjectBuilder,
@@ -17,16 +17,17 @@ const ABOUT: &str = "One control room for a small fleet: accounts, machines and 
 Every answer is in the envelope of its family. The ops family (`/api`, `/admin`) succeeds with `\"code\": 200` and its \
 answer in `info`; the config family (`/app`, `/userauth`, `/config`, `/node`, `/publish`, `/audit`) with `\"code\": 0` \
 and `data`; the cdn family (`/level3`, `/useful`) with `\"err\": 0` beside the members of the answer. Most failures come \
-with HTTP 200 too: the code decides.
+with HTTP 200 too: the code decides. Apollo's paths have no envelope: there the HTTP status does.
 
 Integers may be written as decimal strings, booleans as `true` and `false` in strings. Unknown query parameters are \
 ignored, unknown members of a body are refused. Passwords and tokens are never taken from a query string. Every text is \
 UTF-8 without control characters, except where it says otherwise.";
 
-const TAGS: [(&str, &str); 4] = [
+const TAGS: [(&str, &str); 5] = [
     ("ops", "Accounts, machines and release tasks."),
     ("config", "The configuration centre."),
     ("cdn", "CDN customers, their domains and traffic."),
+    ("apollo", "The reading side of Apollo's protocol, for programs that have its client."),
     ("health", "Whether the process lives and can serve."),
 ];
 
@@ -77,6 +78,12 @@ pub(crate) fn complete(mut document: OpenApi, prefix: &str) -> OpenApi {
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(
         "A token from /admin/user_login, or for the cdn family from /level3/login; for nodes an app key.",
     ));
+    let signed = ApiKeyValue::with_description(
+        "Authorization",
+        "`Apollo <appId>:<signature>`: base64 of HMAC-SHA1, with an app key, over the header `Timestamp` (milliseconds), a \
+         line feed, and the path with its query.",
+    );
+    components.add_security_scheme("apollo", SecurityScheme::ApiKey(ApiKey::Header(signed)));
     components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
     document.components = Some(components);
     document
@@ -99,7 +106,8 @@ fn finish(operation: &mut Operation, name: &str, family: Family, components: &mu
 
     let health = operation.tags.iter().flatten().any(|tag| tag == "health");
     let success = operation.responses.responses.get_mut("200");
-    if let Some(RefOr::T(Response { content, .. })) = success.filter(|_| !health) {
+    if let Some(RefOr::T(Response { content, .. })) = success.filter(|_| !health && family != Family::Apollo)
+    {
         let failure = Ref::from_schema_name(failure_name(family, components));
         let told = match content.swap_remove("application/json") {
             Some(RefOr::T(Content { schema: Some(success), .. })) => {
@@ -123,6 +131,7 @@ fn finish(operation: &mut Operation, name: &str, family: Family, components: &mu
             "403" | "503" => family == Family::Ops && !health,
             "405" => family == Family::Config,
             "408" | "500" => true,
+            "429" => !health && family != Family::Apollo,
             _ => !health,
         };
         let known = operation.responses.responses.contains_key(status);
@@ -166,6 +175,12 @@ fn failure_name(family: Family, components: &mut Components) -> String {
              408 took too long, 409 exists already or conflicts, 413 too long, 429 too many requests, 500 our own \
              fault or something we depend on.",
             &[400, 403, 404, 405, 408, 409, 413, 429, 500][..],
+        ),
+        Family::Apollo => (
+            "status",
+            "message",
+            "The HTTP status: 400 invalid argument, 401 not signed with a key of the app, 404 nothing published there.",
+            &[400, 401, 404, 405, 408, 413, 429, 500, 503][..],
         ),
         Family::Config | Family::Cdn => (
             if family == Family::Cdn { "err" } else { "code" },

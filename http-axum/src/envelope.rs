@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use pilothouse_core::{Error, ErrorKind};
@@ -24,6 +25,8 @@ pub enum Family {
     Config,
     /// `/level3/*`, `/useful/*`: `{"err":0,…}`.
     Cdn,
+    /// `/services/*`, `/configs/*`, `/configfiles/*`, `/notifications/*`: Apollo's, where the HTTP status decides.
+    Apollo,
 }
 
 impl Family {
@@ -32,12 +35,25 @@ impl Family {
         match path.split('/').nth(1) {
             Some("app" | "userauth" | "config" | "node" | "publish" | "audit") => Self::Config,
             Some("level3" | "useful") => Self::Cdn,
+            Some("services" | "configs" | "configfiles" | "notifications") => Self::Apollo,
             _ => Self::Ops,
         }
     }
 
     /// The code of an error kind inside the envelope, and the HTTP status around it.
     pub(crate) fn code(self, kind: ErrorKind) -> (u16, StatusCode) {
+        if self == Self::Apollo {
+            let status = match kind {
+                ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+                ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+                ErrorKind::Invalid => StatusCode::BAD_REQUEST,
+                ErrorKind::Unauthenticated | ErrorKind::Forbidden => StatusCode::UNAUTHORIZED,
+                ErrorKind::NotFound => StatusCode::NOT_FOUND,
+                ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
+                ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
+            };
+            return (status.as_u16(), status);
+        }
         if kind == ErrorKind::TooMany {
             return (if self == Self::Ops { 429 } else { 2 }, StatusCode::TOO_MANY_REQUESTS);
         }
@@ -73,6 +89,7 @@ impl Family {
             Self::Ops => json!({ "code": code, "info": why }),
             Self::Config => json!({ "code": code, "msg": why }),
             Self::Cdn => json!({ "err": code, "msg": why }),
+            Self::Apollo => json!({ "status": status.as_u16(), "message": why }),
         };
         (status, Json(body)).into_response()
     }
@@ -109,6 +126,7 @@ impl Failure {
             Self::Transport(status, why) => {
                 let kind = match *status {
                     StatusCode::NOT_FOUND => ErrorKind::NotFound,
+                    StatusCode::UNAUTHORIZED => ErrorKind::Unauthenticated,
                     StatusCode::FORBIDDEN => ErrorKind::Forbidden,
                     status if status.is_server_error() || status == StatusCode::REQUEST_TIMEOUT => {
                         ErrorKind::Internal
@@ -209,4 +227,10 @@ pub(crate) struct Done<T> {
 #[expect(clippy::unnecessary_wraps, reason = "handlers end in it")]
 pub(crate) fn done<T>(answer: T) -> Reply<Done<T>> {
     Ok(Json(Done { err: 0, answer }))
+}
+
+/// A success of the config family as bytes, to be kept and sent more than once.
+pub(crate) fn enclosed<T: Serialize>(data: &T) -> Bytes {
+    let envelope = Data { code: 0, msg: "success", data };
+    serde_json::to_vec(&envelope).unwrap_or_default().into()
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
@@ -24,6 +24,10 @@ pub(crate) struct Guard {
     pub(crate) family: Option<Family>,
 }
 
+/// The question that is held on purpose, for longer than others may take. It writes nothing, and ends when its client
+/// hangs up.
+const HELD: &str = "/notifications/v2";
+
 /// Runs a request to its end in a task of its own, also when its client hangs up: no commit goes without its wake-up,
 /// and a panic ends one request. Answers within the time limit, in the family's envelope.
 pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
@@ -37,18 +41,10 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
     request.extensions_mut().insert(ClientAddress(address));
     request.extensions_mut().insert(family);
 
-    let running = tokio::spawn(next.run(request));
-    let response = match tokio::time::timeout(guard.api.settings.request_timeout, running).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(ended)) => {
-            let panic =
-                ended.try_into_panic().map_or_else(|ended| ended.to_string(), |panic| panic_text(&*panic));
-            let failure =
-                Failure::from(pilothouse_core::Error::Internal(format!("a handler panicked: {panic}")));
-            failure.render(family, &request_id)
-        }
-        Err(_) => Failure::Transport(StatusCode::REQUEST_TIMEOUT, "the request took too long")
-            .render(family, &request_id),
+    let response = if path == HELD {
+        next.run(request).await
+    } else {
+        run(next.run(request), guard.api.settings.request_timeout, family, &request_id).await
     };
     let mut response = told(response, family, &request_id);
     let headers = response.headers_mut();
@@ -65,6 +61,24 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     tracing::info!(target: "pilothouse::access", request_id, %method, path, status, micros, ?address);
     response
+}
+
+async fn run(
+    answer: impl Future<Output = Response> + Send + 'static,
+    limit: Duration,
+    family: Family,
+    request_id: &str,
+) -> Response {
+    let failure = match tokio::time::timeout(limit, tokio::spawn(answer)).await {
+        Ok(Ok(response)) => return response,
+        Ok(Err(ended)) => {
+            let panic =
+                ended.try_into_panic().map_or_else(|ended| ended.to_string(), |panic| panic_text(&*panic));
+            Failure::from(pilothouse_core::Error::Internal(format!("a handler panicked: {panic}")))
+        }
+        Err(_) => Failure::Transport(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
+    };
+    failure.render(family, request_id)
 }
 
 /// Puts a failure into its envelope: one a handler left, or one axum made by itself.

@@ -6,6 +6,7 @@
 //! from it.
 
 mod account;
+mod apollo;
 mod args;
 mod caller;
 mod cdn;
@@ -22,5 +23,5 @@ mod router;
 mod state;
 
 pub use envelope::Family;
-pub use router::{cdn_router, config_router, ops_router, router};
+pub use router::{apollo_router, cdn_router, config_router, ops_router, router};
 pub use state::{ApiState, HttpSettings};

@@ -8,7 +8,7 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::envelope::Family;
 use crate::guard::{Guard, guard, no_such_path};
 use crate::state::ApiState;
-use crate::{account, cdn, config, docs, document, health, ops};
+use crate::{account, apollo, cdn, config, docs, document, health, ops};
 
 /// All three families with health checks, `/openapi.json` and `/docs`.
 pub fn router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
@@ -32,11 +32,17 @@ pub fn cdn_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<
     alone(cdn::routes(), Family::Cdn, state)
 }
 
+/// Apollo's reading side alone: `/services/config`, `/configs/*`, `/configfiles/*` and `/notifications/v2`.
+pub fn apollo_router<S: Clone + Send + Sync + 'static>(state: ApiState) -> (Router<S>, OpenApi) {
+    alone(apollo::routes(), Family::Apollo, state)
+}
+
 fn all_routes() -> OpenApiRouter<ApiState> {
     ops::routes()
         .merge(account::routes())
         .merge(config::routes())
         .merge(cdn::routes())
+        .merge(apollo::routes())
         .merge(health::routes())
 }
 

@@ -17,6 +17,10 @@ pub struct HttpSettings {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether the config family accepts writes by GET, as its document shows them.
     pub config_get_writes: bool,
+    /// The apps whose configuration Apollo's clients get unsigned while the app has no key.
+    pub apollo_unsigned_apps: Vec<String>,
+    /// How long a question of Apollo's clients for news is held: 60 seconds.
+    pub apollo_hold: Duration,
     /// How long a request may take before it is answered 408: 30 seconds.
     pub request_timeout: Duration,
 }
@@ -27,6 +31,8 @@ impl Default for HttpSettings {
             prefix: String::new(),
             trusted_proxies: Vec::new(),
             config_get_writes: true,
+            apollo_unsigned_apps: Vec::new(),
+            apollo_hold: Duration::from_secs(60),
             request_timeout: Duration::from_secs(30),
         }
     }

@@ -59,6 +59,8 @@ pub(crate) enum Command {
         /// The file to write; it must not exist
         file: PathBuf,
     },
+    /// Print the changes of an app's configuration as they reach its nodes
+    Watch(Watch),
     /// Print the API description (OpenAPI)
     Openapi,
 }
@@ -112,4 +114,24 @@ pub(crate) struct Ingest {
     /// Whose lines they are, where the format names no host
     #[arg(long, value_name = "DOMAIN")]
     pub(crate) domain: Option<String>,
+}
+
+/// What to watch.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct Watch {
+    /// The app
+    #[arg(long, value_name = "NAME")]
+    pub(crate) app: String,
+    /// The profile
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: String,
+    /// The server [default: public_url]
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// Where one of the app's keys is
+    #[arg(long, value_name = "env:NAME|file:PATH", default_value = "env:APP_KEY")]
+    pub(crate) key: String,
+    /// As which node; by default one of its own
+    #[arg(long, value_name = "ID")]
+    pub(crate) node_id: Option<String>,
 }

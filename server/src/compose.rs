@@ -108,6 +108,7 @@ pub(crate) fn api(settings: &Settings, pilothouse: Pilothouse) -> ApiState {
     ApiState::new(pilothouse).settings(HttpSettings {
         trusted_proxies: settings.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
         config_get_writes: settings.config_get_writes,
+        apollo_unsigned_apps: settings.apollo_unsigned_apps.clone(),
         ..HttpSettings::default()
     })
 }

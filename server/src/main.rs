@@ -19,6 +19,7 @@ mod recorder;
 mod serve;
 mod settings;
 mod terminal;
+mod watch;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -67,6 +68,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::Migrate => command::migrate(settings).await,
             Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,
             Command::Backup { file } => command::backup(settings, &file).await,
+            Command::Watch(options) => watch::watch(settings, options).await,
             Command::Openapi => Ok(()),
         }
     });

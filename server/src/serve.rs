@@ -122,7 +122,7 @@ async fn accept(
 }
 
 /// Cancelled by SIGTERM or SIGINT.
-fn ended_by_signal() -> Result<CancellationToken, Failure> {
+pub(crate) fn ended_by_signal() -> Result<CancellationToken, Failure> {
     let failed = |error| Failure::failed("signals", error);
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;

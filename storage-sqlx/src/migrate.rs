@@ -30,7 +30,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0004_cdn",
     "0005_traffic",
     "0006_job",
-    "0009_logs"
+    "0007_delivery",
+    "0009_logs",
 ];
 
 const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS pilothouse_migration (name TEXT PRIMARY KEY, text TEXT NOT NULL, applied BIGINT NOT NULL)";

@@ -13,7 +13,10 @@ use pilothouse_core::cdn::{
     CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
     LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
-use pilothouse_core::config::{AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
+use pilothouse_core::config::{
+    AppKeyRepository, AppRepository, DeliveryRepository, GrantRepository, ItemRepository, NodeRepository,
+    ReleaseRepository,
+};
 use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
@@ -249,6 +252,18 @@ impl Repositories for Transaction {
     }
 
     fn releases(&mut self) -> &mut dyn ReleaseRepository {
+        self
+    }
+
+    fn app_keys(&mut self) -> &mut dyn AppKeyRepository {
+        self
+    }
+
+    fn nodes(&mut self) -> &mut dyn NodeRepository {
+        self
+    }
+
+    fn deliveries(&mut self) -> &mut dyn DeliveryRepository {
         self
     }
 }

@@ -81,7 +81,9 @@ pub trait AppRepository: Send {
     /// Raises the revision by one and answers the new one; `None` without such an app. Until the transaction ends no
     /// other one raises it, so call it last.
     async fn raise_revision(&mut self, id: AppId) -> StorageResult<Option<i64>>;
-    /// Removes an app with its grants, items, versions and releases; whether there was one.
+    /// The revisions of some apps, by id; those gone meanwhile are left out.
+    async fn revisions(&mut self, apps: &[AppId]) -> StorageResult<Vec<(AppId, i64)>>;
+    /// Removes an app with its grants, keys, nodes, items, versions and releases; whether there was one.
     async fn delete(&mut self, id: AppId) -> StorageResult<bool>;
 }
 
@@ -146,7 +148,7 @@ impl Apps<'_> {
         Ok(work.commit().await?)
     }
 
-    /// Deletes an app with its grants and the history of its items; needs permission 9. Refused while it has items.
+    /// Deletes an app with its grants, keys, nodes and the history of its items; needs permission 9. Refused while it has items.
     pub async fn delete(&self, caller: &Caller, app: &str) -> Result<()> {
         let mut work = self.0.storage().begin().await?;
         // Its grants go with it, and no grant may be given to it meanwhile.
@@ -160,7 +162,9 @@ impl Apps<'_> {
         }
         let entry = Entry::new("app.delete", &*app.app).old(app.digest());
         self.0.audit(&mut *work, caller, entry).await?;
-        Ok(work.commit().await?)
+        work.commit().await?;
+        self.0.changed(app.id).await;
+        Ok(())
     }
 }
 

@@ -6,9 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use super::app::{check_identifier, lock_app, open_app};
-use super::{App, AppId, Permission};
+use super::{App, AppId, Permission, ReleaseState};
 use crate::account::{AccountId, Caller, Entry, digest};
-use crate::ports::{Repositories, StorageResult, Topic, UnitOfWork};
+use crate::ports::{Repositories, StorageResult, UnitOfWork};
 use crate::{Error, Pilothouse, Result, check_text};
 
 /// The id of an item. A key that is deleted and created again keeps it.
@@ -43,14 +43,15 @@ impl Display for ItemName {
 pub struct Content {
     /// The value: at most 1 MiB; may hold TAB, CR and LF.
     pub value: String,
-    /// A script with which a front end checks values: at most 65,536 bytes.
+    /// What checks values: at most 65,536 bytes. `json`, `yaml`, `toml`, `int`, `url`, `regex:…` and `jsonschema:…` are
+    /// enforced; any other text is a script for front ends.
     pub validator: String,
     /// What was changed: at most 4096 bytes; may hold TAB, CR and LF.
     pub description: String,
 }
 
 impl Content {
-    fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<()> {
         check_text("value", &self.value, 0, 1 << 20, true)?;
         check_text("validator", &self.validator, 0, 1 << 16, false)?;
         check_text("description", &self.description, 0, 4096, true)
@@ -111,23 +112,8 @@ impl Item {
     }
 }
 
-/// What is published of an item: what nodes that no grey release names should hold.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Published {
-    /// The profile.
-    pub profile: String,
-    /// The key.
-    pub key: String,
-    /// The version published.
-    pub version: i64,
-    /// Its value.
-    pub value: String,
-    /// The app's revision that published it.
-    pub revision: i64,
-}
-
 /// Items in a store. A deleted item stays as a number to go on from, with its versions; only [`Self::insert`],
-/// [`Self::history`], [`Self::version`] and [`Self::app_of`] see it.
+/// [`Self::history`], [`Self::version`], [`Self::app_of`] and [`Self::place`] see it.
 #[async_trait]
 pub trait ItemRepository: Send {
     /// Adds an item with its first version, whose number is ignored: it is 1, or follows the last one where the key was
@@ -145,6 +131,8 @@ pub trait ItemRepository: Send {
     async fn by_id(&mut self, id: ItemId) -> StorageResult<Option<Item>>;
     /// The app of an item, also of a deleted one.
     async fn app_of(&mut self, id: ItemId) -> StorageResult<Option<AppId>>;
+    /// The profile and key of an item, also of a deleted one.
+    async fn place(&mut self, id: ItemId) -> StorageResult<Option<(String, String)>>;
     /// The items of a profile, by id.
     async fn list(&mut self, app: AppId, profile: &str) -> StorageResult<Vec<Item>>;
     /// The profiles that have items, by name.
@@ -155,6 +143,8 @@ pub trait ItemRepository: Send {
     async fn approve(&mut self, id: ItemId, version: i64, approver: AccountId) -> StorageResult<bool>;
     /// Publishes `version`, at that revision of its app, if it is the stored one.
     async fn publish(&mut self, id: ItemId, version: i64, revision: i64) -> StorageResult<bool>;
+    /// Makes `version`, which may be an old one, the published one at that revision of its app.
+    async fn promote(&mut self, id: ItemId, version: i64, revision: i64) -> StorageResult<bool>;
     /// Deletes the item if `version` is the stored one. `revision` is the app's that unpublishes it; `None` where
     /// nothing of it is published.
     async fn delete(&mut self, id: ItemId, version: i64, revision: Option<i64>) -> StorageResult<bool>;
@@ -168,8 +158,6 @@ pub trait ItemRepository: Send {
         key: &str,
         version: i64,
     ) -> StorageResult<Option<ItemVersion>>;
-    /// What is published of an app, by item.
-    async fn published(&mut self, app: AppId) -> StorageResult<Vec<Published>>;
 }
 
 /// The use cases of items.
@@ -201,11 +189,11 @@ impl Items<'_> {
 
     /// Creates an item; needs permission 1. Its version is 1, or follows the last one where the key was deleted.
     pub async fn create(&self, caller: &Caller, name: &ItemName, content: Content) -> Result<ItemId> {
+        let content = content.checked().await;
         let mut work = self.0.storage().begin().await?;
         let app = lock_app(self.0, &mut *work, caller, &name.app, Permission::Develop).await?;
         name.check()?;
-        content.check()?;
-        let mut first = self.version_by(caller, 1, content);
+        let mut first = self.version_by(caller, 1, content?);
         let inserted = work.items().insert(app.id, &name.profile, &name.key, &first).await?;
         let (id, version) = inserted.ok_or_else(|| Error::exists("a config with this key"))?;
         first.version = version;
@@ -224,9 +212,10 @@ impl Items<'_> {
         content: Content,
         seen: Option<i64>,
     ) -> Result<()> {
+        let content = content.checked().await;
         let mut work = self.0.storage().begin().await?;
         let item = self.lock(&mut *work, caller, name, Permission::Develop).await?;
-        content.check()?;
+        let content = content?;
         item.check_seen(seen)?;
         self.amend(&mut *work, caller, "config.update", name, &item, content).await?;
         Ok(work.commit().await?)
@@ -235,12 +224,26 @@ impl Items<'_> {
     /// Makes a new version with what an old one says; needs permission 1. It is approved and published like any other.
     /// Where it changes nothing there is no new version, as with an update.
     pub async fn roll_back(&self, caller: &Caller, name: &ItemName, version: i64) -> Result<()> {
+        let (app, content) = self.old(caller, name, version).await?;
+        // What was stored may be older than the validators.
+        let content = content.checked().await?;
         let mut work = self.0.storage().begin().await?;
         let item = self.lock(&mut *work, caller, name, Permission::Develop).await?;
-        let old = work.items().version(item.app, &name.profile, &name.key, version).await?;
-        let old = old.ok_or_else(|| Error::not_found(format!("version {version}")))?;
-        self.amend(&mut *work, caller, "config.rollback", name, &item, old.content).await?;
+        if item.app != app {
+            return Err(Error::conflict("the config was changed meanwhile"));
+        }
+        self.amend(&mut *work, caller, "config.rollback", name, &item, content).await?;
         Ok(work.commit().await?)
+    }
+
+    /// What an old version of an item says, and whose it is.
+    async fn old(&self, caller: &Caller, name: &ItemName, version: i64) -> Result<(AppId, Content)> {
+        let mut snapshot = self.0.storage().read().await?;
+        let app = open_app(self.0, &mut *snapshot, caller, &name.app, Permission::Develop).await?;
+        find(&mut *snapshot, &app, name).await?;
+        let old = snapshot.items().version(app.id, &name.profile, &name.key, version).await?;
+        let old = old.ok_or_else(|| Error::not_found(format!("version {version}")))?;
+        Ok((app.id, old.content))
     }
 
     /// Approves the current version; needs permission 9, and in a profile under four-eyes another account than its
@@ -261,26 +264,28 @@ impl Items<'_> {
         Ok(work.commit().await?)
     }
 
-    /// Deletes an item, and with it what is published of it; needs permission 1, or 9 once a version of it was
-    /// published since the key was last created. `seen` is the version the caller saw.
+    /// Deletes an item, and with it what is published of it, of which its nodes are told; needs permission 1, or 9 once
+    /// a version of it was published since the key was last created. `seen` is the version the caller saw.
     pub async fn delete(&self, caller: &Caller, name: &ItemName, seen: Option<i64>) -> Result<()> {
         let mut work = self.0.storage().begin().await?;
         let item = self.lock(&mut *work, caller, name, Permission::Develop).await?;
-        let published = item.published_version > 0;
+        let published = item.published_version > 0 || !work.releases().active(item.id).await?.is_empty();
         if published {
             super::app::require(self.0, &mut *work, caller, Some(item.app), Permission::Manage).await?;
         }
         item.check_seen(seen)?;
-        work.releases().supersede(item.id).await?;
         let entry = Entry::new("config.delete", name.to_string()).old(item.current.digest());
         self.0.audit(&mut *work, caller, entry).await?;
         let revision = if published { work.apps().raise_revision(item.app).await? } else { None };
+        if let Some(revision) = revision {
+            work.releases().end(item.id, None, ReleaseState::Superseded, revision).await?;
+        }
         if !work.items().delete(item.id, item.current.version, revision).await? {
             return Err(Error::conflict("the config was changed meanwhile"));
         }
         work.commit().await?;
         if published {
-            self.0.storage().announce(&[Topic::App(item.app)]).await;
+            self.0.changed(item.app).await;
         }
         Ok(())
     }

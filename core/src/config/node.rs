@@ -1,34 +1,175 @@
-//! Nodes: the running programs that receive configuration.
+//! Nodes: the running programs that receive configuration, and who of them is online.
 
-use chrono::{DateTime, Utc};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 
-use super::Permission;
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::app::{check_identifier, open_app};
+use super::{AppId, Permission};
 use crate::account::Caller;
-use crate::{Pilothouse, Result};
+use crate::ports::StorageResult;
+use crate::{Error, Pilothouse, Result, check_text, check_token};
 
-/// A node.
+/// The number of a node in a store.
+pub type NodeNumber = i64;
+
+/// How long a node is online after it was last heard: 15 seconds.
+pub const LEASE: TimeDelta = TimeDelta::seconds(15);
+/// How long a node is remembered after it was last online: 7 days.
+pub(crate) const REMEMBERED: TimeDelta = TimeDelta::days(7);
+
+/// A node's labels, by name.
+pub type Labels = BTreeMap<String, String>;
+
+/// A node. Its registration is kept when it goes, so that it comes back as what it was.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
-    /// What identifies it within app and profile.
+    /// Its number in the store.
+    pub number: NodeNumber,
+    /// Its app.
+    pub app: AppId,
+    /// Its profile.
+    pub profile: String,
+    /// What identifies it within app and profile: 1 to 128 printable ASCII characters without blank and comma.
     pub node_id: String,
-    /// Its process.
+    /// Its process: at most 64 bytes.
     pub pid: String,
-    /// When it registered.
+    /// Its address, where it told one or it could be seen.
+    pub ip: Option<IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
+    /// When it last registered.
     pub register_time: DateTime<Utc>,
+    /// Until when it is online, by the store's clock.
+    pub lease_until: DateTime<Utc>,
+    /// Whether it said that it goes, and has not registered since.
+    pub left: bool,
 }
 
-/// The use cases of nodes.
+impl Node {
+    /// Whether it is online at this moment of the store's clock.
+    pub fn is_online(&self, now: DateTime<Utc>) -> bool {
+        !self.left && self.lease_until > now
+    }
+}
+
+/// A node that registers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewNode {
+    /// Its profile.
+    pub profile: String,
+    /// What identifies it; without, it is given a random one. The same again is a restart of that node.
+    pub node_id: Option<String>,
+    /// Its process: at most 64 bytes.
+    pub pid: String,
+    /// Its address.
+    pub ip: Option<IpAddr>,
+    /// At most 32; names of 1 to 64 of `[A-Za-z0-9._/-]`, values of at most 128 bytes without comma.
+    pub labels: Labels,
+}
+
+impl NewNode {
+    /// The most labels of a node.
+    pub const MAX_LABELS: usize = 32;
+
+    pub(super) fn check(&self) -> Result<()> {
+        check_identifier("profile", &self.profile)?;
+        if let Some(node_id) = &self.node_id {
+            check_node_id("nodeId", node_id)?;
+        }
+        check_text("pid", &self.pid, 0, 64, false)?;
+        if self.labels.len() > Self::MAX_LABELS {
+            return Err(Error::invalid("labels", format!("must be at most {}", Self::MAX_LABELS)));
+        }
+        self.labels.iter().try_for_each(|(name, value)| check_label(name, value))
+    }
+}
+
+/// Refuses what cannot identify a node.
+pub(super) fn check_node_id(field: &'static str, node_id: &str) -> Result<()> {
+    check_token(field, node_id, 1, 128, "printable ASCII without blank and comma", |c| {
+        c.is_ascii_graphic() && c != ','
+    })
+}
+
+/// Refuses what is no label.
+pub(super) fn check_label(name: &str, value: &str) -> Result<()> {
+    check_token("labels", name, 1, 64, "names of A-Z, a-z, 0-9, ., _, / and -", |c| {
+        c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '/' | '-')
+    })?;
+    check_text("labels", value, 0, 128, false)?;
+    if value.contains(',') { Err(Error::invalid("labels", "a value must not hold a comma")) } else { Ok(()) }
+}
+
+/// Nodes in a store.
+#[async_trait]
+pub trait NodeRepository: Send {
+    /// Adds a node, or replaces what is known of the one with its app, profile and node id; `number` is ignored. Answers
+    /// its number, or `None` without such an app.
+    async fn register(&mut self, node: &Node) -> StorageResult<Option<NodeNumber>>;
+    /// By app, profile and node id, also one that left.
+    async fn find(&mut self, app: AppId, profile: &str, node_id: &str) -> StorageResult<Option<Node>>;
+    /// The nodes of a profile by number, also those that left.
+    async fn list(&mut self, app: AppId, profile: &str) -> StorageResult<Vec<Node>>;
+    /// The nodes of an app that have not left: number, profile and node id.
+    async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>>;
+    /// Moves the leases of nodes to `until`, except of those that left and those that end later.
+    async fn renew(&mut self, nodes: &[NodeNumber], until: DateTime<Utc>) -> StorageResult<()>;
+    /// Notes that a node left; whether there was one that had not.
+    async fn leave(&mut self, node: NodeNumber) -> StorageResult<bool>;
+    /// Removes nodes whose lease ended before `before`.
+    async fn prune(&mut self, before: DateTime<Utc>) -> StorageResult<u64>;
+}
+
+/// The use cases of nodes for those who manage them. What nodes do themselves is in [`super::Feed`].
 #[derive(Clone, Copy, Debug)]
 pub struct Nodes<'a>(pub(crate) &'a Pilothouse);
 
 impl Nodes<'_> {
-    /// The nodes of an app and profile that are online; needs permission 1. There are none as long as nodes have no
-    /// way to register.
+    /// The nodes of an app and profile that are online, by number; needs permission 1.
     pub async fn list(&self, caller: &Caller, app: &str, profile: &str) -> Result<Vec<Node>> {
         let mut snapshot = self.0.storage().read().await?;
-        open_app(self.0, &mut *snapshot, caller, app, Permission::Develop).await?;
+        let app = open_app(self.0, &mut *snapshot, caller, app, Permission::Develop).await?;
         check_identifier("profile", profile)?;
-        Ok(Vec::new())
+        drop(snapshot);
+        self.0.flush_reports().await?;
+        // A transaction, although nothing is written: leases are compared only against the store's clock.
+        let mut work = self.0.storage().begin().await?;
+        let now = work.now().await?;
+        let mut nodes = work.nodes().list(app.id, profile).await?;
+        work.rollback().await?;
+        nodes.retain(|node| node.is_online(now));
+        Ok(nodes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_node_may_be() {
+        let node = NewNode { profile: "dev".into(), ..NewNode::default() };
+        assert!(node.check().is_ok());
+        let with = |node_id: &str| NewNode { node_id: Some(node_id.into()), ..node.clone() };
+        for good in ["11", "host:8080", "fe80::1%eth0", &"x".repeat(128)] {
+            assert!(with(good).check().is_ok(), "{good}");
+        }
+        for bad in ["", "a,b", "a b", "é", &"x".repeat(129)] {
+            assert!(with(bad).check().unwrap_err().to_string().starts_with("nodeId: "), "{bad}");
+        }
+        let labelled = |name: &str, value: &str| NewNode {
+            labels: [(name.to_owned(), value.to_owned())].into(),
+            ..node.clone()
+        };
+        assert!(labelled("zone", "a:b").check().is_ok());
+        for (name, value) in [("", "a"), ("a:b", "c"), ("a", "b,c"), ("a", "\n")] {
+            assert!(labelled(name, value).check().unwrap_err().to_string().starts_with("labels: "));
+        }
+        let many = (0..33).map(|n| (n.to_string(), String::new())).collect();
+        let refused = NewNode { labels: many, ..node }.check().unwrap_err();
+        assert_eq!(refused.to_string(), "labels: must be at most 32");
     }
 }

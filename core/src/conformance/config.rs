@@ -5,8 +5,7 @@ use std::sync::Arc;
 use super::account::{account, add_account};
 use super::{AWKWARD, moment, race};
 use crate::config::{
-    App, AppId, Content, Grant, Item, ItemId, ItemVersion, Permission, Published, Release, ReleaseKind,
-    ReleaseState,
+    App, AppId, Content, Grant, Item, ItemId, ItemVersion, Permission, Release, ReleaseKind, ReleaseState,
 };
 use crate::ports::{LockKey, Storage};
 
@@ -172,10 +171,10 @@ pub async fn app_delete_takes_everything(storage: Arc<dyn Storage>) {
         assert_eq!(snapshot.items().history(app, "dev", "k").await.unwrap(), []);
     }
     assert_eq!(snapshot.items().app_of(item).await.unwrap(), None);
-    assert_eq!(snapshot.releases().of_item(item).await.unwrap(), []);
+    assert_eq!(snapshot.releases().active(item).await.unwrap(), []);
     assert_eq!(snapshot.grants().list(Some(stays)).await.unwrap().len(), 1);
     assert_eq!(snapshot.items().list(stays, "dev").await.unwrap().len(), 1);
-    assert_eq!(snapshot.releases().of_item(kept).await.unwrap().len(), 1);
+    assert_eq!(snapshot.releases().active(kept).await.unwrap().len(), 1);
 }
 
 /// A grant; `None` for the app is `all`.
@@ -361,26 +360,20 @@ pub async fn item_published(storage: Arc<dyn Storage>) {
     let (id, other) = (add_item(&storage, app, "k").await, add_item(&storage, app, "other").await);
     let mut work = storage.begin().await.unwrap();
     let items = work.items();
-    assert_eq!(items.published(app).await.unwrap(), []);
     assert!(!items.publish(id, 2, 5).await.unwrap());
     assert!(items.publish(id, 1, 5).await.unwrap());
     assert!(items.amend(id, &version(2)).await.unwrap());
     assert!(!items.publish(id, 1, 6).await.unwrap(), "an old version is not published any more");
-    let row = |key: &str, n: i64, revision: i64| Published {
-        profile: "dev".into(),
-        key: key.into(),
-        version: n,
-        value: version(n).content.value,
-        revision,
-    };
-    assert_eq!(items.published(app).await.unwrap(), [row("k", 1, 5)]);
     let held = items.by_id(id).await.unwrap().unwrap();
     assert_eq!((held.current, held.published_version), (version(2), 1));
     assert_eq!(held.published_value, version(1).content.value);
     assert!(items.publish(id, 2, 6).await.unwrap() && items.publish(other, 1, 7).await.unwrap());
-    assert_eq!(items.published(app).await.unwrap(), [row("k", 2, 6), row("other", 1, 7)]);
     assert_eq!(items.list(app, "dev").await.unwrap()[0].published_version, 2);
-    assert_eq!(items.published(app + 1).await.unwrap(), []);
+    assert!(items.promote(id, 1, 8).await.unwrap(), "an old version can be promoted");
+    assert_eq!(items.by_id(id).await.unwrap().unwrap().published_version, 1);
+    assert!(!items.promote(id, 3, 9).await.unwrap() && !items.promote(other + 1, 1, 9).await.unwrap());
+    assert_eq!(items.place(id).await.unwrap(), Some(("dev".into(), "k".into())));
+    assert_eq!(items.place(other + 1).await.unwrap(), None);
 }
 
 /// A deleted item is gone but for its versions; created again it keeps its id and its version goes on.
@@ -397,9 +390,9 @@ pub async fn item_delete_and_again(storage: Arc<dyn Storage>) {
     assert_eq!(items.find(app, "dev", "k").await.unwrap(), None);
     assert_eq!(items.by_id(id).await.unwrap(), None);
     assert_eq!(items.list(app, "dev").await.unwrap(), [item(other, app, "other")]);
-    assert_eq!(items.published(app).await.unwrap(), []);
     assert!(!items.amend(id, &version(3)).await.unwrap());
-    assert!(!items.publish(id, 2, 4).await.unwrap());
+    assert!(!items.publish(id, 2, 4).await.unwrap() && !items.promote(id, 2, 4).await.unwrap());
+    assert_eq!(items.place(id).await.unwrap(), Some(("dev".into(), "k".into())));
     assert_eq!(items.app_of(id).await.unwrap(), Some(app));
     let approved = ItemVersion { approver: Some(70), ..version(2) };
     assert_eq!(items.history(app, "dev", "k").await.unwrap(), [approved.clone(), version(1)]);
@@ -434,7 +427,8 @@ pub async fn item_races(storage: Arc<dyn Storage>) {
     }
 }
 
-fn release(item: ItemId, version: i64) -> Release {
+/// A full release that is active.
+pub fn release(item: ItemId, version: i64) -> Release {
     Release {
         id: 0,
         item,
@@ -444,21 +438,8 @@ fn release(item: ItemId, version: i64) -> Release {
         publisher: 7,
         publish_time: moment(version),
         revision: version + 10,
+        end_revision: None,
+        nodes: Vec::new(),
+        origin: None,
     }
-}
-
-/// Releases come out newest first; superseding touches one item's.
-pub async fn release_round_trip(storage: Arc<dyn Storage>) {
-    let app = add_app(&storage, 1).await;
-    let (id, other) = (add_item(&storage, app, "k").await, add_item(&storage, app, "other").await);
-    let mut work = storage.begin().await.unwrap();
-    let first = work.releases().insert(&release(id, 1)).await.unwrap();
-    let kept = work.releases().insert(&release(other, 1)).await.unwrap();
-    work.releases().supersede(id).await.unwrap();
-    let second = work.releases().insert(&release(id, 2)).await.unwrap();
-    assert!(first < kept && kept < second);
-    let superseded = Release { id: first, state: ReleaseState::Superseded, ..release(id, 1) };
-    let expected = [Release { id: second, ..release(id, 2) }, superseded];
-    assert_eq!(work.releases().of_item(id).await.unwrap(), expected);
-    assert_eq!(work.releases().of_item(other).await.unwrap(), [Release { id: kept, ..release(other, 1) }]);
 }

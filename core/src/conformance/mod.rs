@@ -13,6 +13,8 @@ pub mod account;
 pub mod cdn;
 pub mod config;
 pub mod config_races;
+pub mod delivery;
+pub mod delivery_model;
 pub mod job;
 pub mod ops;
 pub mod traffic;
@@ -112,8 +114,18 @@ macro_rules! conformance_tests {
             item_published,
             item_delete_and_again,
             item_races,
-            release_round_trip,
         ]);
+        $crate::conformance_tests!(@family $fresh, delivery, [
+            release_round_trip,
+            release_since,
+            app_key_round_trip,
+            node_round_trip,
+            node_race_for_one_id,
+            node_race_with_its_app,
+            delivery_round_trip,
+            delivery_race,
+        ]);
+        $crate::conformance_tests!(@family $fresh, delivery_model, [model]);
         $crate::conformance_tests!(@family $fresh, config_races, [
             last_admin_stays,
             deleted_app_gets_no_item,

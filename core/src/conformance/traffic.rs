@@ -125,7 +125,7 @@ pub async fn cities_are_interned(storage: Arc<dyn Storage>) {
     let asked = [later[3], ids[1], ids[0], later[2], 0];
     assert_eq!(cities.by_ids(&asked).await.unwrap(), expected);
     assert_eq!(cities.by_ids(&[]).await.unwrap(), []);
-    assert_eq!(cities.intern(&[]).await.unwrap(), []);
+    assert!(cities.intern(&[]).await.unwrap().is_empty());
 }
 
 /// What goes to a city adds up, is found by domain and time, and is taken once.

@@ -14,7 +14,10 @@ use crate::cdn::{
     CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
     LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
-use crate::config::{AppId, AppRepository, GrantRepository, ItemRepository, ReleaseRepository};
+use crate::config::{
+    AppId, AppKeyRepository, AppRepository, DeliveryRepository, GrantRepository, ItemRepository,
+    NodeRepository, ReleaseRepository,
+};
 use crate::ops::{MachineRepository, TaskRepository};
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
@@ -145,6 +148,12 @@ pub trait Repositories: Send {
     fn items(&mut self) -> &mut dyn ItemRepository;
     /// Releases.
     fn releases(&mut self) -> &mut dyn ReleaseRepository;
+    /// Keys of apps.
+    fn app_keys(&mut self) -> &mut dyn AppKeyRepository;
+    /// Nodes.
+    fn nodes(&mut self) -> &mut dyn NodeRepository;
+    /// What became of releases at nodes.
+    fn deliveries(&mut self) -> &mut dyn DeliveryRepository;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.

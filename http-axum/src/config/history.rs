@@ -21,7 +21,7 @@ pub(super) struct VersionInfo {
     /// The value.
     #[schema(example = "sl")]
     value: String,
-    /// A script with which a front end checks values.
+    /// What checks values, or a script for front ends.
     #[schema(example = "validator")]
     validator: String,
     /// What was changed.

@@ -26,7 +26,8 @@ pub(super) struct ConfigCreate {
     /// The value; at most 1 MiB, may hold TAB, CR and LF.
     #[param(max_length = 1_048_576, example = "val")]
     value: String,
-    /// A script with which a front end checks values; at most 65,536 bytes.
+    /// What checks values; at most 65,536 bytes. `json`, `yaml`, `toml`, `int`, `url`, `regex:` and a pattern that must be
+    /// found, and `jsonschema:` and a schema are enforced here; any other text is a script for front ends.
     #[serde(default)]
     #[param(max_length = 65_536, example = "validator")]
     validator: String,
@@ -72,7 +73,8 @@ pub(super) struct ConfigUpdate {
     /// The value; at most 1 MiB, may hold TAB, CR and LF.
     #[param(max_length = 1_048_576, example = "val")]
     value: String,
-    /// A script with which a front end checks values; at most 65,536 bytes.
+    /// What checks values; at most 65,536 bytes. `json`, `yaml`, `toml`, `int`, `url`, `regex:` and a pattern that must be
+    /// found, and `jsonschema:` and a schema are enforced here; any other text is a script for front ends.
     #[serde(default)]
     #[param(max_length = 65_536, example = "validator")]
     validator: String,

@@ -7,10 +7,14 @@ mod audit;
 mod document;
 mod history;
 mod item;
+mod key;
 mod node;
 mod publish;
 mod query;
+mod register;
+mod rollout;
 mod userauth;
+mod watch;
 mod write;
 
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -43,6 +47,18 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(history::config_diff))
         .routes(routes!(node::node_list))
         .routes(routes!(publish::publish))
+        .routes(routes!(publish::publish_promote))
+        .routes(routes!(publish::publish_abort))
+        .routes(routes!(rollout::publish_list))
+        .routes(routes!(rollout::publish_status))
+        .routes(routes!(key::app_key_create))
+        .routes(routes!(key::app_key_list))
+        .routes(routes!(key::app_key_del))
+        .routes(routes!(register::node_register))
+        .routes(routes!(register::node_ack))
+        .routes(routes!(register::node_leave))
+        .routes(routes!(watch::node_config))
+        .routes(routes!(watch::node_watch))
         .routes(routes!(audit::audit_list))
 }
 

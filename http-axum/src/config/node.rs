@@ -52,7 +52,7 @@ pub(super) async fn node_list(
     let ConfigQuery { app, profile } = args;
     let nodes = api.pilothouse.nodes().list(&caller, &app, &profile).await?;
     let nodes = nodes.into_iter().map(|node| {
-        let Node { node_id, pid, register_time } = node;
+        let Node { node_id, pid, register_time, .. } = node;
         let (app, profile, register_time) = (app.clone(), profile.clone(), register_time.timestamp());
         (node_id.clone(), NodeInfo { node_id, app, profile, pid, register_time })
     });

@@ -1,11 +1,12 @@
-//! `/publish`: releases.
+//! `/publish`, `/publish/promote` and `/publish/abort`: releases.
 
 use axum::extract::State;
-use pilothouse_core::config::{ItemId, ReleaseId, ReleaseKind, Selector};
+use pilothouse_core::config::{ItemId, ReleaseId, ReleaseKind, Released, Selector};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::write::Writer;
+use super::rollout::ReleaseQuery;
+use super::write::{Null, Writer, done};
 use crate::args::Args;
 use crate::envelope::{Data, Reply, data};
 use crate::state::ApiState;
@@ -17,14 +18,14 @@ pub(super) struct Publish {
     /// The config's id.
     #[param(value_type = i64, example = 1)]
     id: ItemId,
-    /// Only to these nodes: node ids separated by commas.
-    #[param(min_length = 1, example = "11,22,33,44")]
+    /// Only to these nodes: node ids separated by commas; they may be offline.
+    #[param(min_length = 1, max_length = 65_536, example = "11,22,33,44")]
     nodes: Option<String>,
-    /// Only to this share of the nodes.
+    /// Only to this share, rounded up, of the nodes that are online. A share that grows only adds nodes.
     #[param(minimum = 1, maximum = 100, example = 10)]
     percent: Option<i64>,
-    /// Only to nodes with these labels: `name:value`, separated by commas.
-    #[param(min_length = 3, example = "zone:a")]
+    /// Only to nodes with all of these labels: `name:value`, separated by commas.
+    #[param(min_length = 2, max_length = 4096, example = "zone:a")]
     labels: Option<String>,
     /// The version the caller saw.
     #[param(minimum = 1, example = 1)]
@@ -42,10 +43,11 @@ pub(super) struct ReleaseInfo {
     kind: &'static str,
     /// How many nodes it is to reach now.
     #[schema(example = 4)]
-    targets: u64,
+    targets: usize,
 }
 
-/// Publishes the current version of a config, which must be approved: to every node, or to those given.
+/// Publishes the current version of a config, which must be approved: to every node, or to those given. Nodes that appear
+/// later hold the last full release.
 #[utoipa::path(
     method(get, post),
     path = "/publish",
@@ -62,9 +64,53 @@ pub(super) async fn publish(
 ) -> Reply<Data<ReleaseInfo>> {
     let Publish { id, nodes, percent, labels, version } = args;
     let selector = Selector { nodes, percent, labels };
-    let released = api.pilothouse.releases().publish(&caller, id, &selector, version).await?;
-    let kind = match released.kind {
+    data(release_info(api.pilothouse.releases().publish(&caller, id, &selector, version).await?))
+}
+
+/// Makes a grey release the full one: a new release of its version to every node.
+#[utoipa::path(
+    method(get, post),
+    path = "/publish/promote",
+    tag = "config",
+    params(ReleaseQuery),
+    security(("bearer" = [])),
+    extensions(("x-permission" = json!("grant 9"))),
+    responses((status = 200, description = "The full release.", body = Data<ReleaseInfo>)),
+)]
+pub(super) async fn publish_promote(
+    State(api): State<ApiState>,
+    Writer(caller): Writer,
+    Args(args): Args<ReleaseQuery>,
+) -> Reply<Data<ReleaseInfo>> {
+    data(release_info(api.pilothouse.releases().promote(&caller, args.release).await?))
+}
+
+/// Takes a grey release back: its nodes are told to go back to the last full one.
+#[utoipa::path(
+    method(get, post),
+    path = "/publish/abort",
+    tag = "config",
+    params(ReleaseQuery),
+    security(("bearer" = [])),
+    extensions(("x-permission" = json!("grant 9"))),
+    responses((status = 200, description = "Taken back.", body = Data<Null>)),
+)]
+pub(super) async fn publish_abort(
+    State(api): State<ApiState>,
+    Writer(caller): Writer,
+    Args(args): Args<ReleaseQuery>,
+) -> Reply<Data<Null>> {
+    api.pilothouse.releases().abort(&caller, args.release).await?;
+    done()
+}
+
+fn release_info(released: Released) -> ReleaseInfo {
+    ReleaseInfo { release: released.release, kind: kind_name(released.kind), targets: released.targets }
+}
+
+pub(super) fn kind_name(kind: ReleaseKind) -> &'static str {
+    match kind {
         ReleaseKind::Full => "full",
-    };
-    data(ReleaseInfo { release: released.release, kind, targets: released.targets })
+        ReleaseKind::Grey => "grey",
+    }
 }

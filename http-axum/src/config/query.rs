@@ -38,7 +38,7 @@ pub(super) struct ConfigInfo {
     /// The version of the last full release; 0 before one.
     #[schema(example = 1)]
     published_version: i64,
-    /// A script with which a front end checks values.
+    /// What checks values, or a script for front ends.
     #[schema(example = "validator")]
     validator: String,
     /// The uid of who made the current version.

@@ -2,18 +2,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
 use pilothouse_core::{Pilothouse, Settings};
-use pilothouse_http_axum::{ApiState, HttpSettings, router};
+use pilothouse_http_axum::{ApiState, Family, HttpSettings, router};
 use pilothouse_storage_memory::MemoryStorage;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::conform;
+use crate::{apollo, conform};
 
 /// The password of every account in the tests.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -40,7 +41,7 @@ impl Answer {
 
     /// HTTP status and the envelope's code.
     pub(crate) fn codes(&self) -> (u16, i64) {
-        let code = self.body.get("code").or_else(|| self.body.get("err"));
+        let code = ["code", "err", "status"].into_iter().find_map(|name| self.body.get(name));
         (self.status.as_u16(), code.and_then(Value::as_i64).unwrap_or(-1))
     }
 }
@@ -62,6 +63,16 @@ impl Api {
 
     /// Over a domain with accounts.
     pub(crate) fn of(pilothouse: Pilothouse, http: HttpSettings) -> Self {
+        // Nobody here waits for news as long as Apollo's clients do.
+        let apollo_hold = Duration::from_millis(50);
+        let (router, _) =
+            router(ApiState::new(pilothouse.clone()).settings(HttpSettings { apollo_hold, ..http }));
+        Self { pilothouse, router }
+    }
+
+    /// Over a domain with accounts, which holds Apollo's clients for so long.
+    pub(crate) fn of_patient(pilothouse: Pilothouse, apollo_hold: Duration) -> Self {
+        let http = HttpSettings { apollo_hold, ..HttpSettings::default() };
         let (router, _) = router(ApiState::new(pilothouse.clone()).settings(http));
         Self { pilothouse, router }
     }
@@ -86,7 +97,11 @@ impl Api {
     /// Calls with a token (none when empty), and a body where there is one.
     pub(crate) async fn call(&self, method: &str, token: &str, uri: &str, body: Option<Value>) -> Answer {
         let mut request = Request::builder().method(method).uri(uri);
-        if !token.is_empty() {
+        if Family::of(uri) == Family::Apollo {
+            let time = self.pilothouse.clock().now().timestamp_millis().to_string();
+            request = request.header("authorization", apollo::signed(token, &time, uri));
+            request = request.header("timestamp", time);
+        } else if !token.is_empty() {
             request = request.header("authorization", format!("Bearer {token}"));
         }
         let body = match body {

@@ -1,5 +1,6 @@
 //! How every operation is called so that it works: the document's own examples, changed where they must name what exists.
 
+use pilothouse_http_axum::Family;
 use serde_json::{Map, Value, json};
 
 use crate::conform::{Operation, operations, resolve};
@@ -144,6 +145,29 @@ fn table(world: &World) -> Vec<Row> {
             json!({"id": thing("config"), "nodes": null, "percent": null, "labels": null, "version": null}),
             json!({"id": 999_999}),
         ),
+        ("publish_promote", Who::Root, json!({"release": thing("release")}), json!({"release": 999_999})),
+        ("publish_abort", Who::Root, json!({"release": thing("release")}), json!({"release": 999_999})),
+        ("publish_status", Who::Root, json!({"release": thing("release")}), json!({"release": 999_999})),
+        ("publish_list", Who::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("app_key_create", Who::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("app_key_list_app", Who::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("app_key_del", Who::Root, json!({"id": thing("key")}), json!({"id": 999_999})),
+        ("post_node_register", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("post_node_ack", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("post_node_leave", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("get_node_config", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("get_node_watch", Who::Node, json!({"app": "app1"}), json!({"app": "nowhere"})),
+        ("get_services_config", Who::Root, same(), same()),
+        ("get_configs_appId_cluster_namespace", Who::Node, same(), json!({"appId": "nowhere"})),
+        ("get_configfiles_appId_cluster_namespace", Who::Node, same(), json!({"appId": "nowhere"})),
+        ("get_configfiles_json_appId_cluster_namespace", Who::Node, same(), json!({"appId": "nowhere"})),
+        (
+            "get_configfiles_raw_appId_cluster_namespace",
+            Who::Node,
+            json!({"namespace": "k2.json"}),
+            json!({"appId": "nowhere"}),
+        ),
+        ("get_notifications_v2", Who::Node, same(), json!({"appId": "nowhere"})),
         ("audit_list", Who::Root, same(), json!({"object": "nothing"})),
     ]
 }
@@ -154,7 +178,7 @@ fn code(operation: &Operation) -> i64 {
         "get_level3_bandwidths_area" | "get_level3_fluxs_area" => 1,
         "get_level3_log_file" => 4,
         _ if operation.path.starts_with("/api") || operation.path.starts_with("/admin") => 200,
-        _ if operation.says["tags"][0] == "health" => -1,
+        _ if operation.says["tags"][0] == "health" || operation.family() == Family::Apollo => -1,
         _ => 0,
     }
 }

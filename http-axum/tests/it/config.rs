@@ -244,6 +244,45 @@ async fn parameters_from_everywhere() {
 }
 
 #[tokio::test]
+async fn a_built_in_validator_refuses() {
+    let api = Api::new().await;
+    let root = api.login("root").await;
+    ok(&api, &root, "/app/create?app=app1&appType=0&name=n&charger=c").await;
+    let item = |value: &str, validator: &str| json!({"app": "app1", "profile": "dev", "key": "port", "value": value, "validator": validator});
+    for (value, validator, msg) in [
+        ("{", "json", "value: is not JSON: EOF while parsing an object at line 1 column 1"),
+        (
+            "a: [",
+            "yaml",
+            "value: is not YAML: while parsing a node, did not find expected node content at line 2 column 1",
+        ),
+        (
+            "a =",
+            "toml",
+            "value: is not TOML: string values must be quoted, expected literal string at line 1",
+        ),
+        ("eighty", "int", "value: is not a whole number from -9223372036854775808 to 9223372036854775807"),
+        ("example.com", "url", "value: is not an absolute URL: relative URL without a base"),
+        ("eighty", "regex:^[0-9]+$", "value: does not match its regular expression"),
+        (
+            "80.5",
+            r#"jsonschema:{"type":"integer"}"#,
+            "value: does not satisfy its schema at /: it is not of type \"integer\"",
+        ),
+        ("80", "regex:[", "validator: is not a regular expression: unclosed character class"),
+        ("80", "jsonschema:no", "validator: is not a JSON schema: expected ident at line 1 column 2"),
+    ] {
+        let refused = api.post(&root, "/config/create", item(value, validator)).await.ok();
+        assert_eq!(refused, json!({"code": 2, "msg": msg}));
+    }
+    ok(&api, &root, "/config/create?app=app1&profile=dev&key=port&value=80&validator=int").await;
+    let refused = api.post(&root, "/config/update", item("eighty", "int")).await.ok();
+    assert_eq!(refused["code"], 2);
+    let found = ok(&api, &root, "/config/queryWithKey?app=app1&profile=dev&key=port").await;
+    assert_eq!((&found["Value"], &found["Validator"]), (&json!("80"), &json!("int")));
+}
+
+#[tokio::test]
 async fn writes_by_get_can_be_turned_off() {
     let http = HttpSettings { config_get_writes: false, ..HttpSettings::default() };
     let api = Api::with(Settings::default(), http).await;

@@ -3,6 +3,7 @@
 
 mod account;
 mod api;
+mod apollo;
 mod calls;
 mod config;
 mod conform;
@@ -11,6 +12,7 @@ mod docs;
 mod document;
 mod edge_logs;
 mod job;
+mod node;
 mod ops;
 mod sweep;
 mod traffic;

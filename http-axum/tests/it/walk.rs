@@ -12,11 +12,12 @@ use crate::conform::operations;
 use crate::world::{GROUPS, Who, World};
 
 /// What answers without a token.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 8] = [
     "get /healthz",
     "get /level3/log/{file}",
     "get /level3/logincheck",
     "get /readyz",
+    "get /services/config",
     "post /admin/user_login",
     "post /level3/login",
     "post /level3/logout",
@@ -37,11 +38,20 @@ fn public_operations_are_those_agreed_on() {
 }
 
 fn unauthenticated(family: Family) -> (u16, i64) {
-    if family == Family::Ops { (403, 403) } else { (200, 3) }
+    match family {
+        Family::Ops => (403, 403),
+        Family::Apollo => (401, 401),
+        Family::Config | Family::Cdn => (200, 3),
+    }
 }
 
 fn forbidden(family: Family) -> (u16, i64) {
-    if family == Family::Ops { (403, 403) } else { (200, 4) }
+    match family {
+        Family::Ops => (403, 403),
+        // Who has no key of an app learns nothing of it.
+        Family::Apollo => (401, 401),
+        Family::Config | Family::Cdn => (200, 4),
+    }
 }
 
 fn absent(family: Family) -> (u16, i64) {
@@ -58,10 +68,17 @@ fn refused(call: &Call) -> Vec<(Who, (u16, i64))> {
     let mut refused: Vec<_> = [Who::Anonymous, Who::Stranger, Who::Expired, Who::Revoked]
         .map(|who| (who, unauthenticated(family)))
         .into();
-    if !call.operation.path.starts_with("/level3/") {
-        refused.push((Who::RootForCdn, forbidden(family)));
-    }
     let no = forbidden(family);
+    if permission == "app key" {
+        // Tokens of people are no keys.
+        refused.extend([Who::Root, Who::RootForCdn].map(|who| (who, unauthenticated(family))));
+        refused.push((Who::OtherNode, no));
+        return refused;
+    }
+    refused.push((Who::Node, unauthenticated(family)));
+    if !call.operation.path.starts_with("/level3/") {
+        refused.push((Who::RootForCdn, no));
+    }
     let strangers = match permission {
         "any account" | "any customer" | "any customer; group 8 for all" => vec![],
         // Others are as if they did not exist.

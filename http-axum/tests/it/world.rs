@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::cdn::LogShipper;
 use pilothouse_core::ports::{Capabilities, CdnProvider, Clock, MockCdnProvider, RandomIds};
-use pilothouse_core::{Pilothouse, Settings};
+use pilothouse_core::{Pilothouse, SecretKey, Settings};
 use pilothouse_http_axum::HttpSettings;
 use pilothouse_storage_memory::MemoryStorage;
 use serde_json::{Value, json};
@@ -48,6 +48,10 @@ pub(crate) enum Who {
     Edge,
     /// Another edge, with its own.
     OtherEdge,
+    /// A node of `app1`, with that app's key.
+    Node,
+    /// A node of another app.
+    OtherNode,
     /// Nobody: no token at all.
     Anonymous,
     /// A token that nobody was given.
@@ -160,7 +164,22 @@ impl World {
         self.make("/config/update", changed).await;
         self.make("/config/approve", json!({"app": "app1", "profile": "dev", "key": "k1"})).await;
         self.make("/publish", json!({"id": id})).await;
-        self.things.insert("config", id);
+        self.things.insert("config", id.clone());
+        let text = json!({"app": "app1", "profile": "dev", "key": "k2.json", "value": "{}"});
+        let text_id = self.make("/config/create", text.clone()).await["data"].clone();
+        self.make("/config/approve", json!({"app": "app1", "profile": "dev", "key": "k2.json"})).await;
+        self.make("/publish", json!({"id": text_id})).await;
+        for (who, app) in [(Who::Node, "app1"), (Who::OtherNode, "app2")] {
+            let made = self.make("/app/key/create", json!({"app": app})).await["data"].clone();
+            self.tokens.insert(who, made["Key"].as_str().unwrap().to_owned());
+            if who == Who::Node {
+                self.things.insert("key", made["Id"].clone());
+            }
+        }
+        let node = json!({"app": "app1", "profile": "dev", "nodeId": "11", "pid": "4711"});
+        assert_eq!(self.call(Who::Node, "POST", "/node/register", Some(node)).await.codes(), (200, 0));
+        let grey = self.make("/publish", json!({"id": id, "nodes": "11"})).await;
+        self.things.insert("release", grey["data"]["Release"].clone());
         let token = self.api.get(self.token(Who::Root), "/admin/token").await.ok();
         self.things.insert("token", token["info"][0]["id"].clone());
         self.things.insert("uid", self.uid("other").await);
@@ -203,7 +222,9 @@ impl World {
 }
 
 fn pilothouse(storage: &MemoryStorage, clock: &Arc<Hand>) -> Pilothouse {
-    let settings = Settings { cdns: vec!["level3".into()], log_shippers: shippers(), ..Settings::default() };
+    let secret = SecretKey::new(&[7; 32]).unwrap();
+    let settings =
+        Settings { cdns: vec!["level3".into()], log_shippers: shippers(), secret, ..Settings::default() };
     let storage = Arc::new(storage.clone());
     let pilothouse = Pilothouse::with(storage, settings, clock.clone(), Arc::new(RandomIds)).unwrap();
     pilothouse.with_providers([("level3".to_owned(), provider())].into_iter().collect())

@@ -49,12 +49,19 @@ impl AppRepository for Transaction {
         }))
     }
 
+    async fn revisions(&mut self, apps: &[AppId]) -> StorageResult<Vec<(AppId, i64)>> {
+        let held = self.state().config.apps.iter().filter(|app| apps.contains(&app.id));
+        Ok(held.map(|app| (app.id, app.revision)).collect())
+    }
+
     async fn delete(&mut self, id: AppId) -> StorageResult<bool> {
         let config = &mut self.state_mut()?.config;
         config.grants.retain(|grant| grant.app != Some(id));
         let gone: Vec<_> = config.items.iter().filter(|item| item.app == id).map(|item| item.id).collect();
         config.items.retain(|item| item.app != id);
         config.releases.retain(|release| !gone.contains(&release.item));
+        config.keys.retain(|key| key.app != id);
+        config.remove_nodes(|node| node.app == id);
         Ok(config.apps.remove(id))
     }
 }

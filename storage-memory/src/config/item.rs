@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use imbl::Vector;
 use pilothouse_core::account::AccountId;
-use pilothouse_core::config::{AppId, Item, ItemId, ItemRepository, ItemVersion, Published};
+use pilothouse_core::config::{AppId, Item, ItemId, ItemRepository, ItemVersion};
 use pilothouse_core::ports::StorageResult;
 
 use super::ConfigState;
@@ -16,8 +16,8 @@ use crate::storage::Transaction;
 pub(super) struct Held {
     pub(super) id: ItemId,
     pub(super) app: AppId,
-    profile: String,
-    key: String,
+    pub(super) profile: String,
+    pub(super) key: String,
     /// All of them, from 1 on without gaps: the last is the current one.
     versions: Vector<ItemVersion>,
     published_version: i64,
@@ -40,7 +40,7 @@ impl Held {
         self.versions.last().map_or(0, |version| version.version)
     }
 
-    fn version(&self, number: i64) -> Option<&ItemVersion> {
+    pub(super) fn version(&self, number: i64) -> Option<&ItemVersion> {
         self.versions.get(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 
@@ -54,17 +54,6 @@ impl Held {
             current: self.versions.last()?.clone(),
             published_version: self.published_version,
             published_value: published.map(|version| version.content.value.clone()).unwrap_or_default(),
-        })
-    }
-
-    fn published(&self) -> Option<Published> {
-        let version = self.version(self.published_version)?;
-        Some(Published {
-            profile: self.profile.clone(),
-            key: self.key.clone(),
-            version: version.version,
-            value: version.content.value.clone(),
-            revision: self.revision,
         })
     }
 }
@@ -128,6 +117,10 @@ impl ItemRepository for Transaction {
         Ok(self.state().config.items.get(id).map(|item| item.app))
     }
 
+    async fn place(&mut self, id: ItemId) -> StorageResult<Option<(String, String)>> {
+        Ok(self.state().config.items.get(id).map(|item| (item.profile.clone(), item.key.clone())))
+    }
+
     async fn list(&mut self, app: AppId, profile: &str) -> StorageResult<Vec<Item>> {
         let items = self.state().config.live().filter(|item| item.app == app && item.profile == profile);
         Ok(items.filter_map(Held::item).collect())
@@ -163,6 +156,16 @@ impl ItemRepository for Transaction {
         Ok(true)
     }
 
+    async fn promote(&mut self, id: ItemId, version: i64, revision: i64) -> StorageResult<bool> {
+        let item = self.state_mut()?.config.items.get_mut(id);
+        let Some(item) = item.filter(|item| !item.deleted && item.version(version).is_some()) else {
+            return Ok(false);
+        };
+        item.published_version = version;
+        item.revision = revision;
+        Ok(true)
+    }
+
     async fn delete(&mut self, id: ItemId, version: i64, revision: Option<i64>) -> StorageResult<bool> {
         let Some(item) = self.state_mut()?.config.current_mut(id, version) else { return Ok(false) };
         item.deleted = true;
@@ -185,10 +188,5 @@ impl ItemRepository for Transaction {
     ) -> StorageResult<Option<ItemVersion>> {
         let item = self.state().config.held(app, profile, key);
         Ok(item.and_then(|item| item.version(version)).cloned())
-    }
-
-    async fn published(&mut self, app: AppId) -> StorageResult<Vec<Published>> {
-        let items = self.state().config.live().filter(|item| item.app == app);
-        Ok(items.filter_map(Held::published).collect())
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use pilothouse_core::account::{Account, AuditFilter, Caller, Group, Groups, Scope, UpdateAccount};
 use pilothouse_core::config::{
-    Content, ItemId, ItemName, NewApp, NewGrant, Permission, ReleaseState, Selector, UpdateApp,
+    AppId, Content, ItemId, ItemName, NewApp, NewGrant, Permission, Release, ReleaseState, Selector,
+    UpdateApp,
 };
 use pilothouse_core::ports::{Signal, Topic};
 use pilothouse_core::{Error, ErrorKind, Page, Pilothouse, Result, Settings};
@@ -55,6 +56,12 @@ impl World {
 
     async fn publish(&self, id: ItemId) {
         self.pilothouse.releases().publish(&self.owner, id, &Selector::default(), None).await.unwrap();
+    }
+
+    async fn releases(&self, app: AppId) -> Vec<Release> {
+        let mut snapshot = self.pilothouse.storage().read().await.unwrap();
+        let listed = snapshot.releases().list(app, "dev", Some("k"), 100).await.unwrap();
+        listed.into_iter().map(|(release, _)| release).collect()
     }
 
     async fn revision(&self, app: &str) -> i64 {
@@ -451,6 +458,68 @@ async fn limits_of_items() {
 }
 
 #[tokio::test]
+async fn built_in_validators() {
+    let world = World::new().await;
+    let items = world.pilothouse.items();
+    world.app("app").await;
+    let k = name("app", "k");
+    let with = |validator: &str, value: &str| Content { validator: validator.into(), ..content(value) };
+    for (validator, good, bad) in [
+        ("json", "{}", "{"),
+        ("yaml", "a: [1]", "a: [1"),
+        ("toml", "a = 1", "a = "),
+        ("int", "-1", "one"),
+        ("url", "https://example.com/", "example.com"),
+        ("regex:^[a-z]+$", "abc", "abc1"),
+        (r#"jsonschema:{"type":"integer"}"#, "1", "1.5"),
+    ] {
+        let refused = items.create(&world.owner, &k, with(validator, bad)).await.unwrap_err().to_string();
+        assert!(refused.starts_with("value: "), "{validator}: {refused}");
+        assert_eq!(kind(items.find(&world.owner, &k).await), ErrorKind::NotFound);
+        items.create(&world.owner, &k, with(validator, good)).await.unwrap();
+        let refused =
+            items.update(&world.owner, &k, with(validator, bad), None).await.unwrap_err().to_string();
+        assert!(refused.starts_with("value: "), "{validator}: {refused}");
+        let found = items.find(&world.owner, &k).await.unwrap();
+        assert_eq!(found.current.content, with(validator, good));
+        items.delete(&world.owner, &k, None).await.unwrap();
+    }
+    for malformed in ["regex:(", "jsonschema:{", r#"jsonschema:{"type":"nothing"}"#] {
+        let refused = items.create(&world.owner, &k, with(malformed, "1")).await.unwrap_err().to_string();
+        assert!(refused.starts_with("validator: "), "{malformed}: {refused}");
+    }
+    items.create(&world.owner, &k, with("v => v.length", "anything")).await.unwrap();
+
+    // Who may not write is told so, and nothing of the value.
+    let stranger = world.account("stranger").await;
+    assert_eq!(kind(items.create(&stranger, &k, with("json", "{")).await), ErrorKind::Forbidden);
+    assert_eq!(kind(items.update(&stranger, &k, with("json", "{"), None).await), ErrorKind::Forbidden);
+}
+
+#[tokio::test]
+async fn a_rollback_does_not_pass_by_the_validators() {
+    let world = World::new().await;
+    let items = world.pilothouse.items();
+    world.app("app").await;
+    let k = name("app", "k");
+    let id = world.item(&k, "1").await;
+    // As a version that was stored when nothing checked it.
+    let mut work = world.pilothouse.storage().begin().await.unwrap();
+    let mut version = work.items().by_id(id).await.unwrap().unwrap().current;
+    version.version = 2;
+    version.content = Content { validator: "json".into(), ..content("{") };
+    assert!(work.items().amend(id, &version).await.unwrap());
+    work.commit().await.unwrap();
+    items.update(&world.owner, &k, content("3"), None).await.unwrap();
+
+    let refused = items.roll_back(&world.owner, &k, 2).await.unwrap_err();
+    assert!(refused.to_string().starts_with("value: is not JSON: "), "{refused}");
+    assert_eq!(items.find(&world.owner, &k).await.unwrap().current.version, 3);
+    items.roll_back(&world.owner, &k, 1).await.unwrap();
+    assert_eq!(items.find(&world.owner, &k).await.unwrap().current.content, content("1"));
+}
+
+#[tokio::test]
 async fn four_eyes() {
     let settings = Settings { four_eyes_profiles: vec!["prod".into()], ..Settings::default() };
     let world = World::with(settings).await;
@@ -511,10 +580,13 @@ async fn publishing() {
     assert_eq!(kind(publish(&everyone).await), ErrorKind::Conflict, "the new version is not approved");
     world.approve(&k).await;
     publish(&everyone).await.unwrap();
-    let rows = world.pilothouse.storage().read().await.unwrap().releases().of_item(id).await.unwrap();
-    let rows: Vec<_> = rows.iter().map(|row| (row.version, row.revision, row.state, row.publisher)).collect();
-    let owner = world.owner.id;
-    assert_eq!(rows, [(2, 2, ReleaseState::Active, owner), (1, 1, ReleaseState::Superseded, owner)]);
+    let rows = world.releases(app).await;
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| (row.version, row.revision, row.end_revision, row.state, row.publisher, row.origin))
+        .collect();
+    let (by, active, ended) = (world.owner.id, ReleaseState::Active, ReleaseState::Superseded);
+    assert_eq!(shown, [(2, 2, None, active, by, None), (1, 1, Some(2), ended, by, None)]);
     assert_eq!(signals.next().await, Some(Signal::Changed(Topic::App(app))));
 
     // Deleting what is published changes what nodes hold; deleting what is not, does not.
@@ -525,10 +597,9 @@ async fn publishing() {
     assert_eq!(world.revision("app").await, 3);
     assert_eq!(signals.next().await, Some(Signal::Changed(Topic::App(app))));
     assert_eq!(kind(publish(&everyone).await), ErrorKind::NotFound);
-    let mut snapshot = world.pilothouse.storage().read().await.unwrap();
-    let rows = snapshot.releases().of_item(id).await.unwrap();
+    let rows = world.releases(app).await;
     assert!(rows.iter().all(|row| row.state == ReleaseState::Superseded));
-    assert!(snapshot.items().published(app).await.unwrap().is_empty());
+    assert_eq!(rows[0].end_revision, Some(3));
 
     // Created again it is published by nobody, so a developer may delete it.
     world.item(&k, "3").await;

@@ -3,6 +3,7 @@
 
 mod config;
 mod customer;
+mod delivery;
 mod engine;
 mod job;
 mod login;

@@ -22,6 +22,10 @@ pub(crate) const OTHER: &str = "other@example.com";
 pub(crate) struct ManualClock(Mutex<DateTime<Utc>>);
 
 impl ManualClock {
+    pub(crate) fn at(seconds: i64) -> Self {
+        Self(Mutex::new(DateTime::from_timestamp(seconds, 0).unwrap()))
+    }
+
     pub(crate) fn advance(&self, by: TimeDelta) {
         *self.0.lock().unwrap() += by;
     }
@@ -149,7 +153,7 @@ pub(crate) struct World {
 impl World {
     /// Where `level3` has this provider, and `qcloud` none.
     pub(crate) async fn with(level3: Fake) -> Self {
-        let clock = Arc::new(ManualClock(Mutex::new(DateTime::from_timestamp(1_473_752_647, 0).unwrap())));
+        let clock = Arc::new(ManualClock::at(1_473_752_647));
         let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::with_clock(clock.clone()));
         let level3 = Arc::new(level3);
         let providers: Providers =

@@ -6,6 +6,7 @@ use pilothouse_core::config::{App, AppId, AppRepository};
 use pilothouse_core::ports::{StorageError, StorageResult};
 use sqlx::FromRow;
 
+use crate::database::of_ids;
 use crate::storage::Transaction;
 use crate::value::{time, values};
 
@@ -17,6 +18,7 @@ const OF_ACCOUNT: &str = "SELECT * FROM app WHERE EXISTS (SELECT 1 FROM app_gran
      WHERE account_id = $1 AND COALESCE(app_id, app.id) = app.id) ORDER BY id";
 const UPDATE: &str = "UPDATE app SET app_type = $2, name = $3, charger = $4 WHERE id = $1";
 const RAISE_REVISION: &str = "UPDATE app SET revision = revision + 1 WHERE id = $1 RETURNING revision";
+const REVISIONS: [&str; 2] = of_ids!("SELECT id, revision FROM app WHERE id", "ORDER BY id");
 const DELETE: &str = "DELETE FROM app WHERE id = $1";
 
 #[derive(FromRow)]
@@ -71,6 +73,11 @@ impl AppRepository for Transaction {
     async fn raise_revision(&mut self, id: AppId) -> StorageResult<Option<i64>> {
         let raised: Option<(i64,)> = self.connection.optional(RAISE_REVISION, values![id]).await?;
         Ok(raised.map(|(revision,)| revision))
+    }
+
+    async fn revisions(&mut self, apps: &[AppId]) -> StorageResult<Vec<(AppId, i64)>> {
+        let (sql, apps) = (self.connection.either(REVISIONS), self.connection.list(apps));
+        self.connection.all(sql, values![apps]).await
     }
 
     async fn delete(&mut self, id: AppId) -> StorageResult<bool> {

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use pilothouse_core::account::AccountId;
-use pilothouse_core::config::{AppId, Content, Item, ItemId, ItemRepository, ItemVersion, Published};
+use pilothouse_core::config::{AppId, Content, Item, ItemId, ItemRepository, ItemVersion};
 use pilothouse_core::ports::{StorageError, StorageResult};
 use sqlx::FromRow;
 
@@ -32,6 +32,7 @@ const INSERT_VERSION: &str = "INSERT INTO config_version \
 const FIND: &str = items!("item.app_id = $1 AND item.profile = $2 AND item.key = $3");
 const BY_ID: &str = items!("item.id = $1");
 const APP_OF: &str = "SELECT app_id FROM config_item WHERE id = $1";
+const PLACE: &str = "SELECT profile, key FROM config_item WHERE id = $1";
 const LIST: &str = items!("item.app_id = $1 AND item.profile = $2 ORDER BY item.id");
 const PROFILES: &str = "SELECT DISTINCT profile FROM config_item WHERE app_id = $1 AND NOT deleted";
 const AMEND: &str =
@@ -40,15 +41,14 @@ const APPROVE: &str = "UPDATE config_version SET approver = $3 WHERE item_id = $
      AND approver IS NULL AND EXISTS (SELECT 1 FROM config_item WHERE id = $1 AND version = $2 AND NOT deleted)";
 const PUBLISH: &str = "UPDATE config_item SET published_version = $2, revision = $3 \
      WHERE id = $1 AND version = $2 AND NOT deleted";
+const PROMOTE: &str = "UPDATE config_item SET published_version = $2, revision = $3 WHERE id = $1 AND NOT deleted \
+     AND EXISTS (SELECT 1 FROM config_version WHERE item_id = $1 AND config_version.version = $2)";
 const DELETE: &str = "UPDATE config_item SET deleted = TRUE, published_version = 0, \
      revision = COALESCE($3, revision) WHERE id = $1 AND version = $2 AND NOT deleted";
 const HISTORY: &str = "SELECT config_version.* FROM config_version JOIN config_item ON id = item_id \
      WHERE app_id = $1 AND profile = $2 AND key = $3 ORDER BY config_version.version DESC";
 const VERSION: &str = "SELECT config_version.* FROM config_version JOIN config_item ON id = item_id \
      WHERE app_id = $1 AND profile = $2 AND key = $3 AND config_version.version = $4";
-const PUBLISHED: &str = "SELECT profile, key, published_version AS version, value, revision FROM config_item \
-     JOIN config_version ON item_id = id AND config_version.version = published_version \
-     WHERE app_id = $1 ORDER BY id";
 
 #[derive(FromRow)]
 struct VersionRow {
@@ -71,15 +71,6 @@ struct ItemRow {
     published_value: Option<String>,
     #[sqlx(flatten)]
     current: VersionRow,
-}
-
-#[derive(FromRow)]
-struct PublishedRow {
-    profile: String,
-    key: String,
-    version: i64,
-    value: String,
-    revision: i64,
 }
 
 impl TryFrom<VersionRow> for ItemVersion {
@@ -147,6 +138,10 @@ impl ItemRepository for Transaction {
         Ok(found.map(|(app,)| app))
     }
 
+    async fn place(&mut self, id: ItemId) -> StorageResult<Option<(String, String)>> {
+        self.connection.optional(PLACE, values![id]).await
+    }
+
     async fn list(&mut self, app: AppId, profile: &str) -> StorageResult<Vec<Item>> {
         let rows = self.connection.all::<ItemRow>(LIST, values![app, profile]).await?;
         rows.into_iter().map(Item::try_from).collect()
@@ -176,6 +171,10 @@ impl ItemRepository for Transaction {
         Ok(self.connection.execute(PUBLISH, values![id, version, revision]).await? > 0)
     }
 
+    async fn promote(&mut self, id: ItemId, version: i64, revision: i64) -> StorageResult<bool> {
+        Ok(self.connection.execute(PROMOTE, values![id, version, revision]).await? > 0)
+    }
+
     async fn delete(&mut self, id: ItemId, version: i64, revision: Option<i64>) -> StorageResult<bool> {
         Ok(self.connection.execute(DELETE, values![id, version, revision]).await? > 0)
     }
@@ -195,14 +194,5 @@ impl ItemRepository for Transaction {
         let values = values![app, profile, key, version];
         let found = self.connection.optional::<VersionRow>(VERSION, values).await?;
         found.map(ItemVersion::try_from).transpose()
-    }
-
-    async fn published(&mut self, app: AppId) -> StorageResult<Vec<Published>> {
-        let rows = self.connection.all::<PublishedRow>(PUBLISHED, values![app]).await?;
-        let published = rows.into_iter().map(|row| {
-            let PublishedRow { profile, key, version, value, revision } = row;
-            Published { profile, key, version, value, revision }
-        });
-        Ok(published.collect())
     }
 }

@@ -1,6 +1,9 @@
-//! Apps, grants, items with their versions, and releases.
+//! Apps, grants, items with their versions, releases, keys, nodes, and what became of releases there.
 
 mod app;
+mod delivery;
 mod grant;
 mod item;
+mod key;
+mod node;
 mod release;

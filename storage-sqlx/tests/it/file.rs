@@ -1,5 +1,7 @@
 //! One SQLite file: several processes on it, and a disk that does not answer.
 
+use std::sync::Arc;
+
 use pilothouse_core::Page;
 use pilothouse_core::conformance::ops::task;
 use pilothouse_core::ports::{Storage, StorageError};
@@ -51,4 +53,17 @@ async fn a_log_that_cannot_be_flushed_stops_the_store() {
     let unknown = work.commit().await.unwrap_err();
     assert!(matches!(unknown, StorageError::CommitUnknown(_)), "{unknown:?}");
     assert!(storage.begin().await.is_err(), "it has stopped");
+}
+
+/// The file itself is closed and opened again, as by another process.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_hold_what_they_should_when_the_file_is_opened_again() {
+    let folder = TempDir::new().unwrap();
+    let open = async |seed: u64| -> Arc<dyn Storage> {
+        let storage = SqlxStorage::sqlite(folder.path().join(format!("{seed}.db"))).await.unwrap();
+        storage.migrate().await.unwrap();
+        let storage: Arc<dyn Storage> = Arc::new(storage);
+        storage
+    };
+    pilothouse_core::conformance::delivery_model::nodes_hold_what_they_should(open).await;
 }

@@ -13,6 +13,8 @@ pub(super) struct Known {
     pub(super) grants: Vec<i64>,
     pub(super) items: Vec<i64>,
     pub(super) releases: Vec<i64>,
+    pub(super) keys: Vec<i64>,
+    pub(super) nodes: Vec<i64>,
     pub(super) cdns: Vec<i64>,
     pub(super) domains: Vec<i64>,
     pub(super) companies: Vec<i64>,

@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod acknowledging;
+mod builder;
+mod client;
+mod error;
+mod node;
+mod snapshot;
+mod sse;
+mod state;
+mod status;
+mod value;
+mod watching;
+mod wire;
+
+pub use builder::Builder;
+pub use client::{Changes, Client};
+pub use error::{Error, Result};
+pub use node::Rejection;
+pub use state::Change;
+pub use status::Status;

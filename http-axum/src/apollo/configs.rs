@@ -1,0 +1,117 @@
+//! `/configs/{appId}/{cluster}/{namespace}`: what a client should hold.
+
+use std::collections::HashMap;
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use pilothouse_core::config::Feed;
+use serde::Deserialize;
+use utoipa::{IntoParams, ToSchema};
+
+use super::answer::{json, release_key};
+use super::client::{At, Client, NamespacePath, Who};
+use super::notifications::revision_of;
+use crate::args::Args;
+use crate::envelope::Failure;
+use crate::state::ApiState;
+
+/// Who asks, and what it knows.
+#[derive(Default, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", default)]
+#[into_params(parameter_in = Query)]
+pub(super) struct ConfigsQuery {
+    /// The client's address; without, where the request comes from. It is the client's node id.
+    #[param(max_length = 64, example = "10.0.0.1")]
+    ip: String,
+    /// The client's label, for grey releases; follows the address and a slash in its node id.
+    #[param(max_length = 63, example = "")]
+    label: String,
+    /// A profile that is asked where the first has nothing, before `default`.
+    #[param(max_length = 64, example = "")]
+    data_center: String,
+    /// The release key of what it holds.
+    #[param(max_length = 64, example = "")]
+    release_key: String,
+    /// The messages of the last notification, JSON: the answer is not older than they are.
+    #[param(max_length = 65536, example = "")]
+    messages: String,
+}
+
+/// What a client should hold.
+#[derive(ToSchema)]
+#[schema(rename_all = "camelCase")]
+#[expect(dead_code, reason = "describes what is written by hand, since most of it is kept as text")]
+pub(super) struct Configuration {
+    /// The app.
+    #[schema(example = "app1")]
+    app_id: String,
+    /// The profile that had it.
+    #[schema(example = "dev")]
+    cluster: String,
+    /// The namespace as it was asked for.
+    #[schema(example = "application")]
+    namespace_name: String,
+    /// Its items; of a namespace that is one text, that text as `content`.
+    configurations: HashMap<String, String>,
+    /// Names this content.
+    #[schema(example = "5f0c3b9d1e2a4c77")]
+    release_key: String,
+}
+
+#[derive(Deserialize)]
+struct Messages {
+    #[serde(default)]
+    details: HashMap<String, i64>,
+}
+
+/// What a client should hold of a namespace, from the first of cluster, data center and `default` that has it. Signed with
+/// an app key (`Authorization: Apollo <appId>:<signature>` and `Timestamp`), unless the app needs none.
+#[utoipa::path(
+    get,
+    path = "/configs/{appId}/{cluster}/{namespace}",
+    tag = "apollo",
+    params(NamespacePath, ConfigsQuery),
+    security(("apollo" = [])),
+    extensions(("x-permission" = json!("app key"))),
+    responses(
+        (status = 200, description = "What it should hold.", body = Configuration),
+        (status = 304, description = "The release key fits: nothing is different."),
+        (status = 401, description = "Not signed with a key of this app."),
+        (status = 404, description = "Nothing is published there."),
+    ),
+)]
+pub(super) async fn get_configs(
+    State(api): State<ApiState>,
+    client: Client,
+    At(path): At,
+    Args(query): Args<ConfigsQuery>,
+) -> Result<Response, Failure> {
+    let ConfigsQuery { ip, label, data_center, release_key: known_key, messages } = query;
+    let who = Who { ip, label, data_center };
+    let feed = client.open(&api, &path.app_id).await?;
+    let view = feed.view_at(known(&feed, &messages)).await?;
+    let holds = |part: &_| release_key(part) == known_key;
+    let (profile, part) = client.part(&feed, &view, &path, &who, holds).await?;
+    if holds(&part) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    let text = |text: &str| serde_json::Value::from(text).to_string();
+    let head = format!(
+        "{{\"appId\":{},\"cluster\":{},\"namespaceName\":{},\"configurations\":",
+        text(&path.app_id),
+        text(profile),
+        text(&path.namespace)
+    );
+    let tail = format!(",\"releaseKey\":\"{}\"}}", release_key(&part));
+    let body = [head.as_bytes(), &json(&part), tail.as_bytes()].concat();
+    Ok(([(header::CONTENT_TYPE, "application/json")], Bytes::from(body)).into_response())
+}
+
+/// The newest revision of the app that a client was told of. What cannot be read says nothing.
+fn known(feed: &Feed, messages: &str) -> i64 {
+    let messages: Option<Messages> = serde_json::from_str(messages).ok();
+    let ids = messages.into_iter().flat_map(|messages| messages.details.into_values());
+    ids.filter_map(|id| revision_of(feed.app(), id)).max().unwrap_or(0)
+}

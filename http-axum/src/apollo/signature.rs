@@ -1,0 +1,119 @@
+//! How an Apollo client shows that it has a key: HMAC-SHA1 over the time and what it asks for.
+
+use axum::http::{HeaderMap, Uri, header};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use hmac::{Hmac, KeyInit, Mac};
+use sha1::Sha1;
+
+/// How far a client's clock may be off, in milliseconds.
+const SKEW: u64 = 60_000;
+
+/// A signature as it was sent.
+#[derive(Debug)]
+pub(super) struct Signature<'a> {
+    timestamp: &'a str,
+    signature: Vec<u8>,
+    /// What may have been signed: the whole target, or what follows the prefix the routers are nested under. Clients that
+    /// are told an address with a path sign the one or the other.
+    targets: [&'a str; 2],
+}
+
+/// Why a request is not signed as it should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unsigned {
+    /// There is no signature, or none that can be read.
+    Missing,
+    /// The client's clock and ours are more than a minute apart.
+    Skewed,
+}
+
+impl<'a> Signature<'a> {
+    /// Reads `Timestamp` (milliseconds) and `Authorization: Apollo <appId>:<base64>` of a request for `target`, which is
+    /// still as it was sent.
+    pub(super) fn read(
+        headers: &'a HeaderMap,
+        target: &'a Uri,
+        prefix: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Self, Unsigned> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let sent = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Apollo "));
+        let (_app, signature) = sent.and_then(|sent| sent.rsplit_once(':')).ok_or(Unsigned::Missing)?;
+        let signature = STANDARD.decode(signature).map_err(|_| Unsigned::Missing)?;
+        let timestamp = text("timestamp").ok_or(Unsigned::Missing)?;
+        let time: i64 = timestamp.parse().map_err(|_| Unsigned::Missing)?;
+        if time.abs_diff(now.timestamp_millis()) >= SKEW {
+            return Err(Unsigned::Skewed);
+        }
+        let target = target.path_and_query().map_or("/", |target| target.as_str());
+        Ok(Self { timestamp, signature, targets: [target, target.strip_prefix(prefix).unwrap_or(target)] })
+    }
+
+    /// Whether it was made with this key, in a time that does not depend on where it differs.
+    pub(super) fn is_of(&self, key: &str) -> bool {
+        let Ok(mac) = Hmac::<Sha1>::new_from_slice(key.as_bytes()) else { return false };
+        let fits = |target: &str| {
+            let mac = mac.clone().chain_update(self.timestamp).chain_update("\n").chain_update(target);
+            mac.verify_slice(&self.signature).is_ok()
+        };
+        fits(self.targets[0]) || self.targets[0] != self.targets[1] && fits(self.targets[1])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made with the reference implementation's published example.
+    const KEY: &str = "df23df3f59884980844ff3dada30fa97";
+    const TIME: &str = "1576478257344";
+    const TARGET: &str = "/configs/100004458/default/application?ip=10.0.0.1";
+    const SIGNED: &str = "EoKyziXvKqzHgwx+ijDJwgVTDgE=";
+
+    fn headers(signature: &str, time: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert("authorization", format!("Apollo 100004458:{signature}").parse().unwrap());
+        headers.insert("timestamp", time.parse().unwrap());
+        headers
+    }
+
+    fn at(millis: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp_millis(millis).unwrap()
+    }
+
+    #[test]
+    fn the_published_example_fits_and_nothing_else() {
+        let (target, now) = (TARGET.parse::<Uri>().unwrap(), at(1_576_478_257_344));
+        let good = headers(SIGNED, TIME);
+        assert!(Signature::read(&good, &target, "", now).unwrap().is_of(KEY));
+        assert!(!Signature::read(&good, &target, "", now).unwrap().is_of("another"));
+        let other: Uri = "/configs/100004458/default/application?ip=10.0.0.2".parse().unwrap();
+        assert!(!Signature::read(&good, &other, "", now).unwrap().is_of(KEY));
+        let later = headers(SIGNED, "1576478257345");
+        assert!(!Signature::read(&later, &target, "", now).unwrap().is_of(KEY));
+    }
+
+    #[test]
+    fn under_a_prefix_either_target_may_be_signed() {
+        let nested: Uri = format!("/apollo/dev{TARGET}").parse().unwrap();
+        let (good, now) = (headers(SIGNED, TIME), at(1_576_478_257_344));
+        assert!(Signature::read(&good, &nested, "/apollo/dev", now).unwrap().is_of(KEY));
+        assert!(!Signature::read(&good, &nested, "", now).unwrap().is_of(KEY));
+    }
+
+    #[test]
+    fn clocks_may_be_a_minute_apart() {
+        let (target, good) = (TARGET.parse::<Uri>().unwrap(), headers(SIGNED, TIME));
+        for (millis, refused) in
+            [(59_999, None), (60_000, Some(Unsigned::Skewed)), (-60_000, Some(Unsigned::Skewed))]
+        {
+            let read = Signature::read(&good, &target, "", at(1_576_478_257_344 + millis));
+            assert_eq!(read.err(), refused, "{millis}");
+        }
+        for bad in [HeaderMap::new(), headers("*", TIME), headers(SIGNED, "soon"), headers(SIGNED, "")] {
+            assert_eq!(Signature::read(&bad, &target, "", at(0)).unwrap_err(), Unsigned::Missing);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Nodes.
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use pilothouse_core::config::{AppId, Node, NodeNumber, NodeRepository};
+use pilothouse_core::ports::StorageResult;
+
+use super::ConfigState;
+use crate::storage::Transaction;
+
+impl ConfigState {
+    fn number(&self, app: AppId, profile: &str, node_id: &str) -> Option<NodeNumber> {
+        self.node_numbers.get(&(app, profile.to_owned(), node_id.to_owned())).copied()
+    }
+
+    /// Removes nodes with all that became of releases there.
+    pub(super) fn remove_nodes(&mut self, gone: impl Fn(&Node) -> bool) -> u64 {
+        let gone: Vec<Node> = self.nodes.iter().filter(|node| gone(node)).cloned().collect();
+        for node in &gone {
+            self.node_numbers.remove(&(node.app, node.profile.clone(), node.node_id.clone()));
+            self.nodes.remove(node.number);
+        }
+        if !gone.is_empty() {
+            let kept = self.deliveries.iter().filter(|((_, number), _)| self.nodes.get(*number).is_some());
+            self.deliveries = kept.map(|(pair, delivery)| (*pair, delivery.clone())).collect();
+        }
+        gone.len() as u64
+    }
+}
+
+#[async_trait]
+impl NodeRepository for Transaction {
+    async fn register(&mut self, node: &Node) -> StorageResult<Option<NodeNumber>> {
+        let config = &mut self.state_mut()?.config;
+        if config.apps.get(node.app).is_none() {
+            return Ok(None);
+        }
+        if let Some(number) = config.number(node.app, &node.profile, &node.node_id) {
+            if let Some(held) = config.nodes.get_mut(number) {
+                *held = Node { number, ..node.clone() };
+            }
+            return Ok(Some(number));
+        }
+        let number = config.nodes.insert(|number| Node { number, ..node.clone() });
+        config.node_numbers.insert((node.app, node.profile.clone(), node.node_id.clone()), number);
+        Ok(Some(number))
+    }
+
+    async fn find(&mut self, app: AppId, profile: &str, node_id: &str) -> StorageResult<Option<Node>> {
+        let config = &self.state().config;
+        let number = config.number(app, profile, node_id);
+        Ok(number.and_then(|number| config.nodes.get(number)).cloned())
+    }
+
+    async fn list(&mut self, app: AppId, profile: &str) -> StorageResult<Vec<Node>> {
+        let nodes = self.state().config.nodes.iter();
+        Ok(nodes.filter(|node| node.app == app && node.profile == profile).cloned().collect())
+    }
+
+    async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>> {
+        let nodes = self.state().config.nodes.iter().filter(|node| node.app == app && !node.left);
+        Ok(nodes.map(|node| (node.number, node.profile.clone(), node.node_id.clone())).collect())
+    }
+
+    async fn renew(&mut self, nodes: &[NodeNumber], until: DateTime<Utc>) -> StorageResult<()> {
+        let held = &mut self.state_mut()?.config.nodes;
+        for number in nodes {
+            if let Some(node) = held.get_mut(*number).filter(|node| !node.left) {
+                node.lease_until = node.lease_until.max(until);
+            }
+        }
+        Ok(())
+    }
+
+    async fn leave(&mut self, node: NodeNumber) -> StorageResult<bool> {
+        let held = self.state_mut()?.config.nodes.get_mut(node).filter(|node| !node.left);
+        Ok(held.map(|node| node.left = true).is_some())
+    }
+
+    async fn prune(&mut self, before: DateTime<Utc>) -> StorageResult<u64> {
+        Ok(self.state_mut()?.config.remove_nodes(|node| node.lease_until < before))
+    }
+}

@@ -1,0 +1,26 @@
+"""Prints what py3-apollo-client holds of a key, a line for each value: URL APP CLUSTER KEY [SECRET]."""
+
+import os
+import sys
+import time
+
+from py3_apollo import ApolloClient
+
+url, app, cluster, key, *secret = sys.argv[1:]
+cache = os.path.join(os.environ["HOME"], "py3-apollo")
+os.makedirs(cache, exist_ok=True)
+client = ApolloClient(
+    app_id=app,
+    config_url=url,
+    cluster=cluster,
+    secret=secret[0] if secret else "",
+    cache_path=cache,
+    log_level="CRITICAL",
+)
+shown = object()
+while True:
+    value = client.get_value(key)
+    if value != shown:
+        print(value, flush=True)
+        shown = value
+    time.sleep(0.05)
