@@ -1,19 +1,27 @@
 //! A cdn of one's own Varnish and nginx servers.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use pilothouse_core::cdn::{cdn_name, domain_name};
-use pilothouse_core::ports::{Capabilities, CdnProvider, Outcomes, ProviderError};
+use pilothouse_core::ports::{Capabilities, CdnProvider, EdgeControl, Hello, Outcomes, ProviderError, Purge};
 use pilothouse_core::{Error, Result, check_text};
+use reqwest::Client;
+use reqwest::redirect::Policy;
 use serde::Deserialize;
 use url::Url;
 
 use crate::SecretSource;
+use crate::preload::Fetches;
+use crate::wire::Wire;
 
 /// The most URLs in one job: as many as one request may hold.
 const BATCH: usize = 1000;
+/// How long a connection may take.
+const CONNECT: Duration = Duration::from_secs(2);
 
 /// A cdn of kind `edges`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -53,18 +61,9 @@ pub struct EdgeSettings {
 }
 
 impl EdgeSettings {
-    /// Reads the key, where there is one; refuses one outside the limits that it names.
+    /// Reads the key, where there is one.
     pub fn read_key(&self) -> Result<Option<String>> {
-        const FIELD: &str = "cdn.edge.key";
-        let Some(source) = &self.key else { return Ok(None) };
-        let key = source.read(FIELD)?;
-        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-        // The key itself is not repeated.
-        if !(32..=256).contains(&key.len()) || !key.chars().all(allowed) {
-            let reason = format!("of {} must be 32 to 256 letters, digits, '-' and '_'", self.name);
-            return Err(Error::invalid(FIELD, reason));
-        }
-        Ok(Some(key))
+        self.key.as_ref().map(|key| key.read_edge_key("cdn.edge.key")).transpose()
     }
 }
 
@@ -76,6 +75,18 @@ pub enum EdgeKind {
     Varnish,
     /// nginx.
     Nginx,
+}
+
+impl FromStr for EdgeKind {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "varnish" => Ok(Self::Varnish),
+            "nginx" => Ok(Self::Nginx),
+            _ => Err("must be varnish or nginx"),
+        }
+    }
 }
 
 /// How an access log is written.
@@ -92,15 +103,15 @@ pub enum LogFormat {
     Json,
 }
 
-/// The provider over such a cdn.
-///
-/// Its requests to the servers are still to be written: it can neither purge nor preload and says so in its
-/// capabilities, so that jobs wait for a version that can.
-#[derive(Clone, Debug)]
+/// The provider over such a cdn: purges by URL, by prefix and by host, and preloads, on servers that hold what
+/// [`crate::EdgeConfig`] prints.
+#[derive(Debug)]
 pub struct Edges {
     name: String,
     domains: Vec<String>,
     capabilities: Capabilities,
+    wires: HashMap<String, Wire>,
+    fetches: Fetches,
 }
 
 impl Edges {
@@ -113,11 +124,14 @@ impl Edges {
         if edges.is_empty() {
             return Err(Error::invalid("cdn.edge", format!("must be given at least once for {name}")));
         }
-        let mut names = HashSet::new();
+        // Without a time-out for answers: what is asked decides how long it may take.
+        let http =
+            Client::builder().no_proxy().connect_timeout(CONNECT).redirect(Policy::none()).http1_only();
+        let http = http.build().map_err(|error| Error::Unavailable(format!("no HTTP client: {error}")))?;
+        let mut wires = HashMap::new();
         for edge in &edges {
             check_edge(edge, domains.len())?;
-            edge.read_key()?;
-            if !names.insert(&edge.name) {
+            if wires.insert(edge.name.clone(), Wire::new(http.clone(), edge)?).is_some() {
                 return Err(Error::invalid("cdn.edge.name", format!("{} is given twice", edge.name)));
             }
         }
@@ -125,15 +139,21 @@ impl Edges {
             domains.iter().map(|domain| domain_name("cdn.domains", domain)).collect();
         let domains = domains?;
         let capabilities = Capabilities {
-            purge_urls: false,
-            purge_prefix: false,
-            preload: false,
+            purge_urls: true,
+            purge_prefix: true,
+            preload: true,
             list_domains: !domains.is_empty(),
             purge_batch: BATCH,
             preload_batch: BATCH,
+            urls_per_second: None,
             edges: edges.into_iter().map(|edge| edge.name).collect(),
         };
-        Ok(Self { name, domains, capabilities })
+        Ok(Self { name, domains, capabilities, wires, fetches: Fetches::default() })
+    }
+
+    fn wire(&self, edge: &str) -> Result<&Wire, ProviderError> {
+        let wire = self.wires.get(edge);
+        wire.ok_or_else(|| ProviderError::Refused(format!("{} has no edge of this name", self.name)))
     }
 
     fn cannot(&self, operation: &'static str) -> ProviderError {
@@ -174,15 +194,30 @@ impl CdnProvider for Edges {
         &self.capabilities
     }
 
-    async fn purge(&self, _edge: &str, _urls: &[String]) -> Result<Outcomes, ProviderError> {
-        Err(self.cannot("purge"))
+    async fn purge(&self, edge: &str, purges: &[Purge]) -> Result<Outcomes, ProviderError> {
+        self.wire(edge)?.purge(purges).await
     }
 
-    async fn preload(&self, _edge: &str, _urls: &[String]) -> Result<Outcomes, ProviderError> {
-        Err(self.cannot("preload"))
+    async fn preload(&self, edge: &str, urls: &[String]) -> Result<Outcomes, ProviderError> {
+        Ok(self.fetches.preload(self.wire(edge)?, urls).await)
     }
 
     async fn domains(&self) -> Result<Vec<String>, ProviderError> {
         if self.domains.is_empty() { Err(self.cannot("list domains")) } else { Ok(self.domains.clone()) }
+    }
+}
+
+#[async_trait]
+impl EdgeControl for Edges {
+    async fn hello(&self, edge: &str, session: i64, epoch: i64) -> Result<Hello, ProviderError> {
+        self.wire(edge)?.hello(session, epoch).await
+    }
+
+    async fn grant(&self, edge: &str, session: i64) -> Result<bool, ProviderError> {
+        self.wire(edge)?.lease("lease", session).await
+    }
+
+    async fn renew(&self, edge: &str, session: i64) -> Result<bool, ProviderError> {
+        self.wire(edge)?.lease("renew", session).await
     }
 }

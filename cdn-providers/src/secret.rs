@@ -16,12 +16,6 @@ pub enum SecretSource {
     File(PathBuf),
 }
 
-impl<'de> Deserialize<'de> for SecretSource {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
 impl FromStr for SecretSource {
     type Err = &'static str;
 
@@ -35,7 +29,25 @@ impl FromStr for SecretSource {
     }
 }
 
+impl<'de> Deserialize<'de> for SecretSource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
 impl SecretSource {
+    /// Reads the key that an edge and this server share: 32 to 256 letters, digits, `-` and `_`.
+    #[cfg(feature = "edges")]
+    pub fn read_edge_key(&self, setting: &'static str) -> Result<String> {
+        let key = self.read(setting)?;
+        let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        // The key itself is not repeated.
+        if !(32..=256).contains(&key.len()) || !key.chars().all(allowed) {
+            return Err(Error::invalid(setting, "must be 32 to 256 letters, digits, '-' and '_'"));
+        }
+        Ok(key)
+    }
+
     /// Reads the secret; what is wrong is told of the setting `key`.
     pub fn read(&self, key: &'static str) -> Result<String> {
         match self {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pilothouse_core::ports::{CdnProvider, Providers};
+use pilothouse_core::ports::{CdnProvider, EdgeControl, Providers};
 use pilothouse_core::{Error, Result};
 use serde::Deserialize;
 
@@ -30,15 +30,20 @@ impl CdnSettings {
 /// Sets up every provider. Refuses settings that cannot work, and two cdns of one name.
 pub fn providers(settings: impl IntoIterator<Item = CdnSettings>) -> Result<Providers> {
     let mut providers: BTreeMap<String, Arc<dyn CdnProvider>> = BTreeMap::new();
+    let mut controls: BTreeMap<String, Arc<dyn EdgeControl>> = BTreeMap::new();
     for settings in settings {
         let name = settings.name().to_owned();
         let provider: Arc<dyn CdnProvider> = match settings {
             #[cfg(feature = "edges")]
-            CdnSettings::Edges(settings) => Arc::new(crate::Edges::new(settings)?),
+            CdnSettings::Edges(settings) => {
+                let edges = Arc::new(crate::Edges::new(settings)?);
+                controls.insert(name.clone(), edges.clone());
+                edges
+            }
         };
         if providers.insert(name.clone(), provider).is_some() {
             return Err(Error::invalid("cdn.name", format!("{name} is given twice")));
         }
     }
-    Ok(providers.into_iter().collect())
+    Ok(Providers::from_iter(providers).with_controls(controls))
 }

@@ -1,7 +1,7 @@
 //! Providers as the settings file asks for them.
 
-use pilothouse_cdn_providers::{CdnSettings, providers};
-use pilothouse_core::ports::Providers;
+use pilothouse_cdn_providers::{CdnSettings, EdgeConfig, EdgeKind, providers};
+use pilothouse_core::ports::{Providers, Purge};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -50,16 +50,47 @@ async fn domains_are_those_configured_or_whatever_customers_are_given() {
 }
 
 #[tokio::test]
-async fn what_it_cannot_do_names_provider_and_operation() {
-    let providers = read(DOCUMENTED).unwrap();
+async fn what_does_not_answer_is_unavailable_and_has_no_address_in_it() {
+    // Nothing listens on the port that a listener had a moment ago.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let providers = read(&DOCUMENTED.replace("127.0.0.1:6081", &gone.to_string())).unwrap();
     let level3 = providers.get("level3").unwrap();
     let can = level3.capabilities();
-    assert!(!can.purge_urls && !can.purge_prefix && !can.preload);
+    assert!(can.purge_urls && can.purge_prefix && can.preload);
     let urls = ["http://cdn.example.com/".to_owned()];
-    let refused = level3.purge("edge-1", &urls).await.unwrap_err();
-    assert_eq!(refused.to_string(), "level3 cannot purge");
-    assert!(!refused.may_be_retried());
-    assert_eq!(level3.preload("edge-1", &urls).await.unwrap_err().to_string(), "level3 cannot preload");
+    let purges = urls.clone().map(|url| Purge { url, stamp: 1 });
+    let down = level3.purge("edge-1", &purges).await.unwrap_err();
+    assert_eq!((down.to_string().as_str(), down.may_be_retried()), ("it cannot be reached", true));
+    assert_eq!(level3.preload("edge-1", &urls).await.unwrap(), [Err(down.clone())]);
+    assert_eq!(providers.control("level3").unwrap().hello("edge-1", 1, 1).await.unwrap_err(), down);
+    assert!(!level3.purge("edge-9", &purges).await.unwrap_err().may_be_retried());
+}
+
+#[test]
+fn an_edges_configuration_holds_what_it_is_given_and_nothing_breaks_out_of_it() {
+    for kind in [EdgeKind::Varnish, EdgeKind::Nginx] {
+        let config = EdgeConfig {
+            kind,
+            origin: "origin.example.com:8000".into(),
+            listen: "127.0.0.1:80".into(),
+            allow: vec!["10.1.0.0/16".parse().unwrap(), "::1/128".parse().unwrap()],
+            key: Some("k".repeat(32)),
+            log: "/var/log/edge.tsv".into(),
+            cache: "/var/cache/edge".into(),
+        };
+        let text = config.render().unwrap();
+        for part in ["origin.example.com", "10.1.0.0", "::1", &"k".repeat(32), "/var/log/edge.tsv"] {
+            assert!(text.contains(part), "{part} is not in {text}");
+        }
+        for name in ["@origin", "@listen", "@allow", "@key", "@log", "@cache"] {
+            assert!(!text.contains(name), "{name} is still in {text}");
+        }
+        for origin in ["origin", "origin:", "origin:http", ":80", "a b:80", "a;b:80", "a\"b:80"] {
+            assert!(EdgeConfig { origin: origin.into(), ..config.clone() }.render().is_err(), "{origin}");
+        }
+        assert!(EdgeConfig { allow: Vec::new(), ..config.clone() }.render().is_err());
+        assert!(EdgeConfig { log: "/var/log/{x}".into(), ..config }.render().is_err());
+    }
 }
 
 #[test]
@@ -85,10 +116,7 @@ fn wrong_settings_are_named() {
             wrong("log_format =", "key = \"env:PILOTHOUSE_TEST_NO_SUCH\"\nlog_format ="),
             "cdn.edge.key: the environment",
         ),
-        (
-            wrong("log_format =", "key = \"file:/dev/null\"\nlog_format ="),
-            "cdn.edge.key: of edge-1 must be 32",
-        ),
+        (wrong("log_format =", "key = \"file:/dev/null\"\nlog_format ="), "cdn.edge.key: must be 32"),
     ] {
         let why = read(&text).unwrap_err();
         assert!(why.contains(named), "{named}: {why}");

@@ -9,7 +9,7 @@ use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 use crate::account::{
     Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
 };
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Jobs, LogShipper, Traffic};
+use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Edges, Jobs, LogShipper, Traffic};
 use crate::config::{AppKeys, Apps, FeedTable, Feeds, Grants, Items, Nodes, Releases, Reports, Rollouts};
 use crate::ops::{Machines, Tasks};
 use crate::ports::{
@@ -193,6 +193,11 @@ impl Pilothouse {
     /// Refreshes and preloads.
     pub fn jobs(&self) -> Jobs<'_> {
         Jobs(self)
+    }
+
+    /// Edges.
+    pub fn edges(&self) -> Edges<'_> {
+        Edges(self)
     }
 
     /// Companies.

@@ -7,7 +7,7 @@ use futures_util::future;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::cdn::{JobEngine, Maintained};
+use crate::cdn::{EdgeKeeper, JobEngine, Maintained};
 use crate::config::deliver;
 use crate::{Pilothouse, Result};
 
@@ -36,16 +36,18 @@ impl Workers {
     /// Works until cancelled. What fails is logged and tried again at its next time.
     pub async fn run(self, cancelled: CancellationToken) {
         let engine = JobEngine::new(self.pilothouse.clone());
+        let keeper = EdgeKeeper::new(self.pilothouse.clone());
         let work = future::join5(
             every(HOUSEKEEPING, "housekeeping", || self.pilothouse.housekeep()),
             every(SYNC, "asking the providers for their domains", || self.sync()),
             every(MAINTENANCE, "sealing traffic and logs", || self.maintain()),
             engine.run(),
-            deliver(&self.pilothouse),
+            future::join(deliver(&self.pilothouse), keeper.run()),
         );
         cancelled.run_until_cancelled(Box::pin(work)).await;
         // Watches would keep a server from ending.
         self.pilothouse.feeds().end_watches();
+        keeper.leave().await;
         match timeout(FAREWELL, self.pilothouse.housekeep()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log(&error, "the last housekeeping"),

@@ -1,10 +1,13 @@
 //! The command line.
 #![expect(clippy::doc_markdown, reason = "the texts are help on a terminal, not markdown")]
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use ipnet::IpNet;
 use pilothouse_access_log::Format;
+use pilothouse_cdn_providers::{EdgeKind, SecretSource};
 
 /// One control room for a small fleet: release tasks, configuration, CDN.
 #[derive(Debug, Parser)]
@@ -63,6 +66,8 @@ pub(crate) enum Command {
     Watch(Watch),
     /// Print the API description (OpenAPI)
     Openapi,
+    /// Print the configuration of an edge, to be installed there
+    EdgeConfig(EdgeOptions),
 }
 
 impl Default for Command {
@@ -134,4 +139,35 @@ pub(crate) struct Watch {
     /// As which node; by default one of its own
     #[arg(long, value_name = "ID")]
     pub(crate) node_id: Option<String>,
+}
+
+/// Which edge.
+#[derive(ClapArgs, Clone, Debug)]
+pub(crate) struct EdgeOptions {
+    /// The program that runs there
+    #[arg(long, value_name = "varnish|nginx")]
+    pub(crate) kind: EdgeKind,
+    /// Where it fetches from
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) origin: String,
+    /// Where it listens, as the program writes it [default: port 80]
+    #[arg(long)]
+    pub(crate) listen: Option<String>,
+    /// An address or block from which Pilothouse comes; may be given more than once
+    #[arg(long, value_name = "ADDRESS", required = true, value_parser = address)]
+    pub(crate) allow: Vec<IpNet>,
+    /// The edge's key, as in its settings: env:NAME or file:PATH
+    #[arg(long)]
+    pub(crate) key: Option<SecretSource>,
+    /// The file of its access log [default: in /var/log]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+    /// The folder of nginx's cache [default: in /var/cache]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) cache: Option<PathBuf>,
+}
+
+fn address(text: &str) -> Result<IpNet, &'static str> {
+    let block = text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
+    block.ok_or("must be an address or a block")
 }

@@ -6,6 +6,7 @@ mod archive;
 mod args;
 mod command;
 mod compose;
+mod edge_config;
 mod edge_logs;
 mod failure;
 mod folder;
@@ -50,9 +51,12 @@ fn main() -> ExitCode {
 
 fn run(args: Args) -> Result<(), Failure> {
     let command = args.command.unwrap_or_default();
-    if let Command::Openapi = command {
-        return command::openapi();
-    }
+    // These two need neither settings nor a store.
+    let command = match command {
+        Command::Openapi => return command::openapi(),
+        Command::EdgeConfig(options) => return edge_config::edge_config(options),
+        command => command,
+    };
     let settings = Settings::load(args.settings)?;
     logging::start(settings.log_format);
     // Postgres and TLS share one provider; without a default one, the first use would have to guess.
@@ -69,7 +73,7 @@ fn run(args: Args) -> Result<(), Failure> {
             Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,
             Command::Backup { file } => command::backup(settings, &file).await,
             Command::Watch(options) => watch::watch(settings, options).await,
-            Command::Openapi => Ok(()),
+            Command::Openapi | Command::EdgeConfig(_) => Ok(()),
         }
     });
     // A log that is just being read is safe to drop.

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use pilothouse_core::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
-    LogChunkRepository, LogSourceRepository, TrafficRepository,
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, EdgeRepository,
+    JobRepository, LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
 use pilothouse_core::config::{
     AppKeyRepository, AppRepository, DeliveryRepository, GrantRepository, ItemRepository, NodeRepository,
@@ -187,6 +187,10 @@ impl Repositories for Transaction {
     }
 
     fn jobs(&mut self) -> &mut dyn JobRepository {
+        self
+    }
+
+    fn edges(&mut self) -> &mut dyn EdgeRepository {
         self
     }
 

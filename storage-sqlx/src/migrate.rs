@@ -31,6 +31,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0005_traffic",
     "0006_job",
     "0007_delivery",
+    "0008_edges",
     "0009_logs",
 ];
 

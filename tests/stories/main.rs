@@ -5,6 +5,8 @@
 
 mod client;
 mod commands;
+mod edges;
+mod fleet;
 mod follow;
 mod kill;
 mod load;

@@ -1,20 +1,15 @@
 //! One attempt at a job: the calls still to be made, and what they brought.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
+use super::queue::{CALL_URLS, Queues};
 use super::{CellState, EdgeProgress, Job, JobCell, JobKind, JobState};
-use crate::ports::{CdnProvider, Outcomes, ProviderError};
-
-/// How long one call to a provider may take.
-const CALL: Duration = Duration::from_mins(2);
-/// The most URLs of one call, so that progress shows, and a kill repeats little.
-const CALL_URLS: usize = 250;
+use crate::ports::{Outcomes, ProviderError, Purge};
 
 /// A job, a row of progress for each edge it has to reach, and which rows are not yet stored.
 #[derive(Debug)]
@@ -119,10 +114,12 @@ fn first(rows: &[EdgeProgress], state: CellState) -> String {
     said.next().map(|(row, cell)| format!("{}: {}", row.edge, cell.reason)).unwrap_or_default()
 }
 
-/// The calls that an attempt takes, side by side on all edges, and on how many edges there is anything to do.
+/// The calls that an attempt takes, side by side on all edges, and on how many edges there is anything to do. `away` are
+/// the edges that are not to be asked now, and why.
 pub(super) fn calls<'a>(
-    provider: &Arc<dyn CdnProvider>,
+    queues: &Arc<Queues>,
     attempt: &Attempt,
+    away: &BTreeMap<String, String>,
 ) -> (usize, impl stream::Stream<Item = Answer> + Send + use<'a>) {
     let edges: Vec<BoxStream<'a, Answer>> = attempt
         .rows
@@ -131,10 +128,20 @@ pub(super) fn calls<'a>(
         .filter_map(|(row, progress)| {
             let pending = progress.cells.iter().enumerate();
             let pending = pending.filter(|(_, cell)| cell.state == CellState::Pending).map(|(n, _)| n);
-            let pending: Vec<usize> = pending.collect();
-            (!pending.is_empty()).then(|| {
-                let job = (attempt.job.kind, Arc::from(&*attempt.job.urls));
-                calls_on_edge(provider.clone(), job, progress.edge.clone(), row, pending).boxed()
+            let urls: Vec<usize> = pending.collect();
+            if urls.is_empty() {
+                return None;
+            }
+            Some(match away.get(&progress.edge) {
+                Some(reason) => {
+                    let outcomes = Err(ProviderError::Unavailable(reason.clone()));
+                    stream::iter([Answer { row, urls, outcomes, last: true }]).boxed()
+                }
+                None => {
+                    let Job { kind, stamp, urls: ref all, .. } = attempt.job;
+                    let purges = all.iter().map(|url| Purge { url: url.clone(), stamp }).collect();
+                    calls_on_edge(queues.clone(), (kind, purges), progress.edge.clone(), row, urls).boxed()
+                }
             })
         })
         .collect();
@@ -144,44 +151,23 @@ pub(super) fn calls<'a>(
 /// The calls on one edge, one after the other. One that failed as a whole speaks for those after it: an edge that is down
 /// is not asked again in this attempt.
 fn calls_on_edge(
-    provider: Arc<dyn CdnProvider>,
-    (kind, all): (JobKind, Arc<[String]>),
+    queues: Arc<Queues>,
+    (kind, all): (JobKind, Vec<Purge>),
     edge: String,
     row: usize,
     pending: Vec<usize>,
 ) -> impl stream::Stream<Item = Answer> {
-    stream::unfold((provider, all, edge, pending), move |(provider, all, edge, mut urls)| async move {
+    stream::unfold((queues, all, edge, pending), move |(queues, all, edge, mut urls)| async move {
         if urls.is_empty() {
             return None;
         }
         let mut rest = urls.split_off(urls.len().min(CALL_URLS));
-        let batch: Vec<String> = urls.iter().map(|n| all[*n].clone()).collect();
-        let outcomes = call(&*provider, kind, &edge, &batch).await;
+        let batch = urls.iter().map(|n| all[*n].clone()).collect();
+        let outcomes = queues.call(kind, &edge, batch).await;
         if outcomes.is_err() {
             urls.append(&mut rest);
         }
         let answer = Answer { row, urls, outcomes, last: rest.is_empty() };
-        Some((answer, (provider, all, edge, rest)))
+        Some((answer, (queues, all, edge, rest)))
     })
-}
-
-async fn call(
-    provider: &dyn CdnProvider,
-    kind: JobKind,
-    edge: &str,
-    urls: &[String],
-) -> Result<Outcomes, ProviderError> {
-    let call = match kind {
-        JobKind::Refresh => provider.purge(edge, urls),
-        JobKind::Preload => provider.preload(edge, urls),
-    };
-    let Ok(outcomes) = tokio::time::timeout(CALL, call).await else {
-        return Err(ProviderError::Unavailable(format!("no answer within {} s", CALL.as_secs())));
-    };
-    let outcomes = outcomes?;
-    if outcomes.len() != urls.len() {
-        let reason = format!("answered for {} of {} URLs", outcomes.len(), urls.len());
-        return Err(ProviderError::Unavailable(reason));
-    }
-    Ok(outcomes)
 }

@@ -14,10 +14,12 @@ use chrono::TimeDelta;
 use futures_util::StreamExt;
 use futures_util::future::{self, Either};
 use futures_util::stream::{self, FuturesUnordered};
+use tokio::time::Instant;
 
 use super::attempt::{Attempt, calls};
 use super::job::cdns_by_domain;
-use super::{Job, JobKind, JobState, path};
+use super::queue::Queues;
+use super::{EdgeState, Job, JobKind, JobState, path};
 use crate::ports::{Capabilities, CdnProvider, ProviderError, Repositories, Signal, Topic};
 use crate::{Pilothouse, Result};
 
@@ -26,12 +28,16 @@ const LEASE: TimeDelta = TimeDelta::seconds(60);
 /// How often a working worker gives one.
 const HEARTBEAT: Duration = Duration::from_secs(20);
 /// The most jobs one engine works at a time.
-const CONCURRENT: usize = 16;
+const CONCURRENT: usize = 64;
+/// How long confirmed work may stay unwritten while there is more under way.
+const UNWRITTEN: Duration = Duration::from_millis(50);
 /// How often the store is asked for due jobs without having been announced any.
 const POLL: Duration = Duration::from_secs(1);
 /// When a job is looked at again that its provider cannot do, or that has none.
 const RECHECK: TimeDelta = TimeDelta::seconds(60);
-/// The longest pause between two attempts.
+/// The shortest pause between two attempts.
+const SHORTEST_PAUSE: TimeDelta = TimeDelta::milliseconds(100);
+/// The longest.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::seconds(300);
 
 /// Works the jobs of a store. Several may run side by side, in one process or many.
@@ -40,10 +46,12 @@ pub struct JobEngine {
     pilothouse: Pilothouse,
     /// The last reason logged for each cdn, so that many waiting jobs are one line.
     told: Mutex<HashMap<String, String>>,
+    /// What waits for the edges of each cdn.
+    queues: BTreeMap<String, Arc<Queues>>,
 }
 
-/// A job to be worked, and who does it.
-type Ready = (Attempt, Arc<dyn CdnProvider>);
+/// A job to be worked, who does it, and which edges are not to be asked.
+type Ready = (Attempt, Arc<Queues>, BTreeMap<String, String>);
 
 /// What a claim brought.
 #[derive(Debug)]
@@ -67,7 +75,10 @@ enum Verdict {
 impl JobEngine {
     /// Over a domain, whose providers it uses.
     pub fn new(pilothouse: Pilothouse) -> Self {
-        Self { pilothouse, told: Mutex::default() }
+        let queues = pilothouse.providers().iter();
+        let queues =
+            queues.map(|(cdn, provider)| (cdn.to_owned(), Arc::new(Queues::new(provider.clone())))).collect();
+        Self { pilothouse, told: Mutex::default(), queues }
     }
 
     /// Works jobs, as they are announced and as they fall due, until it is dropped.
@@ -131,7 +142,10 @@ impl JobEngine {
                     let known = work.jobs().progress(&job).await?;
                     let mut attempt = Attempt::new(job, &provider.capabilities().edges, known);
                     attempt.withdraw(&released, RELEASED, now);
-                    claimed.ready.push((attempt, provider));
+                    let away = self.away(&mut *work, &attempt.job).await?;
+                    if let Some(queues) = self.queues.get(&attempt.job.cdn) {
+                        claimed.ready.push((attempt, queues.clone(), away));
+                    }
                 }
                 Verdict::Wait(reason) => {
                     // Nobody's failure, so the pause does not grow.
@@ -171,31 +185,56 @@ impl JobEngine {
         })
     }
 
+    /// The edges that are not to be asked now, and why. One that pays what it owes is told of purges, but keeps nothing yet.
+    async fn away(&self, repositories: &mut dyn Repositories, job: &Job) -> Result<BTreeMap<String, String>> {
+        let mut away = BTreeMap::new();
+        if self.pilothouse.providers().control(&job.cdn).is_some() {
+            for edge in repositories.edges().list(&job.cdn).await? {
+                let skipped = match edge.state {
+                    EdgeState::CutOff => true,
+                    EdgeState::Paying => job.kind == JobKind::Preload,
+                    EdgeState::InService => false,
+                };
+                if skipped {
+                    away.insert(edge.name, format!("{}: {}", edge.state.as_str(), edge.reason));
+                }
+            }
+        }
+        Ok(away)
+    }
+
     /// One attempt at a job. Where the store fails, the lease ends by itself and the job is claimed again.
-    async fn work(&self, (attempt, provider): Ready) {
-        let task = attempt.job.task_id.clone();
-        if let Err(error) = self.attempt(attempt, &provider).await {
+    async fn work(&self, ready: Ready) {
+        let task = ready.0.job.task_id.clone();
+        if let Err(error) = self.attempt(ready).await {
             let error = &error as &dyn StdError;
             tracing::error!(task, error, "a job could not be worked; it is tried again when its lease ends");
         }
     }
 
-    async fn attempt(&self, mut attempt: Attempt, provider: &Arc<dyn CdnProvider>) -> Result<()> {
-        let (mut open, answers) = calls(provider, &attempt);
+    async fn attempt(&self, (mut attempt, queues, away): Ready) -> Result<()> {
+        let (mut open, answers) = calls(&queues, &attempt, &away);
         let mut answers = pin!(answers.ready_chunks(CONCURRENT));
+        let mut write = pin!(tokio::time::sleep(HEARTBEAT));
         while open > 0 {
-            match future::select(answers.next(), pin!(tokio::time::sleep(HEARTBEAT))).await {
+            match future::select(answers.next(), write.as_mut()).await {
                 Either::Left((ready, _)) => {
                     let now = self.pilothouse.clock().now();
                     for answer in ready.into_iter().flatten() {
                         open -= usize::from(answer.last);
                         attempt.merge(answer, now);
                     }
+                    let soon = Instant::now() + UNWRITTEN;
+                    if write.deadline() > soon {
+                        write.as_mut().reset(soon);
+                    }
                 }
-                Either::Right(_) => {}
-            }
-            if open > 0 && !self.save(&mut attempt, LEASE).await? {
-                return Ok(());
+                Either::Right(_) => {
+                    if !self.save(&mut attempt, LEASE).await? {
+                        return Ok(());
+                    }
+                    write.as_mut().reset(Instant::now() + HEARTBEAT);
+                }
             }
         }
         attempt.settle();
@@ -261,14 +300,15 @@ fn check_able(can: &Capabilities, job: &Job) -> Result<(), ProviderError> {
     Err(ProviderError::Unsupported { provider: job.cdn.clone(), operation })
 }
 
-/// The pause before the next attempt: 1 s after an attempt that got anything confirmed, doubled for every attempt in a row
-/// that did not, at most 5 minutes; somewhere in its upper half, so that jobs that failed together do not return together.
+/// The pause before the next attempt: up to 1 s after an attempt that got anything confirmed, doubled for every attempt in a
+/// row that did not, at most 5 minutes. How much of it is chance, so that jobs that failed together do not return together;
+/// but never less than a tenth of a second.
 fn pause(failures: i64, random: u128) -> TimeDelta {
     let doublings = u32::try_from(failures.clamp(0, 16)).unwrap_or(16);
-    let half = (TimeDelta::seconds(1) * 2_i32.pow(doublings)).min(LONGEST_PAUSE) / 2;
-    let micros = half.num_microseconds().unwrap_or(i64::MAX).unsigned_abs();
+    let most = (TimeDelta::seconds(1) * 2_i32.pow(doublings)).min(LONGEST_PAUSE);
+    let micros = (most - SHORTEST_PAUSE).num_microseconds().unwrap_or(i64::MAX).unsigned_abs();
     let jitter = i64::try_from(random % (u128::from(micros) + 1)).unwrap_or(0);
-    half + TimeDelta::microseconds(jitter)
+    SHORTEST_PAUSE + TimeDelta::microseconds(jitter)
 }
 
 #[cfg(test)]
@@ -280,7 +320,10 @@ mod tests {
         for (failures, seconds) in [(0, 1), (1, 2), (2, 4), (3, 8), (8, 256), (9, 300), (1_000_000, 300)] {
             let full = TimeDelta::seconds(seconds);
             let pauses = [0, 1, 77_777_777, u128::MAX].map(|random| pause(failures, random));
-            assert!(pauses.iter().all(|pause| (full / 2..=full).contains(pause)), "{failures}: {pauses:?}");
+            assert!(
+                pauses.iter().all(|pause| (SHORTEST_PAUSE..=full).contains(pause)),
+                "{failures}: {pauses:?}"
+            );
             assert_ne!(pauses[0], pauses[2]);
         }
     }

@@ -1,13 +1,13 @@
 //! Refreshes and preloads as durable jobs: accepted, listed, and claimed by whoever works them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::path::{self, Target};
-use super::{CellState, EdgeProgress, JobCell};
+use super::{CellState, EdgeProgress, JobCell, Owed};
 use crate::account::{AccountId, Caller, Entry, Group, digest};
 use crate::ports::{CdnProvider, Repositories, StorageResult, Topic};
 use crate::{Error, Page, Pilothouse, Result, check_token};
@@ -112,6 +112,8 @@ pub struct Job {
     pub attempt: i64,
     /// Attempts in a row that got nothing confirmed: the next waits longer.
     pub failures: i64,
+    /// What its purges are ordered by: see [`crate::ports::Purge`]. 0 for a preload.
+    pub stamp: i64,
 }
 
 /// Jobs in a store, and their progress: a row per job and edge, which live and die with the job.
@@ -134,6 +136,12 @@ pub trait JobRepository: Send {
     /// Writes the progress of a job on one edge, in the place of what was written before. Only after a
     /// [`JobRepository::report`] that was accepted, in its transaction.
     async fn record(&mut self, id: JobId, progress: &EdgeProgress) -> StorageResult<()>;
+    /// The first `count` pending refreshes of a cdn by id, and where each stands on one edge.
+    async fn owed(&mut self, cdn: &str, edge: &str, count: i64) -> StorageResult<Vec<Owed>>;
+    /// The least stamp of a cdn's pending refreshes.
+    async fn least_stamp(&mut self, cdn: &str) -> StorageResult<Option<i64>>;
+    /// Makes those of a cdn's pending jobs due at `now` that are due later and have a reason for it.
+    async fn wake(&mut self, cdn: &str, now: DateTime<Utc>) -> StorageResult<()>;
 }
 
 /// A job with all its cells, edge by edge.
@@ -182,6 +190,14 @@ impl Jobs<'_> {
         let mut jobs = Vec::new();
         for (cdn, targets) in urls {
             let batch = check_provider(self.0.providers().get(cdn), cdn, kind, &targets)?;
+            let stamp = match kind {
+                JobKind::Refresh => {
+                    let hosts: BTreeSet<_> = targets.iter().map(|target| target.host.clone()).collect();
+                    let hosts: Vec<_> = hosts.into_iter().collect();
+                    work.edges().stamp(cdn, &hosts, due.timestamp_micros()).await?
+                }
+                JobKind::Preload => 0,
+            };
             for batch in targets.chunks(batch.max(1)) {
                 jobs.push(Job {
                     id: 0,
@@ -197,6 +213,7 @@ impl Jobs<'_> {
                     due,
                     attempt: 0,
                     failures: 0,
+                    stamp,
                 });
             }
         }

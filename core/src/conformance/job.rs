@@ -28,6 +28,7 @@ pub fn job(account_id: AccountId, n: i64) -> Job {
         due: moment(n),
         attempt: 0,
         failures: 0,
+        stamp: 1000 + n,
     }
 }
 

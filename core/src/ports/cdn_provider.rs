@@ -25,6 +25,8 @@ pub struct Capabilities {
     pub purge_batch: usize,
     /// The most URLs in one preload job, 1 or more.
     pub preload_batch: usize,
+    /// The most URLs a second, over all edges together; `None` where there is no such limit.
+    pub urls_per_second: Option<u32>,
     /// Where every URL has to arrive. A vendor that hides its edges has one, by its own name.
     pub edges: Vec<String>,
 }
@@ -55,6 +57,15 @@ impl ProviderError {
     }
 }
 
+/// A URL to be purged; one that ends in `*` with everything that begins with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Purge {
+    /// The URL.
+    pub url: String,
+    /// Greater than that of every purge of the same host that was accepted before on the same cdn: 16 digits.
+    pub stamp: i64,
+}
+
 /// One content delivery network.
 ///
 /// A provider only speaks: the engine cuts batches, calls the edges side by side, tries again and remembers. Every call
@@ -67,24 +78,68 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
     /// What it can do, which does not change while it lives.
     fn capabilities(&self) -> &Capabilities;
 
-    /// Removes URLs from the cache of one of its edges; one that ends in `*` with everything that begins with it.
-    async fn purge(&self, edge: &str, urls: &[String]) -> Result<Outcomes, ProviderError>;
+    /// Removes URLs from the cache of one of its edges. Confirmed means that the edge will not answer with what it held or
+    /// was fetching before.
+    async fn purge(&self, edge: &str, purges: &[Purge]) -> Result<Outcomes, ProviderError>;
 
-    /// Has one of its edges fetch URLs into its cache.
+    /// Has one of its edges fetch URLs into its cache. Confirmed means that it holds them.
     async fn preload(&self, edge: &str, urls: &[String]) -> Result<Outcomes, ProviderError>;
 
     /// The domains it serves, in lower case.
     async fn domains(&self) -> Result<Vec<String>, ProviderError>;
 }
 
+/// What an edge says of itself when a session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hello {
+    /// It holds to everything it ever confirmed.
+    Remembers,
+    /// It may have forgotten purges that it confirmed, and still hold what they were of.
+    Forgot,
+    /// It is in a session of this number, and begins only one of a greater.
+    Later(i64),
+}
+
+/// Edges that answer from their cache only while they are told to.
+///
+/// Such an edge has at most one session, by a number that only grows. Within it, it is granted a lease, and the lease is
+/// renewed; one that ended is never renewed, since the edge may have missed purges: then a new session begins.
+#[cfg_attr(feature = "mock", mockall::automock)]
+#[async_trait]
+pub trait EdgeControl: Debug + Send + Sync + 'static {
+    /// Begins a session. `epoch` is the number under which the edge was put in service: what an edge cached under
+    /// another, it does not use.
+    async fn hello(&self, edge: &str, session: i64, epoch: i64) -> Result<Hello, ProviderError>;
+
+    /// Grants a session's lease; whether the edge is in this session.
+    async fn grant(&self, edge: &str, session: i64) -> Result<bool, ProviderError>;
+
+    /// Renews it; false where the edge is not in this session, or the lease has ended.
+    async fn renew(&self, edge: &str, session: i64) -> Result<bool, ProviderError>;
+}
+
 /// The providers by the name of their cdn. Cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub struct Providers(Arc<BTreeMap<String, Arc<dyn CdnProvider>>>);
+pub struct Providers(
+    Arc<BTreeMap<String, Arc<dyn CdnProvider>>>,
+    Arc<BTreeMap<String, Arc<dyn EdgeControl>>>,
+);
 
 impl Providers {
     /// The provider of a cdn.
     pub fn get(&self, cdn: &str) -> Option<&Arc<dyn CdnProvider>> {
         self.0.get(cdn)
+    }
+
+    /// The same providers, of which these have edges that need leases.
+    #[must_use]
+    pub fn with_controls(self, controls: BTreeMap<String, Arc<dyn EdgeControl>>) -> Self {
+        Self(self.0, Arc::new(controls))
+    }
+
+    /// The leases of a cdn's edges, where they need any.
+    pub fn control(&self, cdn: &str) -> Option<&Arc<dyn EdgeControl>> {
+        self.1.get(cdn)
     }
 
     /// All of them, by name.
@@ -95,6 +150,6 @@ impl Providers {
 
 impl FromIterator<(String, Arc<dyn CdnProvider>)> for Providers {
     fn from_iter<I: IntoIterator<Item = (String, Arc<dyn CdnProvider>)>>(providers: I) -> Self {
-        Self(Arc::new(providers.into_iter().collect()))
+        Self(Arc::new(providers.into_iter().collect()), Arc::default())
     }
 }

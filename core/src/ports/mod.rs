@@ -8,9 +8,11 @@ mod log_reader;
 mod storage;
 
 pub use authenticator::Authenticator;
+pub use cdn_provider::{
+    Capabilities, CdnProvider, EdgeControl, Hello, Outcomes, ProviderError, Providers, Purge,
+};
 #[cfg(feature = "mock")]
-pub use cdn_provider::MockCdnProvider;
-pub use cdn_provider::{Capabilities, CdnProvider, Outcomes, ProviderError, Providers};
+pub use cdn_provider::{MockCdnProvider, MockEdgeControl};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use log_archive::{LogArchive, SealedLog};
 pub use log_reader::LogReader;

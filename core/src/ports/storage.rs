@@ -11,8 +11,8 @@ use crate::account::{
     AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
 };
 use crate::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, JobRepository,
-    LogChunkRepository, LogSourceRepository, TrafficRepository,
+    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, EdgeRepository,
+    JobRepository, LogChunkRepository, LogSourceRepository, TrafficRepository,
 };
 use crate::config::{
     AppId, AppKeyRepository, AppRepository, DeliveryRepository, GrantRepository, ItemRepository,
@@ -140,6 +140,8 @@ pub trait Repositories: Send {
     fn log_chunks(&mut self) -> &mut dyn LogChunkRepository;
     /// Refreshes and preloads.
     fn jobs(&mut self) -> &mut dyn JobRepository;
+    /// Edges.
+    fn edges(&mut self) -> &mut dyn EdgeRepository;
     /// Apps.
     fn apps(&mut self) -> &mut dyn AppRepository;
     /// Grants on apps.

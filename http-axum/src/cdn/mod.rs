@@ -7,6 +7,7 @@ mod cdn;
 mod company;
 mod domains;
 mod edge_logs;
+mod edges;
 mod job;
 mod log;
 mod logdownload;
@@ -58,6 +59,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(refresh_list::get_refresh_list))
         .routes(routes!(preload_list::get_preload_list))
         .routes(routes!(task::get_task))
+        .routes(routes!(edges::get_edges))
         .merge(cdn::routes())
 }
 

@@ -37,6 +37,7 @@ fn provider(purges: bool, refuses: bool) -> Arc<dyn CdnProvider> {
         list_domains: false,
         purge_batch: 1000,
         preload_batch: 1000,
+        urls_per_second: None,
         edges: vec!["edge-1".into(), "edge-2".into()],
     });
     let answer = move |edge: &str, urls: &[String]| {
@@ -46,7 +47,9 @@ fn provider(purges: bool, refuses: bool) -> Arc<dyn CdnProvider> {
         }
         Ok(outcomes)
     };
-    provider.expect_purge().returning(answer);
+    provider.expect_purge().returning(move |edge, purges| {
+        answer(edge, &purges.iter().map(|purge| purge.url.clone()).collect::<Vec<_>>())
+    });
     provider.expect_preload().returning(answer);
     Arc::new(provider)
 }

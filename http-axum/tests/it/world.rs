@@ -251,6 +251,7 @@ fn provider() -> Arc<dyn CdnProvider> {
         list_domains: false,
         purge_batch: 1000,
         preload_batch: 1000,
+        urls_per_second: None,
         edges: vec!["edge-1".into()],
     });
     provider.expect_purge().returning(|_, urls| Ok(vec![Ok(()); urls.len()]));

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{EdgeProgress, Job, JobId, JobKind, JobRepository, JobState};
+use pilothouse_core::cdn::{EdgeProgress, Job, JobId, JobKind, JobRepository, JobState, Owed};
 use pilothouse_core::ports::StorageResult;
 
 use super::CdnState;
@@ -16,6 +16,10 @@ impl CdnState {
         let progress = self.progress.iter().filter(|((id, _), _)| self.jobs.get(*id).is_some());
         self.progress = progress.map(|(key, row)| (key.clone(), row.clone())).collect();
     }
+}
+
+fn waits(job: &Job, cdn: &str) -> bool {
+    job.cdn == cdn && job.state == JobState::Pending
 }
 
 #[async_trait]
@@ -67,6 +71,33 @@ impl JobRepository for Transaction {
     async fn progress(&mut self, job: &Job) -> StorageResult<Vec<EdgeProgress>> {
         let rows = self.state().cdn.progress.range((job.id, String::new())..(job.id + 1, String::new()));
         Ok(rows.map(|(_, progress)| progress.clone()).collect())
+    }
+
+    async fn owed(&mut self, cdn: &str, edge: &str, count: i64) -> StorageResult<Vec<Owed>> {
+        let state = &self.state().cdn;
+        let waiting = state.jobs.iter().filter(|job| waits(job, cdn) && job.kind == JobKind::Refresh);
+        let owed = waiting.take(usize::try_from(count).unwrap_or(0)).map(|job| Owed {
+            job: job.clone(),
+            progress: state.progress.get(&(job.id, edge.to_owned())).cloned(),
+        });
+        Ok(owed.collect())
+    }
+
+    async fn least_stamp(&mut self, cdn: &str) -> StorageResult<Option<i64>> {
+        let jobs = self.state().cdn.jobs.iter();
+        let waiting = jobs.filter(|job| waits(job, cdn) && job.kind == JobKind::Refresh);
+        Ok(waiting.map(|job| job.stamp).min())
+    }
+
+    async fn wake(&mut self, cdn: &str, now: DateTime<Utc>) -> StorageResult<()> {
+        let jobs = &mut self.state_mut()?.cdn.jobs;
+        let asleep = jobs.iter().filter(|job| waits(job, cdn) && job.due > now && !job.reason.is_empty());
+        for id in asleep.map(|job| job.id).collect::<Vec<_>>() {
+            if let Some(job) = jobs.get_mut(id) {
+                job.due = now;
+            }
+        }
+        Ok(())
     }
 
     async fn record(&mut self, id: JobId, progress: &EdgeProgress) -> StorageResult<()> {

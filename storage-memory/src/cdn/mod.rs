@@ -6,6 +6,7 @@ mod city;
 mod company;
 mod customer;
 mod domain;
+mod edge;
 mod job;
 mod log;
 mod source;
@@ -22,6 +23,7 @@ use pilothouse_core::cdn::{
 use crate::state::Table;
 use city::CityState;
 use domain::Holding;
+use edge::EdgesState;
 use traffic::TrafficState;
 
 #[derive(Clone, Debug, Default)]
@@ -37,6 +39,7 @@ pub(crate) struct CdnState {
     log_chunks: Table<LogChunk>,
     jobs: Table<Job>,
     progress: OrdMap<(JobId, String), EdgeProgress>,
+    edges: EdgesState,
 }
 
 impl CdnState {

@@ -90,9 +90,12 @@ async fn pauses_grow_while_nothing_is_confirmed() {
         pauses.push(pause);
     }
     let seconds = |n| TimeDelta::seconds(n);
-    assert!((seconds(1)..=seconds(2)).contains(&pauses[0]), "{pauses:?}");
-    assert!((seconds(8)..=seconds(16)).contains(&pauses[3]), "{pauses:?}");
-    assert!((seconds(150)..=seconds(300)).contains(&pauses[11]), "{pauses:?}");
+    let least = TimeDelta::milliseconds(100);
+    assert!((least..=seconds(2)).contains(&pauses[0]), "{pauses:?}");
+    assert!((least..=seconds(16)).contains(&pauses[3]), "{pauses:?}");
+    assert!(pauses.iter().all(|pause| (least..=seconds(300)).contains(pause)), "{pauses:?}");
+    // Chance makes a pause short, but hardly all of the longest.
+    assert!(pauses[6..].iter().any(|pause| *pause > seconds(8)), "{pauses:?}");
 
     world.level3.next("edge-1", Reply::Each(vec![Ok(()), Err(down()), Err(down())]));
     world.engine().turn().await.unwrap();

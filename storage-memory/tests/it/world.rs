@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::account::{Account, AccountId, Caller, Group, Groups, Scope};
 use pilothouse_core::cdn::{Customer, Job, JobDetails, JobEngine, JobKind};
 use pilothouse_core::ports::{
-    Capabilities, CdnProvider, Clock, Outcomes, ProviderError, Providers, RandomIds, Storage,
+    Capabilities, CdnProvider, Clock, Outcomes, ProviderError, Providers, Purge, RandomIds, Storage,
 };
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_storage_memory::MemoryStorage;
@@ -66,6 +66,7 @@ impl Fake {
             list_domains: false,
             purge_batch: 1000,
             preload_batch: 1000,
+            urls_per_second: None,
             edges: edges.iter().map(|edge| (*edge).to_owned()).collect(),
         };
         Self { can, script: Mutex::default(), calls: Mutex::default(), domains: Mutex::new(Ok(Vec::new())) }
@@ -119,8 +120,9 @@ impl CdnProvider for Fake {
         &self.can
     }
 
-    async fn purge(&self, edge: &str, urls: &[String]) -> Result<Outcomes, ProviderError> {
-        self.answer(edge, urls).await
+    async fn purge(&self, edge: &str, purges: &[Purge]) -> Result<Outcomes, ProviderError> {
+        let urls: Vec<_> = purges.iter().map(|purge| purge.url.clone()).collect();
+        self.answer(edge, &urls).await
     }
 
     async fn preload(&self, edge: &str, urls: &[String]) -> Result<Outcomes, ProviderError> {

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{EdgeProgress, Job, JobId, JobKind, JobRepository, JobState};
+use pilothouse_core::cdn::{EdgeProgress, Job, JobId, JobKind, JobRepository, JobState, Owed};
 use pilothouse_core::ports::{StorageError, StorageResult};
 use sqlx::FromRow;
 
@@ -11,7 +11,7 @@ use crate::storage::Transaction;
 use crate::value::{time, values};
 
 const INSERT: &str = "INSERT INTO job (task_id, kind, account_id, cdn, urls, created, state, percent, reason, due, \
-     attempt, failures) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) RETURNING id";
+     attempt, failures, stamp) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id";
 const FIND: &str = "SELECT * FROM job WHERE task_id = $1";
 const LIST: &str = "SELECT * FROM job WHERE account_id = $1 AND kind = $2 ORDER BY id DESC LIMIT $3";
 /// Workers pass over what others are claiming at this moment. Materialised, so that the limit is applied once.
@@ -25,6 +25,19 @@ const REPORT: &str = "UPDATE job SET state = $3, percent = $4, reason = $5, due 
 const PROGRESS: &str = "SELECT edge, cells FROM job_progress WHERE job_id = $1 ORDER BY edge";
 const RECORD: &str = "INSERT INTO job_progress (job_id, edge, cells) VALUES ($1, $2, $3) \
      ON CONFLICT (job_id, edge) DO UPDATE SET cells = excluded.cells";
+
+const OWED: &str = "SELECT job.*, job_progress.cells FROM job \
+     LEFT JOIN job_progress ON job_progress.job_id = job.id AND job_progress.edge = $2 \
+     WHERE job.cdn = $1 AND job.kind = 0 AND job.state = 0 ORDER BY job.id LIMIT $3";
+const LEAST_STAMP: &str = "SELECT MIN(stamp) FROM job WHERE cdn = $1 AND kind = 0 AND state = 0";
+const WAKE: &str = "UPDATE job SET due = $2 WHERE cdn = $1 AND state = 0 AND due > $2 AND reason <> ''";
+
+#[derive(FromRow)]
+struct OwedRow {
+    #[sqlx(flatten)]
+    job: JobRow,
+    cells: Option<String>,
+}
 
 #[derive(FromRow)]
 struct JobRow {
@@ -41,13 +54,14 @@ struct JobRow {
     due: i64,
     attempt: i64,
     failures: i64,
+    stamp: i64,
 }
 
 impl TryFrom<JobRow> for Job {
     type Error = StorageError;
 
     fn try_from(row: JobRow) -> StorageResult<Self> {
-        let JobRow { id, task_id, account_id, cdn, percent, reason, attempt, failures, .. } = row;
+        let JobRow { id, task_id, account_id, cdn, percent, reason, attempt, failures, stamp, .. } = row;
         Ok(Self {
             id,
             task_id,
@@ -62,6 +76,7 @@ impl TryFrom<JobRow> for Job {
             due: time(row.due)?,
             attempt,
             failures,
+            stamp,
         })
     }
 }
@@ -69,7 +84,7 @@ impl TryFrom<JobRow> for Job {
 #[async_trait]
 impl JobRepository for Transaction {
     async fn insert(&mut self, job: &Job) -> StorageResult<JobId> {
-        let &Job { account_id, created, percent, due, attempt, failures, .. } = job;
+        let &Job { account_id, created, percent, due, attempt, failures, stamp, .. } = job;
         let (kind, state, urls) = (job.kind.id(), job.state.id(), job.urls.join("|"));
         let values = values![
             &job.task_id,
@@ -83,7 +98,8 @@ impl JobRepository for Transaction {
             &job.reason,
             due,
             attempt,
-            failures
+            failures,
+            stamp
         ];
         let (id,): (i64,) = self.connection.one(INSERT, values).await?;
         Ok(id)
@@ -119,6 +135,29 @@ impl JobRepository for Transaction {
                 .ok_or(StorageError::Corrupt { what: "progress of a job" })
         };
         rows.into_iter().map(decode).collect()
+    }
+
+    async fn owed(&mut self, cdn: &str, edge: &str, count: i64) -> StorageResult<Vec<Owed>> {
+        let rows = self.connection.all::<OwedRow>(OWED, values![cdn, edge, count]).await?;
+        let owed = |OwedRow { job, cells }| {
+            let job = Job::try_from(job)?;
+            let decode = |cells: String| {
+                EdgeProgress::decode(edge.to_owned(), &cells, job.urls.len())
+                    .ok_or(StorageError::Corrupt { what: "progress of a job" })
+            };
+            let progress = cells.map(decode).transpose()?;
+            Ok(Owed { job, progress })
+        };
+        rows.into_iter().map(owed).collect()
+    }
+
+    async fn least_stamp(&mut self, cdn: &str) -> StorageResult<Option<i64>> {
+        let (least,) = self.connection.one(LEAST_STAMP, values![cdn]).await?;
+        Ok(least)
+    }
+
+    async fn wake(&mut self, cdn: &str, now: DateTime<Utc>) -> StorageResult<()> {
+        self.connection.execute(WAKE, values![cdn, now]).await.map(|_| ())
     }
 
     async fn record(&mut self, id: JobId, progress: &EdgeProgress) -> StorageResult<()> {

@@ -6,6 +6,7 @@ mod city;
 mod company;
 mod customer;
 mod domain;
+mod edge;
 mod job;
 mod log;
 mod source;

@@ -1,6 +1,6 @@
 use std::io::Write;
 
-use crate::Postgres;
+use crate::{EdgeProgram, Postgres};
 
 /// Whether a missing service fails the test (`PILOTHOUSE_TEST_SERVICES=require`) instead of leaving it out.
 pub fn services_required() -> bool {
@@ -32,6 +32,18 @@ pub fn postgres_or_skip(test: &str) -> Option<&'static Postgres> {
 /// When Postgres is not installed but required, or is installed and does not start.
 pub fn durable_postgres_or_skip(test: &str) -> Option<Postgres> {
     installed(test).then(Postgres::durable)
+}
+
+/// Whether every program of an edge is installed; where not, the test is left out (see [`leave_out`]).
+///
+/// # Panics
+/// When one is not installed but required.
+pub fn edges_or_skip(test: &str) -> bool {
+    let missing = [EdgeProgram::Varnish, EdgeProgram::Nginx].into_iter().find(|one| !one.is_installed());
+    if let Some(program) = missing {
+        leave_out(test, &format!("{program:?} or a module of it is not installed"));
+    }
+    missing.is_none()
 }
 
 fn installed(test: &str) -> bool {

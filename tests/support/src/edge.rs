@@ -1,0 +1,189 @@
+use std::fs;
+use std::io::Write as _;
+use std::net::{Ipv4Addr, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::getuid;
+use tempfile::TempDir;
+
+use crate::free_port;
+
+/// How long an edge may take to listen, on a machine that is busy with other things.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Runs a program until its own standard input ends, which it does with this process, however that ends.
+const KEEP: &str = r#"
+"$@" </dev/null & program=$!
+read -r order
+[ "$order" = crash ] && signal=KILL || signal=TERM
+kill -s $signal $program
+wait $program 2>/dev/null
+"#;
+
+/// The program of an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgeProgram {
+    /// Varnish, with varnish-modules.
+    Varnish,
+    /// nginx, with its Lua module.
+    Nginx,
+}
+
+/// A throwaway Varnish or nginx on a port of 127.0.0.1, in a folder of its own. It is stopped when this is dropped, and in
+/// any case when the test process ends; nothing that is installed is touched.
+#[derive(Debug)]
+pub struct EdgeServer {
+    program: EdgeProgram,
+    /// Where it listens on 127.0.0.1.
+    pub port: u16,
+    folder: TempDir,
+    child: Option<Child>,
+}
+
+impl EdgeProgram {
+    /// Whether it is installed with what an edge needs.
+    pub fn is_installed(self) -> bool {
+        match self {
+            Self::Varnish => find("varnishd").is_some(),
+            Self::Nginx => find("nginx").is_some() && LUA.iter().all(|module| Path::new(module).is_file()),
+        }
+    }
+}
+
+/// Where Debian puts the modules.
+const LUA: [&str; 2] =
+    ["/usr/lib/nginx/modules/ndk_http_module.so", "/usr/lib/nginx/modules/ngx_http_lua_module.so"];
+
+impl EdgeServer {
+    /// A place for one; `configure` is given its port and its folder, and makes its configuration.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub fn start(program: EdgeProgram, configure: impl FnOnce(u16, &Path) -> String) -> Self {
+        let folder = TempDir::new().expect("a folder can be made");
+        let mut server = Self { program, port: free_port(), folder, child: None };
+        fs::write(server.file("config"), configure(server.port, server.folder.path()))
+            .expect("a file can be written");
+        if program == EdgeProgram::Nginx {
+            fs::write(server.file("nginx.conf"), server.nginx_conf()).expect("a file can be written");
+        }
+        server.restart();
+        server
+    }
+
+    /// A file in its folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Ends it; what it has on disk stays.
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn stop(&mut self) {
+        self.end("stop");
+    }
+
+    /// The same as a crash would (SIGKILL).
+    ///
+    /// # Panics
+    /// When it cannot be waited for.
+    pub fn crash(&mut self) {
+        self.end("crash");
+    }
+
+    /// Has nginx read its configuration again.
+    ///
+    /// # Panics
+    /// When it refuses.
+    pub fn reload(&self) {
+        let nginx = find("nginx").expect("nginx is installed");
+        let conf = self.file("nginx.conf");
+        let mut command = Command::new(nginx);
+        command.args(["-s", "reload", "-c"]).arg(conf).arg("-p").arg(self.folder.path());
+        let done = command.stderr(Stdio::null()).status().expect("nginx can be started");
+        assert!(done.success());
+    }
+
+    /// Starts it again after it was ended, and waits until it listens.
+    ///
+    /// # Panics
+    /// When it does not listen.
+    pub fn restart(&mut self) {
+        let log = fs::File::options().create(true).append(true).open(self.file("log"));
+        let log = log.expect("a file can be made");
+        let mut command = Command::new("sh");
+        command.args(["-c", KEEP, "keep"]).args(self.command());
+        // Out of reach of the Ctrl-C that ends the test process.
+        command.process_group(0).stdin(Stdio::piped());
+        command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
+        self.child = Some(command.spawn().expect("sh can be started"));
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            let log = || fs::read_to_string(self.file("log")).unwrap_or_default();
+            assert!(Instant::now() < deadline, "{:?} does not listen:\n{}", self.program, log());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn command(&self) -> Vec<String> {
+        let (port, path) = (self.port, |name: &str| self.file(name).display().to_string());
+        let text = |text: &str| text.to_owned();
+        match self.program {
+            EdgeProgram::Varnish => {
+                let (listen, config) = (format!("127.0.0.1:{port}"), path("config"));
+                let program = find("varnishd").expect("varnishd is installed");
+                // Without the jail, a child process could not read a folder that is this user's alone.
+                let arguments = ["-j", "none", "-F", "-n", &path("work"), "-a", &listen, "-f", &config];
+                let storage = ["-s", "malloc,64m", "-p", "thread_pool_min=20", "-p", "thread_pools=1"];
+                let all = arguments.into_iter().chain(storage).map(text);
+                [program.display().to_string()].into_iter().chain(all).collect()
+            }
+            EdgeProgram::Nginx => {
+                let program = find("nginx").expect("nginx is installed").display().to_string();
+                vec![program, text("-p"), path(""), text("-c"), path("nginx.conf")]
+            }
+        }
+    }
+
+    /// What stands around an edge's configuration.
+    fn nginx_conf(&self) -> String {
+        let modules: String = LUA.iter().map(|module| format!("load_module {module};\n")).collect();
+        let user = if getuid().is_root() { "user root;\n" } else { "" };
+        let folder = self.folder.path().display();
+        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+        let temporary: String =
+            temporary.iter().map(|name| format!("{name}_temp_path {folder}/{name};\n")).collect();
+        format!(
+            "{modules}{user}daemon off;\nworker_processes 2;\npid {folder}/pid;\nerror_log {folder}/log;\n\
+             events {{}}\nhttp {{\n{temporary}include {folder}/config;\n}}\n"
+        )
+    }
+
+    fn end(&mut self, order: &str) {
+        if let Some(mut child) = self.child.take() {
+            if let Some(mut orders) = child.stdin.take() {
+                // Fails only when the keeper is gone already.
+                let _ = writeln!(orders, "{order}");
+            }
+            child.wait().expect("a child can be waited for");
+        }
+    }
+}
+
+impl Drop for EdgeServer {
+    fn drop(&mut self) {
+        self.end("stop");
+    }
+}
+
+/// A program in `PATH`, or where Debian puts servers.
+fn find(program: &str) -> Option<PathBuf> {
+    let in_path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&in_path).collect();
+    folders.extend(["/usr/local/sbin", "/usr/sbin"].map(PathBuf::from));
+    folders.into_iter().map(|folder| folder.join(program)).find(|path| path.is_file())
+}
