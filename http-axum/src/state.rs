@@ -32,7 +32,7 @@ impl Default for HttpSettings {
             trusted_proxies: Vec::new(),
             config_get_writes: true,
             apollo_unsigned_apps: Vec::new(),
-            apollo_hold: Duration::from_secs(60),
+            apollo_hold: Duration::from_mins(1),
             request_timeout: Duration::from_secs(30),
         }
     }

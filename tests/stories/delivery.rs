@@ -41,7 +41,9 @@ async fn on_two_servers_over_one_postgres_that_lose_wake_ups() {
 /// Every client that nobody here wrote reads, is told of a publication, and signs where it can.
 #[tokio::test(flavor = "multi_thread")]
 async fn stock_clients_read_are_told_and_sign() {
-    let Some(installed) = stock_clients_or_skip("delivery::stock_clients_read_are_told_and_sign") else { return };
+    let Some(installed) = stock_clients_or_skip("delivery::stock_clients_read_are_told_and_sign") else {
+        return;
+    };
     let place = Place::memory().with("APOLLO_UNSIGNED_APPS", "open");
     let server = place.serve().await;
     let root = Client::new(&[&server]).login(ROOT).await;
@@ -57,11 +59,22 @@ async fn stock_clients_read_are_told_and_sign() {
                 continue;
             }
             let secret = signs.then_some(key.as_str());
-            programs.push(stock.start(&installed, &server.url(), [app, PROFILE, "motto"], secret, "10.9.0.1"));
+            programs.push(stock.start(
+                &installed,
+                &server.url(),
+                [app, PROFILE, "motto"],
+                secret,
+                "10.9.0.1",
+            ));
         }
     }
-    let stranger =
-        Stock::Py3ApolloClient.start(&installed, &server.url(), [APP, PROFILE, "motto"], Some("wrong"), "10.9.0.2");
+    let stranger = Stock::Py3ApolloClient.start(
+        &installed,
+        &server.url(),
+        [APP, PROFILE, "motto"],
+        Some("wrong"),
+        "10.9.0.2",
+    );
     for program in &programs {
         program.shows("first").await;
     }
@@ -157,8 +170,8 @@ async fn told(installed: &Path, places: &[Place], mut servers: Vec<Server>, lose
     fleet.has(["second"; 5]).await;
     let full = &promoted["data"]["Release"];
     let full = if full.is_null() { &grey["Release"] } else { full };
-    let status = all_in(&root, full, "applied").await;
-    for node in status["Nodes"].as_array().unwrap() {
+    let applied = all_in(&root, full, "applied").await;
+    for node in applied["Nodes"].as_array().unwrap() {
         assert!(!node["SentTime"].is_null() && !node["AckTime"].is_null(), "{node}");
     }
 
@@ -185,7 +198,10 @@ async fn told(installed: &Path, places: &[Place], mut servers: Vec<Server>, lose
 
     // Who leaves is gone from the list at once.
     fleet.nodes[0].leave().await.unwrap();
-    eventually("the node is off the list", async || root.get(&path).await.ok()["data"].get("node-0").is_none()).await;
+    eventually("the node is off the list", async || {
+        root.get(&path).await.ok()["data"].get("node-0").is_none()
+    })
+    .await;
 }
 
 /// Looks for two seconds whether anybody gets what is not theirs.

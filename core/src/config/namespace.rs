@@ -67,7 +67,7 @@ pub(super) enum Namespace {
 impl Namespace {
     /// The namespace of a name among the keys that a profile has or had. Upper and lower case are one where the exact
     /// spelling is not there. `None` where there never was such a key.
-    pub(super) fn of<'a>(name: &str, keys: impl Iterator<Item = &'a Arc<str>> + Clone) -> Option<Self> {
+    pub(super) fn of<'a>(name: &str, keys: &(impl Iterator<Item = &'a Arc<str>> + Clone)) -> Option<Self> {
         let name = without_extension(name, "properties").unwrap_or(name);
         if name.eq_ignore_ascii_case("application") {
             return keys.clone().any(|key| !key.contains('/')).then_some(Self::Top);
@@ -165,7 +165,7 @@ mod tests {
             ["a", "Conf.json", "db/host", "db/pool/size", "dbx/y", "logging.properties"]
                 .map(Arc::from)
                 .into();
-        let of = |name: &str| Namespace::of(name, keys.iter());
+        let of = |name: &str| Namespace::of(name, &keys.iter());
         let names = |name: &str| -> Vec<String> {
             let namespace = of(name).unwrap();
             assert!(keys.iter().all(|key| namespace.has(key) == namespace.name_of(key).is_some()));
@@ -180,6 +180,6 @@ mod tests {
         for absent in ["other", "other.json", "d", "", "a", "datenbank-mit-umlaut-ä"] {
             assert_eq!(of(absent), None, "{absent}");
         }
-        assert_eq!(Namespace::of("application", [Arc::from("a/b")].iter()), None);
+        assert_eq!(Namespace::of("application", &[Arc::from("a/b")].iter()), None);
     }
 }

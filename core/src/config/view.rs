@@ -104,7 +104,7 @@ impl Profile {
     fn about(&self, name: &str) -> Arc<Answers> {
         self.asked.about(name, || {
             let timelines = &self.timelines;
-            let namespace = Namespace::of(name, timelines.by_key.keys());
+            let namespace = Namespace::of(name, &timelines.by_key.keys());
             let of = |key: &str| namespace.as_ref().is_some_and(|namespace| namespace.has(key));
             let changed =
                 timelines.changed.iter().rev().find(|(_, key)| of(key)).map_or(0, |(last, _)| *last);

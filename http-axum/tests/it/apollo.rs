@@ -178,7 +178,7 @@ async fn a_client_is_told_of_what_changed_and_of_nothing_else() {
 async fn who_waits_is_told_at_once() {
     let world = World::with_key().await;
     let pilothouse = world.api.pilothouse.clone();
-    let waiting = Api::of_patient(pilothouse, Duration::from_secs(60));
+    let waiting = Api::of_patient(pilothouse, Duration::from_mins(1));
     world.publish("dev", "a", "1", json!({})).await;
     let id = world.news(json!({"application": -1}), "").await.unwrap()[0]["notificationId"].clone();
     let known = escape(&json!([{"namespaceName": "application", "notificationId": id}]).to_string());
@@ -275,7 +275,11 @@ async fn an_app_is_closed_to_who_does_not_sign_unless_the_settings_open_it() {
     world.publish("dev", "a", "1", json!({})).await;
     assert_eq!(world.api.send(unsigned()).await.ok()["configurations"], json!({"a": "1"}));
     world.make("/app/key/create", json!({"app": "app1"})).await;
-    assert_eq!(world.api.send(unsigned()).await.ok()["configurations"], json!({"a": "1"}), "some clients cannot sign");
+    assert_eq!(
+        world.api.send(unsigned()).await.ok()["configurations"],
+        json!({"a": "1"}),
+        "some clients cannot sign"
+    );
     assert_eq!(world.api.get("no key", uri).await.codes(), (401, 401), "but who signs must sign well");
 }
 

@@ -44,14 +44,14 @@ pub(crate) enum Who {
     Developer,
     /// The manager of another app.
     OtherManager,
-    /// A node of `app1`, with that app's key.
-    Node,
-    /// A node of another app.
-    OtherNode,
     /// The edge `edge-1` of `level3`, with its key.
     Edge,
     /// Another edge, with its own.
     OtherEdge,
+    /// A node of `app1`, with that app's key.
+    Node,
+    /// A node of another app.
+    OtherNode,
     /// Nobody: no token at all.
     Anonymous,
     /// A token that nobody was given.

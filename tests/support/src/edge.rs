@@ -151,12 +151,11 @@ impl EdgeServer {
 
     /// What stands around an edge's configuration.
     fn nginx_conf(&self) -> String {
-        let modules: String = LUA.iter().map(|module| format!("load_module {module};\n")).collect();
+        let modules = LUA.map(|module| format!("load_module {module};\n")).concat();
         let user = if getuid().is_root() { "user root;\n" } else { "" };
         let folder = self.folder.path().display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary: String =
-            temporary.iter().map(|name| format!("{name}_temp_path {folder}/{name};\n")).collect();
+        let temporary = temporary.map(|name| format!("{name}_temp_path {folder}/{name};\n")).concat();
         format!(
             "{modules}{user}daemon off;\nworker_processes 2;\npid {folder}/pid;\nerror_log {folder}/log;\n\
              events {{}}\nhttp {{\n{temporary}include {folder}/config;\n}}\n"

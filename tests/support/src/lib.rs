@@ -15,4 +15,7 @@ pub use line::Line;
 pub use port::free_port;
 pub use postgres::{Database, Postgres};
 pub use process::ProcessGuard;
-pub use services::{durable_postgres_or_skip, edges_or_skip, leave_out, postgres_or_skip, services_required, stock_clients_or_skip};
+pub use services::{
+    durable_postgres_or_skip, edges_or_skip, leave_out, postgres_or_skip, services_required,
+    stock_clients_or_skip,
+};
