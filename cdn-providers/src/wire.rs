@@ -185,7 +185,9 @@ impl Wire {
                     Scope::Prefix(uri) => ("prefix", uri.as_str()),
                     Scope::Host => ("host", ""),
                 };
-                lines.push_str(&format!("{what} {} {host} {uri}\n", purge.stamp));
+                for part in [what, " ", &purge.stamp.to_string(), " ", &host, " ", uri, "\n"] {
+                    lines.push_str(part);
+                }
             }));
         }
         if !lines.is_empty() {

@@ -99,6 +99,7 @@ fn table(world: &World) -> Vec<Row> {
         ("get_level3_bandwidths", Who::Customer, times(), nowhere()),
         ("get_level3_fluxs", Who::Customer, times(), nowhere()),
         ("get_level3_stats", Who::Customer, times(), nowhere()),
+        ("get_level3_edges", Who::Root, same(), json!({"cdn": "nothing"})),
         ("get_level3_billing", Who::Customer, json!({"domain.1": null}), nowhere()),
         ("get_level3_bandwidths_area", Who::Customer, times(), nowhere()),
         ("get_level3_fluxs_area", Who::Customer, times(), nowhere()),
