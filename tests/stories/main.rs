@@ -12,4 +12,5 @@ mod load;
 mod place;
 mod story;
 mod traffic;
+mod trials;
 mod writer;
