@@ -13,6 +13,7 @@ pub mod account;
 pub mod cdn;
 pub mod config;
 pub mod config_races;
+pub mod edge;
 pub mod job;
 pub mod ops;
 pub mod traffic;
@@ -93,6 +94,14 @@ macro_rules! conformance_tests {
             job_goes_with_its_account,
             job_race_for_one_claim,
             job_race_shares_out,
+        ]);
+        $crate::conformance_tests!(@family $fresh, edge, [
+            edge_round_trip,
+            edge_keeper_is_one,
+            edge_race_of_keepers,
+            edge_stamps_grow,
+            edge_race_for_stamps,
+            edge_debts,
         ]);
         $crate::conformance_tests!(@family $fresh, config, [
             app_round_trip,
