@@ -168,6 +168,7 @@ sub vcl_backend_response {
         set beresp.grace = 0s;
         set beresp.keep = 0s;
         set beresp.uncacheable = true;
+        set beresp.http.X-Pilothouse-Passed = "1";
         return (deliver);
     }
 }
@@ -176,7 +177,8 @@ sub vcl_deliver {
     unset resp.http.X-Pilothouse-Host;
     unset resp.http.X-Pilothouse-Url;
     unset resp.http.xkey;
-    if (req.http.X-Pilothouse-Passed) {
+    if (req.http.X-Pilothouse-Passed || resp.http.X-Pilothouse-Passed) {
+        unset resp.http.X-Pilothouse-Passed;
         set resp.http.X-Cache = "PASS";
     } else if (obj.hits > 0) {
         set resp.http.X-Cache = "HIT";

@@ -56,20 +56,18 @@ enum Found {
 }
 
 async fn fetch(wire: &Wire, target: &Target) -> Result<(), ProviderError> {
-    if ask(wire, target, "preload").await? == Found::Cached {
-        return Ok(());
-    }
     // nginx cannot be asked without being told to fetch; it waits for the fetch that is under way.
     let probe = match wire.kind() {
         EdgeKind::Varnish => "probe",
         EdgeKind::Nginx => "preload",
     };
-    match ask(wire, target, probe).await? {
-        Found::Cached => Ok(()),
-        Found::Fetched | Found::Absent => {
-            Err(ProviderError::Refused("the edge does not keep what the origin answers".to_owned()))
+    // The second time because a purge may have come between.
+    for verb in ["preload", probe, "preload", probe] {
+        if ask(wire, target, verb).await? == Found::Cached {
+            return Ok(());
         }
     }
+    Err(ProviderError::Refused("the edge does not keep what the origin answers".to_owned()))
 }
 
 async fn ask(wire: &Wire, target: &Target, verb: &'static str) -> Result<Found, ProviderError> {

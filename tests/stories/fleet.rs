@@ -126,10 +126,11 @@ impl Fleet {
                 printed.stdout
             });
             let line = Line::to(server.port);
-            settings += &format!(
+            let edge = format!(
                 "[[cdn.edge]]\nname = \"{name}\"\nkind = \"{kind}\"\nurl = \"http://127.0.0.1:{}\"\nkey = \"{key}\"\n",
                 line.port
             );
+            settings.push_str(&edge);
             edges.push(Edge { name, server, line });
         }
         let file = place.file("fleet.toml");

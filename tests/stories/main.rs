@@ -15,4 +15,5 @@ mod place;
 mod stock;
 mod story;
 mod traffic;
+mod trials;
 mod writer;

@@ -92,7 +92,7 @@ impl JobEngine {
         loop {
             let room = CONCURRENT - working.len();
             let mut pause = POLL;
-            match self.claim(room).await {
+            match beside(&mut working, self.claim(room)).await {
                 Ok(Claimed { count, ready }) => {
                     // There may be more, and those that only wait must not hold up those that can be worked.
                     if count > 0 && count == room {
@@ -102,14 +102,9 @@ impl JobEngine {
                 }
                 Err(error) => tracing::error!(error = &error as &dyn StdError, "cannot claim jobs"),
             }
-            let finished = async {
-                if working.next().await.is_none() {
-                    future::pending::<()>().await;
-                }
-            };
             let nap = pin!(tokio::time::sleep(pause));
             let woken = future::select(nap, heard.next());
-            future::select(pin!(finished), woken).await;
+            future::select(pin!(finished(&mut working)), woken).await;
         }
     }
 
@@ -270,6 +265,26 @@ impl JobEngine {
         } else if told.get(&job.cdn) != Some(&job.reason) {
             tracing::warn!(cdn = job.cdn, task = job.task_id, reason = job.reason, "a job is not done");
             told.insert(job.cdn.clone(), job.reason.clone());
+        }
+    }
+}
+
+/// Waits until one of the jobs that are being worked is not any more.
+async fn finished(working: &mut FuturesUnordered<impl Future<Output = ()>>) {
+    if working.next().await.is_none() {
+        future::pending::<()>().await;
+    }
+}
+
+/// Does something while the jobs go on: one of them may hold what it waits for.
+async fn beside<T>(
+    working: &mut FuturesUnordered<impl Future<Output = ()>>,
+    deed: impl Future<Output = T>,
+) -> T {
+    let mut deed = pin!(deed);
+    loop {
+        if let Either::Left((done, _)) = future::select(deed.as_mut(), pin!(finished(working))).await {
+            return done;
         }
     }
 }

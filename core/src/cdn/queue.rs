@@ -8,8 +8,6 @@ use std::mem;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
-use futures_util::future::{self, Either};
 use tokio::sync::{Semaphore, oneshot};
 
 use super::JobKind;
@@ -53,18 +51,16 @@ impl Queues {
     }
 
     /// Has an edge purge or fetch URLs, and answers for each.
-    pub(super) async fn call(&self, kind: JobKind, edge: &str, purges: Vec<Purge>) -> Answer {
+    pub(super) async fn call(self: &Arc<Self>, kind: JobKind, edge: &str, purges: Vec<Purge>) -> Answer {
         let queue = self.queue(edge, kind);
         let (answer, answered) = oneshot::channel();
         lock(&queue.waiting).push(Waiting { purges, answer });
-        let answered = answered.map(|answer| {
-            answer.unwrap_or_else(|_| Err(ProviderError::Unavailable("the call was interrupted".to_owned())))
-        });
-        // Somebody whose turn comes first may take this along.
-        match future::select(answered, Box::pin(self.turn(&queue, kind, edge))).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(((), answered)) => answered.await,
-        }
+        // There are never fewer turns to come than there are calls that wait, so none is left behind; nor does a turn end
+        // with who asked for it, because others may have been taken along.
+        let (queues, edge) = (self.clone(), edge.to_owned());
+        tokio::spawn(async move { queues.turn(&queue, kind, &edge).await });
+        let interrupted = || ProviderError::Unavailable("the call was interrupted".to_owned());
+        answered.await.unwrap_or_else(|_| Err(interrupted()))
     }
 
     fn queue(&self, edge: &str, kind: JobKind) -> Arc<Queue> {
@@ -151,4 +147,102 @@ fn together(waiting: &[Waiting]) -> Vec<Purge> {
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+    use futures_util::future;
+
+    use super::*;
+    use crate::ports::Capabilities;
+
+    /// Takes a moment for a call, and remembers which URLs were in it.
+    #[derive(Debug)]
+    struct Slow(Capabilities, Mutex<Vec<Vec<Purge>>>);
+
+    #[async_trait]
+    impl CdnProvider for Slow {
+        fn capabilities(&self) -> &Capabilities {
+            &self.0
+        }
+
+        async fn purge(&self, _edge: &str, purges: &[Purge]) -> Answer {
+            lock(&self.1).push(purges.to_vec());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let refuse = |purge: &Purge| purge.url.ends_with('7');
+            let outcome =
+                |purge| if refuse(purge) { Err(ProviderError::Refused("7".into())) } else { Ok(()) };
+            Ok(purges.iter().map(outcome).collect())
+        }
+
+        async fn preload(&self, _edge: &str, urls: &[String]) -> Answer {
+            Ok(vec![Ok(()); urls.len()])
+        }
+
+        async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+            Ok(Vec::new())
+        }
+    }
+
+    fn slow() -> (Arc<Slow>, Arc<Queues>) {
+        let can = Capabilities {
+            purge_urls: true,
+            purge_prefix: true,
+            preload: true,
+            list_domains: false,
+            purge_batch: 1000,
+            preload_batch: 1000,
+            urls_per_second: None,
+            edges: vec!["edge-1".into()],
+        };
+        let slow = Arc::new(Slow(can, Mutex::default()));
+        (slow.clone(), Arc::new(Queues::new(slow)))
+    }
+
+    fn purge(url: usize, stamp: i64) -> Purge {
+        Purge { url: format!("http://a.test/{url}"), stamp }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn everybody_is_answered_for_their_own() {
+        let (slow, queues) = slow();
+        let jobs = (0..500_usize).map(|n| {
+            let queues = &queues;
+            async move {
+                let urls: Vec<_> = (0..n % 90).map(|url| n * 100 + url).collect();
+                let purges = urls.iter().map(|url| purge(*url, 1)).collect();
+                let answer = queues.call(JobKind::Refresh, "edge-1", purges).await.unwrap();
+                let expected: Vec<_> = urls.iter().map(|url| url % 10 != 7).collect();
+                assert_eq!(answer.iter().map(Result::is_ok).collect::<Vec<_>>(), expected, "{n}");
+            }
+        });
+        future::join_all(jobs).await;
+        let calls = lock(&slow.1);
+        assert!(calls.len() < 150, "{} calls for 500 small jobs", calls.len());
+        assert!(calls.iter().all(|call| call.len() < CALL_URLS + 90));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_url_that_waits_twice_is_one_and_what_is_under_way_does_not_count() {
+        let (slow, queues) = slow();
+        let call = |url, stamp| {
+            let queues = queues.clone();
+            tokio::spawn(
+                async move { queues.call(JobKind::Refresh, "edge-1", vec![purge(url, stamp)]).await },
+            )
+        };
+        let mut calls = Vec::new();
+        for url in 10..10 + CALLS {
+            calls.push(call(url, 1));
+            tokio::time::sleep(Duration::from_micros(1)).await;
+        }
+        calls.extend([call(10, 2), call(9, 2), call(10, 4), call(10, 3)]);
+        for answer in future::join_all(calls).await {
+            assert!(answer.unwrap().is_ok());
+        }
+        let made = lock(&slow.1);
+        assert_eq!(made.len(), CALLS + 1, "{made:?}");
+        assert_eq!(made[CALLS], [purge(10, 4), purge(9, 2)]);
+    }
 }

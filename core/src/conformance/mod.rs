@@ -15,6 +15,7 @@ pub mod config;
 pub mod config_races;
 pub mod delivery;
 pub mod delivery_model;
+pub mod edge;
 pub mod job;
 pub mod ops;
 pub mod traffic;
@@ -96,6 +97,14 @@ macro_rules! conformance_tests {
             job_goes_with_its_account,
             job_race_for_one_claim,
             job_race_shares_out,
+        ]);
+        $crate::conformance_tests!(@family $fresh, edge, [
+            edge_round_trip,
+            edge_keeper_is_one,
+            edge_race_of_keepers,
+            edge_stamps_grow,
+            edge_race_for_stamps,
+            edge_debts,
         ]);
         $crate::conformance_tests!(@family $fresh, config, [
             app_round_trip,

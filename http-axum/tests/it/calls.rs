@@ -95,6 +95,7 @@ fn table(world: &World) -> Vec<Row> {
         ("post_level3_preload", Who::Customer, json!({"path": "http://cdn.exrqs.com/x"}), nobody()),
         ("get_level3_refresh_list", Who::Customer, same(), nobody()),
         ("get_level3_preload_list", Who::Customer, same(), nobody()),
+        ("get_level3_edges", Who::Root, same(), json!({"cdn": "nothing"})),
         ("get_level3_task", Who::Customer, json!({"taskid": thing("job")}), json!({"taskid": "refresh-0"})),
         ("get_level3_bandwidths", Who::Customer, times(), nowhere()),
         ("get_level3_fluxs", Who::Customer, times(), nowhere()),

@@ -217,7 +217,7 @@ async fn write_job(store: &mut dyn Repositories, known: &mut Known, random: &mut
                 due: random.moment(),
                 attempt: 0,
                 failures: random.number(3),
-                stamp: random.number(5),
+                stamp: random.number(100),
             };
             if store.accounts().by_id(account_id).await.unwrap().is_none() {
                 return "nobody's job".into();

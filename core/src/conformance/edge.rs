@@ -1,0 +1,138 @@
+//! Edges, who looks after them, and the last purge of every host.
+
+use std::sync::Arc;
+
+use chrono::TimeDelta;
+
+use super::account::add_account;
+use super::job::job;
+use super::{AWKWARD, moment, race};
+use crate::cdn::{Edge, EdgeProgress, EdgeState, Job, JobCell, JobKind, JobState, Owed};
+use crate::ports::Storage;
+
+const LEASE: TimeDelta = TimeDelta::seconds(5);
+
+fn edge(cdn: &str, name: &str) -> Edge {
+    let (cdn, name, reason) = (cdn.to_owned(), name.to_owned(), AWKWARD.to_owned());
+    Edge { cdn, name, epoch: 7, state: EdgeState::CutOff, since: moment(1), heard: None, reason }
+}
+
+/// What is put in comes out; the epoch stays until the edge is removed.
+pub async fn edge_round_trip(storage: Arc<dyn Storage>) {
+    let mut work = storage.begin().await.unwrap();
+    for edge in [edge("level3", "b"), edge("level3", "更"), edge("level3", "B"), edge("other", "b")] {
+        assert!(work.edges().insert(&edge).await.unwrap());
+    }
+    assert!(!work.edges().insert(&Edge { epoch: 8, ..edge("level3", "b") }).await.unwrap());
+    let heard = Some(moment(3));
+    let changed =
+        Edge { epoch: 9, state: EdgeState::InService, since: moment(2), heard, ..edge("level3", "b") };
+    assert!(work.edges().update(&changed).await.unwrap());
+    assert!(!work.edges().update(&edge("level3", "c")).await.unwrap());
+    work.commit().await.unwrap();
+    let mut work = storage.begin().await.unwrap();
+    let listed = work.edges().list("level3").await.unwrap();
+    assert_eq!(listed, [edge("level3", "B"), Edge { epoch: 7, ..changed }, edge("level3", "更")]);
+    assert!(work.edges().remove("level3", "b").await.unwrap());
+    assert!(!work.edges().remove("level3", "b").await.unwrap());
+    assert!(work.edges().insert(&Edge { epoch: 8, ..edge("level3", "b") }).await.unwrap());
+    assert_eq!(work.edges().list("level3").await.unwrap()[1].epoch, 8);
+    assert_eq!(work.edges().list("other").await.unwrap(), [edge("other", "b")]);
+}
+
+/// One at a time looks after a cdn's edges; another does when its time is over.
+pub async fn edge_keeper_is_one(storage: Arc<dyn Storage>) {
+    let mut work = storage.begin().await.unwrap();
+    assert!(work.edges().keep("level3", "one", moment(0), moment(0) + LEASE).await.unwrap());
+    assert!(!work.edges().keep("level3", "two", moment(1), moment(9) + LEASE).await.unwrap());
+    assert!(work.edges().keep("other", "two", moment(1), moment(9)).await.unwrap());
+    assert!(work.edges().keep("level3", "one", moment(2), moment(2) + LEASE).await.unwrap());
+    assert!(!work.edges().keep("level3", "two", moment(0) + LEASE, moment(9) + LEASE).await.unwrap());
+    assert!(work.edges().keep("level3", "two", moment(2) + LEASE, moment(9) + LEASE).await.unwrap());
+    assert!(!work.edges().keep("level3", "one", moment(3) + LEASE, moment(9) + LEASE).await.unwrap());
+}
+
+/// Of 16 that want to look after the edges, one does.
+pub async fn edge_race_of_keepers(storage: Arc<dyn Storage>) {
+    let kept = race(&storage, async |storage: Arc<dyn Storage>, n| {
+        let mut work = storage.begin().await.unwrap();
+        let kept = work.edges().keep("level3", &n.to_string(), moment(0), moment(0) + LEASE).await.unwrap();
+        work.commit().await.unwrap();
+        kept
+    })
+    .await;
+    assert_eq!(kept.into_iter().filter(|kept| *kept).count(), 1);
+}
+
+/// Numbers of purges grow with every purge of a host, also when the clock does not.
+pub async fn edge_stamps_grow(storage: Arc<dyn Storage>) {
+    let hosts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let mut work = storage.begin().await.unwrap();
+    let edges = work.edges();
+    assert_eq!(edges.stamp("level3", &hosts(&["a", "b"]), 100).await.unwrap(), 100);
+    assert_eq!(edges.stamp("level3", &hosts(&["a"]), 100).await.unwrap(), 101);
+    assert_eq!(edges.stamp("level3", &hosts(&["b", "a", "c"]), 50).await.unwrap(), 102);
+    assert_eq!(edges.stamp("level3", &hosts(&["c"]), 200).await.unwrap(), 200);
+    assert_eq!(edges.stamp("other", &hosts(&["a"]), 7).await.unwrap(), 7);
+    let all = [("a", 102), ("b", 102), ("c", 200)].map(|(host, stamp)| (host.to_owned(), stamp));
+    assert_eq!(edges.purged("level3", 0).await.unwrap(), all);
+    assert_eq!(edges.purged("level3", 103).await.unwrap(), all[2..]);
+}
+
+/// 16 purges of the same hosts at once get 16 numbers.
+pub async fn edge_race_for_stamps(storage: Arc<dyn Storage>) {
+    let mut stamps = race(&storage, async |storage: Arc<dyn Storage>, n| {
+        let mut hosts = vec!["a".to_owned(), "b".to_owned()];
+        if n % 2 == 0 {
+            hosts.reverse();
+        }
+        let mut work = storage.begin().await.unwrap();
+        let stamp = work.edges().stamp("level3", &hosts, 5).await.unwrap();
+        work.commit().await.unwrap();
+        stamp
+    })
+    .await;
+    stamps.sort_unstable();
+    assert_eq!(stamps, (5..21).collect::<Vec<_>>());
+}
+
+/// What an edge owes are the waiting refreshes of its cdn, and where they stand on it; and they can be woken.
+pub async fn edge_debts(storage: Arc<dyn Storage>) {
+    let account_id = add_account(&storage, 1).await;
+    let mut work = storage.begin().await.unwrap();
+    let mut jobs = Vec::new();
+    for (n, kind, cdn) in [
+        (2, JobKind::Refresh, "level3"),
+        (1, JobKind::Refresh, "level3"),
+        (3, JobKind::Preload, "level3"),
+        (4, JobKind::Refresh, "other"),
+        (5, JobKind::Refresh, "level3"),
+    ] {
+        let new = Job { kind, cdn: cdn.into(), ..job(account_id, n) };
+        let id = work.jobs().insert(&new).await.unwrap();
+        jobs.push(Job { id, ..new });
+    }
+    let mut claimed = work.jobs().claim(moment(5), LEASE, 10).await.unwrap();
+    let ended = Job { state: JobState::Failed, ..claimed.remove(4) };
+    assert!(work.jobs().report(&ended).await.unwrap());
+    let waits = Job { reason: "cut off".into(), ..claimed[0].clone() };
+    assert!(work.jobs().report(&waits).await.unwrap());
+    let cells = vec![JobCell::after(Ok(()), moment(7)), JobCell::PENDING];
+    let progress = EdgeProgress { edge: "edge-1".into(), cells };
+    work.jobs().record(waits.id, &progress).await.unwrap();
+
+    let known = Owed { job: waits.clone(), progress: Some(progress) };
+    let second = Owed { job: claimed[1].clone(), progress: None };
+    assert_eq!(known.purges().count(), 1);
+    let owed = work.jobs().owed("level3", "edge-1", 10).await.unwrap();
+    assert_eq!(owed, [known, second.clone()]);
+    let owed = work.jobs().owed("level3", "edge-2", 1).await.unwrap();
+    assert_eq!(owed, [Owed { job: waits.clone(), progress: None }]);
+    assert_eq!(work.jobs().least_stamp("level3").await.unwrap(), Some(jobs[1].stamp));
+    assert_eq!(work.jobs().least_stamp("nothing").await.unwrap(), None);
+
+    work.jobs().wake("level3", moment(9)).await.unwrap();
+    let woken = work.jobs().find(&waits.task_id).await.unwrap().unwrap();
+    assert_eq!(woken.due, moment(9));
+    assert_eq!(work.jobs().find(&second.job.task_id).await.unwrap(), Some(second.job));
+}
