@@ -55,7 +55,7 @@ async fn a_purge_during_a_fetch() {
             .collect();
         tokio::time::sleep(Duration::from_millis(random(40))).await;
         let new = fleet.origin.change();
-        let id = ask(&root, "refresh", &[path.clone()]).await;
+        let id = ask(&root, "refresh", std::slice::from_ref(&path)).await;
         wait(&root, &id, |task| task["percentComplete"] == "100").await;
         for _ in 0..3 {
             let visits = fleet.edges.iter().map(|edge| fleet.visit(edge, &path));

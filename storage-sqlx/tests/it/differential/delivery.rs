@@ -17,8 +17,9 @@ fn node_shown(node: Node, known: &Known) -> Node {
     Node { number: place(&known.nodes, node.number), app: place(&known.apps, node.app), ..node }
 }
 
-fn key_shown(key: AppKey, known: &Known) -> AppKey {
-    AppKey { id: place(&known.keys, key.id), app: place(&known.apps, key.app), ..key }
+fn key_shown(mut key: AppKey, known: &Known) -> AppKey {
+    (key.id, key.app) = (place(&known.keys, key.id), place(&known.apps, key.app));
+    key
 }
 
 fn delivery_shown(delivery: Delivery, known: &Known) -> Delivery {
