@@ -44,12 +44,8 @@ pub(crate) async fn prepare(server: &Server, value: &str) -> Result<Vec<Read>> {
     let mut connection = Connection::open(server.address, "").await?;
     let answer = connection.call("GET", &of_node, &bearer(&key), "").await?;
     let tag = answer.header("etag").ok_or("no ETag")?.to_owned();
-    let answer = connection.call("GET", &open, "", "").await?;
-    let answer: serde_json::Value = serde_json::from_str(&answer.body)?;
-    if answer["configurations"][KEY].as_str().is_none_or(|value| !value.starts_with(MARK)) {
-        return Err(format!("the value is not in {answer}").into());
-    }
-    let known = format!("&releaseKey={}", answer["releaseKey"].as_str().unwrap_or_default());
+    let signed_known = known(&mut connection, &signed, &signed_headers(&key, &signed)?).await?;
+    let open_known = known(&mut connection, &open, "").await?;
     let read = |name, target, headers, status| Read { name, target, headers, signed_with: None, status };
     let signed_read = |name, target, status| Read {
         signed_with: Some(key.clone()),
@@ -60,10 +56,21 @@ pub(crate) async fn prepare(server: &Server, value: &str) -> Result<Vec<Read>> {
         read("/node/config", of_node.clone(), bearer(&key), "200"),
         read("/node/config, 304", of_node, tagged, "304"),
         signed_read("/configs, signed", signed.clone(), "200"),
-        signed_read("/configs, signed, 304", format!("{signed}{known}"), "304"),
+        signed_read("/configs, signed, 304", signed_known, "304"),
         read("/configs, unsigned", open.clone(), String::new(), "200"),
-        read("/configs, unsigned, 304", format!("{open}{known}"), String::new(), "304"),
+        read("/configs, unsigned, 304", open_known, String::new(), "304"),
     ])
+}
+
+/// The target for a client that holds what it is told: with its release key.
+async fn known(connection: &mut Connection, target: &str, headers: &str) -> Result<String> {
+    let answer = connection.call("GET", target, headers, "").await?;
+    let answer: serde_json::Value = serde_json::from_str(&answer.body)?;
+    if answer["configurations"][KEY].as_str().is_none_or(|value| !value.starts_with(MARK)) {
+        return Err(format!("the value is not in {answer}").into());
+    }
+    let release_key = answer["releaseKey"].as_str().ok_or("no release key")?;
+    Ok(format!("{target}&releaseKey={release_key}"))
 }
 
 fn signed_headers(key: &str, target: &str) -> Result<String> {
