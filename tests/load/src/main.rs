@@ -111,6 +111,8 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     let (whole, watch) = (each(memory - fresh), each(memory - registered));
     println!("   memory of an idle watcher: {watch:.1} KiB; with its registration {whole:.1} KiB");
 
+    // The server closes connections that are idle for long.
+    publisher.connection = server.login().await?;
     let (mut from_asked, mut from_first, mut from_answered) = (Vec::new(), Vec::new(), Vec::new());
     for number in 1..=args.publishes {
         let published = publisher.publish(APP, &value(args, number)).await?;
