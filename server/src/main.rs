@@ -35,6 +35,7 @@ use crate::settings::Settings;
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Gives back to the system what it no longer needs: the C library's keeps the 19 MiB of each password hash per thread.
+/// Without huge pages, since thousands of connections have buffers that are hardly used: 17 KiB a watcher instead of 30.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

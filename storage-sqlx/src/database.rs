@@ -245,7 +245,8 @@ impl Connection {
 
     /// Executes `<head> VALUES ($1, …), … <tail>` for many rows of `width` values, some hundred rows a statement.
     ///
-    /// `head` and `tail` are constants; only placeholders are generated.
+    /// `head` and `tail` are constants without placeholders; only those of the rows are generated. For SQLite they have no
+    /// numbers: it searches the list of all numbered ones for each value that is bound.
     pub(crate) async fn insert_many(
         &mut self,
         head: &'static str,
@@ -255,6 +256,7 @@ impl Connection {
     ) -> StorageResult<u64> {
         const ROWS: usize = 500;
         self.check(head)?;
+        let numbered = self.pick(true, false);
         let mut affected = 0;
         for rows in values.chunks(width * ROWS) {
             let mut sql = format!("{head} VALUES ");
@@ -262,7 +264,11 @@ impl Connection {
                 sql.push_str(if row == 0 { "(" } else { ", (" });
                 for column in 0..width {
                     let comma = if column == 0 { "" } else { ", " };
-                    let _ = write!(sql, "{comma}${}", row * width + column + 1);
+                    let _ = if numbered {
+                        write!(sql, "{comma}${}", row * width + column + 1)
+                    } else {
+                        write!(sql, "{comma}?")
+                    };
                 }
                 sql.push(')');
             }
