@@ -74,7 +74,10 @@ async fn reading(args: &Args) -> Result<()> {
         let rate = reads::measure(server.address, read, args.seconds).await?;
         println!("   {:26} {rate:9.0} a second", read.name);
     }
-    let pause = async { Ok(sleep(Duration::from_secs(3)).await) };
+    let pause = async {
+        sleep(Duration::from_secs(3)).await;
+        Ok(())
+    };
     let (idle, ()) = reads::file_reads(server.id(), pause).await?;
     for read in &reads {
         let (reading, rate) = reads::file_reads(server.id(), reads::measure(server.address, read, 3)).await?;
@@ -106,7 +109,8 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     println!("   connected in {:.1} s", (opened.last - begun).as_secs_f64());
     sleep(REST).await;
     watchers.forget();
-    let each = |memory: f64| memory / 1024.0 / count as f64;
+    let watching = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
+    let each = |memory: f64| memory / 1024.0 / watching;
     let memory = server.memory()?;
     let (whole, watch) = (each(memory - fresh), each(memory - registered));
     println!("   memory of an idle watcher: {watch:.1} KiB; with its registration {whole:.1} KiB");
@@ -135,11 +139,11 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
 
 fn show(name: &str, times: &mut [Duration]) {
     times.sort_unstable();
-    let at = |share: f64| {
-        let index = (times.len() as f64 * share).ceil() as usize;
+    let at = |percent: usize| {
+        let index = (times.len() * percent).div_ceil(100);
         times.get(index.max(1) - 1).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     };
-    println!("   - {name:36} {:8.1} {:8.1} {:8.1}", at(0.5), at(0.99), at(1.0));
+    println!("   - {name:36} {:8.1} {:8.1} {:8.1}", at(50), at(99), at(100));
 }
 
 async fn crashing(
