@@ -1,4 +1,4 @@
-//! The three envelopes, and the one error type that all of them carry.
+//! The envelopes of the families, and the one error type that all of them carry.
 //!
 //! A handler or extractor that fails answers with a [`Failure`], which knows nothing of envelopes; the guard around all
 //! handlers puts it into the envelope of the family that was asked.
@@ -16,7 +16,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-/// One of the three dialects.
+/// One of the dialects: three envelopes, and Apollo's, which has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
     /// `/api/*`, `/admin/*`, and paths of no family: `{"code":200,"info":…}`.
