@@ -16,7 +16,7 @@ pub(crate) const MARK: &str = "load-";
 /// How many registrations are under way at once.
 const REGISTERING: usize = 64;
 /// After this long without what is waited for, the measurement has failed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a watcher tells.
 #[derive(Clone, Copy, Debug)]
