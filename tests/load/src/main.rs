@@ -96,24 +96,20 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     let mut publisher = Publisher::new(&server, APP).await?;
     let key = publisher.app_key(APP).await?;
     publisher.publish(APP, &value(args, 0)).await?;
-    sleep(REST).await;
-    let fresh = server.memory()?;
     let begun = Instant::now();
     register(server.address, &key, count).await?;
     println!("   registered in {:.1} s", begun.elapsed().as_secs_f64());
     sleep(REST).await;
-    let registered = server.memory()?;
+    let without = server.memory()?;
     let begun = Instant::now();
     let mut watchers = Watchers::open(server.address, &key, count);
     let opened = watchers.opened().await?;
     println!("   connected in {:.1} s", (opened.last - begun).as_secs_f64());
     sleep(REST).await;
     watchers.forget();
-    let watching = f64::from(u32::try_from(count).unwrap_or(u32::MAX));
-    let each = |memory: f64| memory / 1024.0 / watching;
-    let memory = server.memory()?;
-    let (whole, watch) = (each(memory - fresh), each(memory - registered));
-    println!("   memory of an idle watcher: {watch:.1} KiB; with its registration {whole:.1} KiB");
+    let nodes = f64::from(u32::try_from(count)?);
+    let each = |memory: f64| (memory - without) / 1024.0 / nodes;
+    println!("   memory of an idle watcher: {:.1} KiB", each(server.memory()?));
 
     // The server closes connections that are idle for long.
     publisher.connection = server.login().await?;
@@ -130,7 +126,7 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     show("from the request to publish", &mut from_asked);
     show("from the first watcher", &mut from_first);
     show("from the answer", &mut from_answered);
-    println!("   memory of a watcher after that: {:.1} KiB", each(server.memory()? - fresh));
+    println!("   memory of a watcher after that: {:.1} KiB", each(server.memory()?));
     if crash {
         crashing(args, &mut server, publisher, &mut watchers).await?;
     }
@@ -140,8 +136,8 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
 fn show(name: &str, times: &mut [Duration]) {
     times.sort_unstable();
     let at = |percent: usize| {
-        let index = (times.len() * percent).div_ceil(100);
-        times.get(index.max(1) - 1).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
+        let rank = (times.len() * percent).div_ceil(100).max(1);
+        times.get(rank - 1).map_or(f64::NAN, |time| time.as_secs_f64() * 1000.0)
     };
     println!("   - {name:36} {:8.1} {:8.1} {:8.1}", at(50), at(99), at(100));
 }
