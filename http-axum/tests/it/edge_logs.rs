@@ -26,7 +26,7 @@ struct Lines;
 impl LogReader for Lines {
     async fn read(&self, cdn: &str, batch: Batch, domains: &[Domain], lines: Vec<u8>) -> Result<Batch> {
         assert_eq!((cdn, batch.edge.edge.as_str()), ("level3", "edge-1"));
-        let flux = lines.iter().filter(|byte| **byte == b'\n').count().try_into().unwrap();
+        let flux = (lines.split(|byte| *byte == b'\n').count() - 1).try_into().unwrap();
         let figures = Figures { flux, ..Figures::default() };
         Ok(Batch { cells: vec![Cell { domain_id: domains[0].id, bucket: 0, figures }], ..batch })
     }
