@@ -1,6 +1,7 @@
 //! Stories that cross crates: the real program, in processes of its own, over each of its stores.
 //!
-//! `PILOTHOUSE_TEST_KILLS` says how often the tests of `kill` end a server in the midst of its work; 5 where it is unset.
+//! `PILOTHOUSE_TEST_KILLS` says how often the tests of `kill` and `trials` end a server in the midst of its work: where it is
+//! unset 5 times, or 2 where each costs the lease of a job.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 mod client;

@@ -106,7 +106,7 @@ async fn a_server_killed_in_the_midst_of_jobs() {
     let (mut server, mut root) = fleet.serve().await;
     prepare(&root).await;
     edges_are(&root, &[], "in service").await;
-    let kills = often("PILOTHOUSE_TEST_KILLS", 5);
+    let kills = often("PILOTHOUSE_TEST_KILLS", 2);
     let (shown, mut accepted) = (Shown::default(), 0);
     for round in 0..kills {
         let writers: Vec<_> = (0..4)
