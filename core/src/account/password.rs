@@ -1,6 +1,6 @@
 //! Passwords: argon2id, in a bounded pool of blocking threads.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
@@ -28,8 +28,7 @@ impl Passwords {
     /// `min_length` is the setting `password_min_length`.
     pub fn new(min_length: usize) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let decoy = hash_blocking("no account has this password")?;
-        Ok(Self { permits: Arc::new(Semaphore::new((cores - 1).max(1))), min_length, decoy: decoy.into() })
+        Ok(Self { permits: Arc::new(Semaphore::new((cores - 1).max(1))), min_length, decoy: decoy()? })
     }
 
     /// Refuses a password that is too short or too long, naming `field`.
@@ -80,6 +79,16 @@ impl Passwords {
 fn hasher() -> Result<Argon2<'static>> {
     let params = Params::new(19_456, 2, 1, None).map_err(|e| Error::Internal(format!("argon2: {e}")))?;
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
+}
+
+/// Made once in a process: it is as slow as any hash, and tests make many servers.
+fn decoy() -> Result<Arc<str>> {
+    static DECOY: OnceLock<Arc<str>> = OnceLock::new();
+    if let Some(decoy) = DECOY.get() {
+        return Ok(decoy.clone());
+    }
+    let decoy = hash_blocking("no account has this password")?;
+    Ok(DECOY.get_or_init(|| decoy.into()).clone())
 }
 
 fn hash_blocking(password: &str) -> Result<String> {

@@ -1,6 +1,6 @@
 //! One SQLite file: several processes on it, and a disk that does not answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use pilothouse_core::Page;
 use pilothouse_core::conformance::ops::task;
@@ -58,9 +58,16 @@ async fn a_log_that_cannot_be_flushed_stops_the_store() {
 /// The file itself is closed and opened again, as by another process.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_hold_what_they_should_when_the_file_is_opened_again() {
-    let folder = TempDir::new().unwrap();
+    let last: Mutex<Option<(u64, TempDir)>> = Mutex::default();
     let open = async |seed: u64| {
-        let storage = SqlxStorage::sqlite(folder.path().join(format!("{seed}.db"))).await.unwrap();
+        let path = {
+            let mut last = last.lock().unwrap();
+            if last.as_ref().is_none_or(|(of, _)| *of != seed) {
+                *last = Some((seed, TempDir::new().unwrap()));
+            }
+            last.as_ref().unwrap().1.path().join("pilothouse.db")
+        };
+        let storage = SqlxStorage::sqlite(path).await.unwrap();
         storage.migrate().await.unwrap();
         let storage: Arc<dyn Storage> = Arc::new(storage);
         storage
