@@ -5,7 +5,9 @@ use std::sync::Arc;
 use super::account::add_account;
 use super::race;
 use crate::account::{Caller, Groups, Scope};
-use crate::config::{Content, ItemId, ItemName, NewApp, NewGrant, Permission, Selector};
+use crate::config::{
+    Content, ItemId, ItemName, NewApp, NewGrant, NewNode, Permission, ReleaseState, Selector,
+};
 use crate::ports::Storage;
 use crate::{Error, ErrorKind, Pilothouse, Result, Settings};
 
@@ -190,4 +192,57 @@ pub async fn publishes_have_revisions_without_gaps(storage: Arc<dyn Storage>) {
     }
     revisions.sort_unstable();
     assert_eq!((revisions, app.revision), ((1..=16).collect(), 16));
+}
+
+/// A grey release is promoted, taken back and replaced at once, again and again: it ends once, in the way that was
+/// acknowledged, and what is full follows without gap or overlap.
+pub async fn grey_release_ends_once(storage: Arc<dyn Storage>) {
+    let pilothouse = pilothouse(&storage);
+    let ann = caller(&storage, 1).await;
+    create_app(&pilothouse, &ann, "app").await;
+    let feed = pilothouse.feeds().named("app").await.unwrap().unwrap();
+    let node = NewNode { profile: "dev".into(), node_id: Some("node".into()), ..NewNode::default() };
+    feed.register(node).await.unwrap();
+    let to_node = Selector { nodes: Some("node".into()), ..Selector::default() };
+    for round in 0..ROUNDS {
+        let id = create_approved(&pilothouse, &ann, &name("app", &format!("k{round}"))).await;
+        let releases = pilothouse.releases();
+        releases.publish(&ann, id, &Selector::default(), None).await.unwrap();
+        let grey = releases.publish(&ann, id, &to_node, None).await.unwrap().release;
+        let (server, by) = (pilothouse.clone(), ann.clone());
+        let answers = race(&storage, move |_, n| {
+            let (server, by) = (server.clone(), by.clone());
+            async move {
+                let releases = server.releases();
+                match n {
+                    0 => releases.publish(&by, id, &Selector::default(), None).await.map(|_| ()),
+                    n if n % 2 == 0 => releases.abort(&by, grey).await,
+                    _ => releases.promote(&by, grey).await.map(|_| ()),
+                }
+            }
+        })
+        .await;
+        assert!(answers[0].is_ok(), "round {round}: {answers:?}");
+        let ended: Vec<_> = (1..).zip(&answers[1..]).filter(|(_, answer)| answer.is_ok()).collect();
+        let refused = answers.iter().filter_map(|answer| answer.as_ref().err());
+        assert!(refused.into_iter().all(|error| error.kind() == ErrorKind::Conflict), "{answers:?}");
+        let expected = match &ended[..] {
+            [] => ReleaseState::Superseded,
+            [(n, _)] if n % 2 == 0 => ReleaseState::Aborted,
+            [_] => ReleaseState::Promoted,
+            _ => panic!("round {round}: it ended again: {answers:?}"),
+        };
+        let mut snapshot = storage.read().await.unwrap();
+        let ended = snapshot.releases().by_id(grey).await.unwrap().unwrap();
+        assert_eq!(ended.state, expected, "round {round}: {answers:?}");
+        let app = snapshot.apps().by_name("app").await.unwrap().unwrap();
+        let key = format!("k{round}");
+        let listed = snapshot.releases().list(app.id, "dev", Some(&key), 100).await.unwrap();
+        let mut full: Vec<_> =
+            listed.iter().map(|(release, _)| release).filter(|release| release.id != grey).collect();
+        full.sort_unstable_by_key(|release| release.revision);
+        let starts = full.iter().skip(1).map(|release| Some(release.revision)).chain([None]);
+        assert!(full.iter().map(|release| release.end_revision).eq(starts), "round {round}: {full:?}");
+        assert_eq!(full.len(), 2 + usize::from(expected == ReleaseState::Promoted));
+    }
 }

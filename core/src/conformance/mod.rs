@@ -143,6 +143,7 @@ macro_rules! conformance_tests {
             deleted_account_creates_no_app,
             published_item_is_not_deleted_by_a_developer,
             publishes_have_revisions_without_gaps,
+            grey_release_ends_once,
         ]);
     };
     (@family $fresh:path, $family:ident, [$($case:ident),* $(,)?]) => {
