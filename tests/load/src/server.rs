@@ -92,13 +92,6 @@ impl Server {
         self.process.as_ref().map_or(0, |process| process.child.id())
     }
 
-    /// Its resident memory in bytes.
-    pub(crate) fn memory(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
-    }
-
     /// A connection that is logged in.
     pub(crate) async fn login(&self) -> Result<Connection> {
         let mut connection = Connection::open(self.address, "").await?;
@@ -107,6 +100,13 @@ impl Server {
         let token = answer.body.split('"').find(|part| part.len() == 64).ok_or("no token")?;
         Connection::open(self.address, &format!("authorization: Bearer {token}\r\n")).await
     }
+}
+
+/// The resident memory of a process in bytes.
+pub(crate) fn memory(process: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
 }
 
 /// Who edits and publishes.
