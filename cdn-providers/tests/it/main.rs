@@ -1,5 +1,7 @@
 //! Providers as the settings file asks for them.
 
+mod answers;
+
 use pilothouse_cdn_providers::{CdnSettings, EdgeConfig, EdgeKind, providers};
 use pilothouse_core::ports::{Providers, Purge};
 use serde::Deserialize;
