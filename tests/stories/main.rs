@@ -11,6 +11,7 @@ mod edges;
 mod fleet;
 mod follow;
 mod full;
+mod https;
 mod kill;
 mod load;
 mod place;

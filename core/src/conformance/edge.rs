@@ -69,8 +69,8 @@ pub async fn edge_race_to_take_over(storage: Arc<dyn Storage>) {
     let mut work = storage.begin().await.unwrap();
     assert!(work.edges().keep("level3", "gone", moment(0), moment(0) + LEASE).await.unwrap());
     work.commit().await.unwrap();
-    let now = moment(0) + LEASE;
     let kept = race(&storage, async |storage: Arc<dyn Storage>, n| {
+        let now = moment(0) + LEASE;
         let mut work = storage.begin().await.unwrap();
         let kept = work.edges().keep("level3", &n.to_string(), now, now + LEASE).await.unwrap();
         work.commit().await.unwrap();
@@ -79,6 +79,7 @@ pub async fn edge_race_to_take_over(storage: Arc<dyn Storage>) {
     .await;
     assert_eq!(kept.into_iter().filter(|kept| *kept).count(), 1);
     let mut work = storage.begin().await.unwrap();
+    let now = moment(0) + LEASE;
     assert!(!work.edges().keep("level3", "gone", now, now + LEASE).await.unwrap());
 }
 

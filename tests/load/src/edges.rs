@@ -178,13 +178,14 @@ impl Fleet {
 
     /// One URL, again and again: until every edge has confirmed it, and until each was seen to serve the new object.
     async fn one(&mut self, times: usize) -> Result<()> {
-        let mut visits = Vec::new();
-        for edge in &self.edges {
-            visits.push(Connection::open(SocketAddr::from((Ipv4Addr::LOCALHOST, edge.port)), "").await?);
-        }
         let urls = [format!("http://{HOST}/object")];
         let (mut answered, mut acked, mut verified) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..times {
+            // Afresh: an edge closes connections that are idle for long.
+            let mut visits = Vec::new();
+            for edge in &self.edges {
+                visits.push(Connection::open(SocketAddr::from((Ipv4Addr::LOCALHOST, edge.port)), "").await?);
+            }
             let version = self.origin.change().to_string();
             let asked = Instant::now();
             let task = format!("task?taskid={}", self.ask("refresh", &urls).await?);
