@@ -31,7 +31,7 @@ async fn only_what_proves_its_name_is_an_edge() {
         );
         shipped.replace(" default_server;", &more)
     };
-    let fleet = Fleet::install_with(Place::sqlite(), with_tls).await;
+    let mut fleet = Fleet::install_with(Place::sqlite(), with_tls).await;
     let settings = fleet.place.file("fleet.toml");
     let mut text = fs::read_to_string(&settings).unwrap();
     for (edge, port) in fleet.edges.iter().zip(ports.into_inner()) {
@@ -48,7 +48,7 @@ async fn only_what_proves_its_name_is_an_edge() {
     assert_eq!(edges["results"][0]["reason"], "it cannot be reached", "{edges}");
     drop(server);
 
-    let fleet = Fleet { place: fleet.place.trusting(&file("ca.pem")), ..fleet };
+    fleet.place.trust(&file("ca.pem"));
     let (_server, root) = fleet.serve().await;
     edges_are(&root, &[], "in service").await;
     let old = fleet.origin.change();

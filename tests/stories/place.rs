@@ -63,10 +63,9 @@ impl Place {
         self
     }
 
-    /// Where servers believe the certificates of this authority, and of no other.
-    pub(crate) fn trusting(mut self, authority: &str) -> Self {
+    /// From now on servers believe the certificates of this authority, and of no other.
+    pub(crate) fn trust(&mut self, authority: &str) {
         self.authority = Some(authority.to_owned());
-        self
     }
 
     /// A file in the folder, beside the data folder.
