@@ -22,6 +22,8 @@ use crate::wire::Wire;
 const BATCH: usize = 1000;
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
+/// How long an idle one is kept: less than the five seconds after which Varnish closes it.
+const IDLE: Duration = Duration::from_secs(4);
 
 /// A cdn of kind `edges`.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -125,8 +127,8 @@ impl Edges {
             return Err(Error::invalid("cdn.edge", format!("must be given at least once for {name}")));
         }
         // Without a time-out for answers: what is asked decides how long it may take.
-        let http =
-            Client::builder().no_proxy().connect_timeout(CONNECT).redirect(Policy::none()).http1_only();
+        let http = Client::builder().no_proxy().connect_timeout(CONNECT).pool_idle_timeout(IDLE);
+        let http = http.redirect(Policy::none()).http1_only();
         let http = http.build().map_err(|error| Error::Unavailable(format!("no HTTP client: {error}")))?;
         let mut wires = HashMap::new();
         for edge in &edges {

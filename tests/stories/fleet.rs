@@ -88,6 +88,11 @@ pub(crate) struct Fleet {
 impl Fleet {
     /// Installs it, with settings for a server at this place.
     pub(crate) async fn install(place: Place) -> Self {
+        Self::install_with(place, |shipped| shipped).await
+    }
+
+    /// The same with changes of the shipped configuration of the edges.
+    pub(crate) async fn install_with(place: Place, change: impl Fn(String) -> String) -> Self {
         let (origin, port) = Origin::start().await;
         let key = place.file("edge-key");
         fs::write(&key, "0123456789abcdef0123456789abcdef\n").unwrap();
@@ -123,7 +128,7 @@ impl Fleet {
                     "",
                 );
                 assert_eq!(printed.code, Some(0), "{printed:?}");
-                printed.stdout
+                change(printed.stdout)
             });
             let line = Line::to(server.port);
             let edge = format!(

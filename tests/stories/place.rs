@@ -27,6 +27,7 @@ pub(crate) struct Place {
     folder: Arc<TempDir>,
     settings: Vec<(&'static str, String)>,
     logs: AtomicU32,
+    authority: Option<String>,
 }
 
 /// How a command ended.
@@ -42,7 +43,7 @@ impl Place {
     pub(crate) fn sqlite() -> Self {
         let folder = Arc::new(TempDir::new().unwrap());
         let data = folder.path().join("data").display().to_string();
-        Self { folder, settings: vec![("DATA_DIR", data)], logs: AtomicU32::new(0) }
+        Self { folder, settings: vec![("DATA_DIR", data)], logs: AtomicU32::new(0), authority: None }
     }
 
     /// With a store that ends with the process.
@@ -62,6 +63,11 @@ impl Place {
         self
     }
 
+    /// From now on servers believe the certificates of this authority, and of no other.
+    pub(crate) fn trust(&mut self, authority: &str) {
+        self.authority = Some(authority.to_owned());
+    }
+
     /// A file in the folder, beside the data folder.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -78,6 +84,7 @@ impl Place {
         let settings = self.settings.iter().map(|(name, value)| (format!("PILOTHOUSE_{name}"), value));
         command.envs(settings).env("STORY_SECRET", "0123456789abcdef0123456789abcdef").env_remove("RUST_LOG");
         command.env("STORY_EDGE_KEY", EDGE_KEY).args(arguments).current_dir(self.folder.path());
+        command.envs(self.authority.as_ref().map(|authority| ("SSL_CERT_FILE", authority)));
         command
     }
 

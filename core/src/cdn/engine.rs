@@ -23,10 +23,11 @@ use super::{EdgeState, Job, JobKind, JobState, path};
 use crate::ports::{Capabilities, CdnProvider, ProviderError, Repositories, Signal, Topic};
 use crate::{Pilothouse, Result};
 
-/// How long a claim holds without a sign of life.
-const LEASE: TimeDelta = TimeDelta::seconds(60);
+/// How long a claim holds without a sign of life: as long as the jobs of a worker that was killed wait for another. Where a
+/// living one is that late, its jobs are done twice.
+const LEASE: TimeDelta = TimeDelta::seconds(5);
 /// How often a working worker gives one.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+const HEARTBEAT: Duration = Duration::from_millis(1500);
 /// The most jobs one engine works at a time.
 const CONCURRENT: usize = 64;
 /// How long confirmed work may stay unwritten while there is more under way.

@@ -64,6 +64,46 @@ pub async fn edge_race_of_keepers(storage: Arc<dyn Storage>) {
     assert_eq!(kept.into_iter().filter(|kept| *kept).count(), 1);
 }
 
+/// Of 16 that want to go on for one who is gone, one does, and the one who is back does not.
+pub async fn edge_race_to_take_over(storage: Arc<dyn Storage>) {
+    let mut work = storage.begin().await.unwrap();
+    assert!(work.edges().keep("level3", "gone", moment(0), moment(0) + LEASE).await.unwrap());
+    work.commit().await.unwrap();
+    let kept = race(&storage, async |storage: Arc<dyn Storage>, n| {
+        let now = moment(0) + LEASE;
+        let mut work = storage.begin().await.unwrap();
+        let kept = work.edges().keep("level3", &n.to_string(), now, now + LEASE).await.unwrap();
+        work.commit().await.unwrap();
+        kept
+    })
+    .await;
+    assert_eq!(kept.into_iter().filter(|kept| *kept).count(), 1);
+    let mut work = storage.begin().await.unwrap();
+    let now = moment(0) + LEASE;
+    assert!(!work.edges().keep("level3", "gone", now, now + LEASE).await.unwrap());
+}
+
+/// An edge that is removed while it is shown in service is gone, or was shown before.
+pub async fn edge_race_of_news_and_removal(storage: Arc<dyn Storage>) {
+    let mut work = storage.begin().await.unwrap();
+    assert!(work.edges().insert(&edge("level3", "b")).await.unwrap());
+    work.commit().await.unwrap();
+    race(&storage, async |storage: Arc<dyn Storage>, n| {
+        let mut work = storage.begin().await.unwrap();
+        let changed = if n == 7 {
+            work.edges().remove("level3", "b").await.unwrap()
+        } else {
+            let news = Edge { state: EdgeState::InService, ..edge("level3", "b") };
+            work.edges().update(&news).await.unwrap()
+        };
+        work.commit().await.unwrap();
+        changed
+    })
+    .await;
+    let mut snapshot = storage.read().await.unwrap();
+    assert!(snapshot.edges().list("level3").await.unwrap().is_empty());
+}
+
 /// Numbers of purges grow with every purge of a host, also when the clock does not.
 pub async fn edge_stamps_grow(storage: Arc<dyn Storage>) {
     let hosts = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

@@ -102,6 +102,8 @@ macro_rules! conformance_tests {
             edge_round_trip,
             edge_keeper_is_one,
             edge_race_of_keepers,
+            edge_race_of_news_and_removal,
+            edge_race_to_take_over,
             edge_stamps_grow,
             edge_race_for_stamps,
             edge_debts,

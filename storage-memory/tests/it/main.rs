@@ -6,6 +6,7 @@ mod customer;
 mod delivery;
 mod engine;
 mod job;
+mod keeper;
 mod login;
 mod statistics;
 mod sync;

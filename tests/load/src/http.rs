@@ -9,6 +9,9 @@ use tokio::net::TcpStream;
 /// Whatever goes wrong ends the measurement.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// What every request asks for.
+pub(crate) const HOST: &str = "load";
+
 /// An answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -48,7 +51,7 @@ impl Connection {
     pub(crate) async fn send(&mut self, method: &str, target: &str, more: &str, body: &str) -> Result<()> {
         let (length, headers) = (body.len(), &self.headers);
         let request = format!(
-            "{method} {target} HTTP/1.1\r\nhost: load\r\ncontent-length: {length}\r\n{headers}{more}\r\n{body}"
+            "{method} {target} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {length}\r\n{headers}{more}\r\n{body}"
         );
         Ok(self.stream.get_mut().write_all(request.as_bytes()).await?)
     }

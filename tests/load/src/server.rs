@@ -14,6 +14,9 @@ use tempfile::TempDir;
 use crate::http::{Connection, Result};
 
 const PASSWORD: &str = "correct horse battery";
+const SETTINGS: &str = "settings.toml";
+/// The mail of the account.
+pub(crate) const MAIL: &str = "root@example.com";
 /// The app whose key nobody needs.
 pub(crate) const OPEN_APP: &str = "open";
 pub(crate) const APP: &str = "load";
@@ -31,20 +34,14 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts a new server, with an account `root`.
-    pub(crate) async fn start(program: &Path) -> Result<Self> {
+    /// Starts a new server with these settings and an account `root`.
+    pub(crate) async fn start(program: &Path, settings: &str) -> Result<Self> {
         let program = program.canonicalize()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
         let mut server = Self { program, folder: tempfile::tempdir()?, process: None, address };
+        fs::write(server.folder.path().join(SETTINGS), settings)?;
         let mut command = server.command();
-        command.args([
-            "create-superuser",
-            "--name",
-            "root",
-            "--mail",
-            "root@example.com",
-            "--password-stdin",
-        ]);
+        command.args(["create-superuser", "--name", "root", "--mail", MAIL, "--password-stdin"]);
         let mut made = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
         writeln!(made.stdin.take().ok_or("no standard input")?, "{PASSWORD}")?;
         if !made.wait()?.success() {
@@ -57,7 +54,7 @@ impl Server {
     fn command(&self) -> Command {
         let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).env("PILOTHOUSE_LISTEN", self.address.to_string());
-        command.env("PILOTHOUSE_APOLLO_UNSIGNED_APPS", OPEN_APP);
+        command.env("PILOTHOUSE_CONFIG", SETTINGS).env("PILOTHOUSE_APOLLO_UNSIGNED_APPS", OPEN_APP);
         command
     }
 
@@ -92,13 +89,6 @@ impl Server {
         self.process.as_ref().map_or(0, |process| process.child.id())
     }
 
-    /// Its resident memory in bytes.
-    pub(crate) fn memory(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
-    }
-
     /// A connection that is logged in.
     pub(crate) async fn login(&self) -> Result<Connection> {
         let mut connection = Connection::open(self.address, "").await?;
@@ -107,6 +97,22 @@ impl Server {
         let token = answer.body.split('"').find(|part| part.len() == 64).ok_or("no token")?;
         Connection::open(self.address, &format!("authorization: Bearer {token}\r\n")).await
     }
+}
+
+/// The resident memory of a process in bytes.
+pub(crate) fn memory(process: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
+}
+
+/// How long a process has kept processors busy until now.
+pub(crate) fn busy(process: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // In hundredths of a second, for itself and for what the kernel did for it; the name may hold blanks.
+    let numbers = stat.rsplit(')').next().unwrap_or_default().split(' ').skip(12).take(2);
+    let hundredths: u64 = numbers.map(|number| number.parse::<u64>().unwrap_or(0)).sum();
+    Ok(Duration::from_millis(hundredths * 10))
 }
 
 /// Who edits and publishes.

@@ -1,7 +1,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 /// A line to a port of 127.0.0.1 that can be cut: what comes in at [`Line::port`] goes there and back.
 #[derive(Debug)]
@@ -9,7 +9,16 @@ pub struct Line {
     /// Where it begins on 127.0.0.1.
     pub port: u16,
     is_cut: Arc<AtomicBool>,
-    open: Arc<Mutex<Vec<TcpStream>>>,
+    open: Arc<Mutex<Open>>,
+}
+
+/// The connections there are.
+#[derive(Debug, Default)]
+struct Open {
+    /// Those that are pumped, for as long as they are.
+    pumped: Vec<Weak<TcpStream>>,
+    /// Those that came while the line was cut, and are never answered.
+    silent: Vec<TcpStream>,
 }
 
 impl Line {
@@ -32,15 +41,15 @@ impl Line {
                 let Ok(far) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)) else { continue };
                 let mut open = open.lock().unwrap_or_else(PoisonError::into_inner);
                 if is_cut.load(Ordering::SeqCst) {
-                    open.push(near);
+                    open.silent.push(near);
                     continue;
                 }
                 let _ = (near.set_nodelay(true), far.set_nodelay(true));
-                if let (Ok(n), Ok(f)) = (near.try_clone(), far.try_clone()) {
-                    open.extend([n, f]);
-                }
-                pump(&near, &far);
-                pump(&far, &near);
+                let (near, far) = (Arc::new(near), Arc::new(far));
+                open.pumped.retain(|stream| stream.strong_count() > 0);
+                open.pumped.extend([Arc::downgrade(&near), Arc::downgrade(&far)]);
+                pump(near.clone(), far.clone());
+                pump(far, near);
             }
         });
         line
@@ -49,7 +58,8 @@ impl Line {
     /// Cuts the line: open connections end, and new ones are accepted and never answered.
     pub fn cut(&self) {
         self.is_cut.store(true, Ordering::SeqCst);
-        for stream in self.open.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        for stream in open.pumped.drain(..).filter_map(|stream| stream.upgrade()) {
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
@@ -57,15 +67,13 @@ impl Line {
     /// Mends it. What was never answered ends.
     pub fn mend(&self) {
         self.is_cut.store(false, Ordering::SeqCst);
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).silent.clear();
     }
 }
 
-fn pump(from: &TcpStream, to: &TcpStream) {
-    if let (Ok(mut from), Ok(mut to)) = (from.try_clone(), to.try_clone()) {
-        std::thread::spawn(move || {
-            let _: io::Result<u64> = io::copy(&mut from, &mut to);
-            let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
-        });
-    }
+fn pump(from: Arc<TcpStream>, to: Arc<TcpStream>) {
+    std::thread::spawn(move || {
+        let _: io::Result<u64> = io::copy(&mut &*from, &mut &*to);
+        let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+    });
 }

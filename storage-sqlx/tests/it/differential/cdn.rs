@@ -28,7 +28,7 @@ fn customer(account_id: i64, random: &mut Random) -> Customer {
     Customer { account_id, mail: "ignored".to_owned(), password, operations, version: 1 }
 }
 
-fn job_shown(job: Job, known: &Known) -> Job {
+pub(super) fn job_shown(job: Job, known: &Known) -> Job {
     let account_id = place(&known.accounts, job.account_id);
     Job { id: place(&known.jobs, job.id), account_id, ..job }
 }
@@ -37,7 +37,7 @@ fn kind(random: &mut Random) -> JobKind {
     random.pick(&[JobKind::Refresh, JobKind::Preload])
 }
 
-fn cdn_name(random: &mut Random) -> &'static str {
+pub(super) fn cdn_name(random: &mut Random) -> &'static str {
     random.pick(&["level3", "Level3", "qcloud", "c.d_n"])
 }
 

@@ -7,6 +7,7 @@ mod account;
 mod cdn;
 mod config;
 mod delivery;
+mod edge;
 mod known;
 mod ops;
 mod random;
@@ -40,23 +41,25 @@ struct Writing {
 }
 
 async fn read(store: &mut dyn Repositories, known: &Known, random: &mut Random) -> String {
-    match random.below(6) {
+    match random.below(7) {
         0 => account::read(store, known, random).await,
         1 => ops::read(store, known, random).await,
         2 => config::read(store, known, random).await,
         3 => cdn::read(store, known, random).await,
         4 => delivery::read(store, known, random).await,
+        5 => edge::read(store, known, random).await,
         _ => traffic::read(store, known, random).await,
     }
 }
 
 async fn write(store: &mut dyn Repositories, known: &mut Known, random: &mut Random) -> String {
-    match random.below(6) {
+    match random.below(7) {
         0 => account::write(store, known, random).await,
         1 => ops::write(store, known, random).await,
         2 => config::write(store, known, random).await,
         3 => cdn::write(store, known, random).await,
         4 => delivery::write(store, known, random).await,
+        5 => edge::write(store, random).await,
         _ => traffic::write(store, known, random).await,
     }
 }

@@ -1,4 +1,7 @@
 //! Providers as the settings file asks for them.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+mod answers;
 
 use pilothouse_cdn_providers::{CdnSettings, EdgeConfig, EdgeKind, providers};
 use pilothouse_core::ports::{Providers, Purge};
