@@ -2,15 +2,11 @@
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, KeyInit, Mac};
 use pilothouse_client::Client as Embedded;
 use reqwest::{RequestBuilder, Response, Url};
 use serde_json::{Value as Json, json};
-use sha1::Sha1;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -22,10 +18,6 @@ use crate::released::{Held, KEYS, Seen, Value, When};
 pub(crate) const PROFILE: &str = "dev";
 /// What a node waits before it tries again.
 const PAUSE: Duration = Duration::from_millis(10);
-/// The namespaces of [`KEYS`] for Apollo clients, their keys, and what these begin with there.
-const NAMESPACES: [(&str, &[&str], &str); 2] =
-    [("application", KEYS.split_at(2).0, ""), ("dir", KEYS.split_at(2).1, "dir/")];
-
 /// How a node follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -44,7 +36,7 @@ pub(crate) enum Protocol {
 /// Where nodes of an app find their servers, and show what they hold.
 #[derive(Clone)]
 pub(crate) struct Site {
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
     urls: Vec<String>,
     pub(crate) app: String,
     pub(crate) key: String,
@@ -119,24 +111,25 @@ impl Drop for Follower {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn value(text: &Json, version: Option<i64>) -> Value {
+pub(crate) fn value(text: &Json, version: Option<i64>) -> Value {
     Value { text: text.as_str().unwrap().to_owned(), version }
 }
 
-struct Node {
-    site: Site,
-    id: String,
+/// A node at work.
+pub(crate) struct Node {
+    pub(crate) site: Site,
+    pub(crate) id: String,
     /// The server that is asked.
     turn: usize,
-    memory: Arc<Mutex<Memory>>,
+    pub(crate) memory: Arc<Mutex<Memory>>,
 }
 
 impl Node {
-    fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         format!("{}{path}", self.site.urls[self.turn % self.site.urls.len()]).parse().unwrap()
     }
 
@@ -147,7 +140,7 @@ impl Node {
     }
 
     /// The answer; `None` where none comes, and then the next server is asked.
-    async fn answer(&mut self, request: RequestBuilder) -> Option<Response> {
+    pub(crate) async fn answer(&mut self, request: RequestBuilder) -> Option<Response> {
         match request.send().await {
             Ok(answer) if !answer.status().is_server_error() => Some(answer),
             _ => {
@@ -182,7 +175,7 @@ impl Node {
     }
 
     /// Shows that it holds something now.
-    fn shows(&self, when: When, keys: &'static [&'static str], held: &Held) {
+    pub(crate) fn shows(&self, when: When, keys: &'static [&'static str], held: &Held) {
         let seen = Seen { node: self.id.clone(), when, keys, held: held.clone() };
         lock(&self.site.seen).push(seen);
     }
@@ -318,96 +311,4 @@ impl Node {
             let _ = timeout(PAUSE, changes.next()).await;
         }
     }
-
-    async fn apollo(mut self) {
-        let mut known =
-            NAMESPACES.map(|_| Known { id: -1, messages: Json::Null, release_key: String::new() });
-        for (of, known) in NAMESPACES.iter().zip(&mut known) {
-            self.read(*of, known).await;
-        }
-        let address = self.id.split('/').next().unwrap().to_owned();
-        loop {
-            let asked = NAMESPACES
-                .iter()
-                .zip(&known)
-                .map(|((name, ..), known)| json!({"namespaceName": name, "notificationId": known.id}));
-            let asked = Json::Array(asked.collect()).to_string();
-            let mut url = self.url("/notifications/v2");
-            let pairs = [
-                ("appId", &*self.site.app),
-                ("cluster", PROFILE),
-                ("notifications", &asked),
-                ("ip", &address),
-            ];
-            url.query_pairs_mut().extend_pairs(pairs);
-            let request = self.signed(url);
-            let Some(answer) = self.answer(request).await else { continue };
-            if answer.status() == 304 {
-                continue;
-            }
-            assert_eq!(answer.status(), 200, "{}", self.id);
-            let Ok(told) = answer.json::<Vec<Json>>().await else { continue };
-            for (of, known) in NAMESPACES.iter().zip(&mut known) {
-                let Some(told) = told.iter().find(|told| told["namespaceName"] == of.0) else { continue };
-                let id = told["notificationId"].as_i64().unwrap();
-                assert!(id > known.id, "{}: an id that does not grow: {told}", self.id);
-                (known.id, known.messages) = (id, told["messages"].clone());
-                self.read(*of, known).await;
-            }
-        }
-    }
-
-    /// Reads a namespace.
-    async fn read(&mut self, (name, keys, prefix): (&str, &'static [&'static str], &str), known: &mut Known) {
-        let id = self.id.clone();
-        let (address, label) = id.split_once('/').unwrap_or((&id, ""));
-        let messages = known.messages.to_string();
-        let pairs = [
-            ("ip", address),
-            ("label", label),
-            ("releaseKey", &*known.release_key),
-            ("messages", &*messages),
-        ];
-        let body = loop {
-            let mut url = self.url(&format!("/configs/{}/{PROFILE}/{name}", self.site.app));
-            url.query_pairs_mut().extend_pairs(pairs);
-            let request = self.signed(url);
-            let Some(answer) = self.answer(request).await else { continue };
-            match answer.status().as_u16() {
-                304 => break None,
-                // Nothing was published there so far.
-                404 => break Some(json!({"configurations": {}, "releaseKey": ""})),
-                status => assert_eq!(status, 200, "{}", self.id),
-            }
-            if let Ok(body) = answer.json::<Json>().await {
-                break Some(body);
-            }
-        };
-        let mut memory = lock(&self.memory);
-        if let Some(body) = body {
-            known.release_key = body["releaseKey"].as_str().unwrap().to_owned();
-            memory.held.retain(|key, _| !keys.contains(&&**key));
-            let items = body["configurations"].as_object().unwrap().iter();
-            memory.held.extend(items.map(|(name, text)| (format!("{prefix}{name}"), value(text, None))));
-        }
-        // An id is that of the app and, in its lower half, the revision.
-        let revision = known.id.max(0) & i64::from(u32::MAX);
-        self.shows(When::Since(revision), keys, &memory.held);
-    }
-
-    fn signed(&self, url: Url) -> RequestBuilder {
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_millis().to_string();
-        let mac = Hmac::<Sha1>::new_from_slice(self.site.key.as_bytes()).unwrap();
-        let mac = mac.chain_update(format!("{now}\n{}?{}", url.path(), url.query().unwrap()));
-        let signature = STANDARD.encode(mac.finalize().into_bytes());
-        let request = self.site.http.get(url).header("timestamp", now);
-        request.header("authorization", format!("Apollo {}:{signature}", self.site.app))
-    }
-}
-
-/// What an Apollo client knows of a namespace.
-struct Known {
-    id: i64,
-    messages: Json,
-    release_key: String,
 }

@@ -4,6 +4,7 @@
 //! sequences those of `sequences` have: where it is unset 5 and 3, or 2 where each costs the lease of a job.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
+mod apollo;
 mod client;
 mod commands;
 mod delivery;

@@ -95,8 +95,7 @@ impl Publishers {
         for (key, there) in &mut self.there {
             let name = json!({"app": APP, "profile": PROFILE, "key": key});
             let listed = root.post("/publish/list", name).await.ok()["data"].clone();
-            let listed: Vec<(i64, i64)> =
-                listed.as_array().unwrap().iter().rev().map(|row| self::listed(row)).collect();
+            let listed: Vec<(i64, i64)> = listed.as_array().unwrap().iter().rev().map(self::listed).collect();
             // The list ends after a hundred; what is older was looked for when it was new.
             let oldest = listed.first().map_or(i64::MAX, |(release, _)| *release);
             let young = there.iter().filter(|(release, _)| *release >= oldest || listed.len() < 100);
