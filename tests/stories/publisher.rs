@@ -118,6 +118,7 @@ impl Publishers {
         for (node, follower) in &self.nodes {
             loop {
                 let held = versions(&follower.memory().held);
+                self.values += all_meant(&self.site);
                 if held == should[node] {
                     break;
                 }
@@ -125,14 +126,20 @@ impl Publishers {
                 sleep(Duration::from_millis(10)).await;
             }
         }
-        for seen in self.site.seen() {
-            for (key, version) in versions(&seen.held) {
-                let meant = meant_for(version);
-                assert!(meant.is_none_or(|node| node == seen.node), "{} held {version} of {key}", seen.node);
-                self.values += 1;
-            }
+    }
+}
+
+/// Whatever nodes were seen to hold was meant for them. How many values that were.
+fn all_meant(site: &Site) -> usize {
+    let mut values = 0;
+    for seen in site.seen() {
+        for (key, version) in versions(&seen.held) {
+            let meant = meant_for(version);
+            assert!(meant.is_none_or(|node| node == seen.node), "{} held {version} of {key}", seen.node);
+            values += 1;
         }
     }
+    values
 }
 
 /// Publishes until no answer arrives, and notes what is acknowledged; how it ended.
