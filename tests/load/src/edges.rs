@@ -75,7 +75,7 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
             preloaded.push(fleet.many("preload", &urls, 1).await?);
             let before = fleet.server.busy()?;
             refreshed.push(fleet.many("refresh", &urls, *jobs).await?);
-            busy += fleet.server.busy()? - before;
+            busy += fleet.server.busy()?.saturating_sub(before);
         }
         times::head("from the request to 100 percent");
         times::show("preload", &mut preloaded);
@@ -85,7 +85,7 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
     println!("== one URL on {} edges, {} times", args.edges, args.single);
     let before = fleet.server.busy()?;
     fleet.one(args.single).await?;
-    show_busy("each", fleet.server.busy()? - before, args.single);
+    show_busy("each", fleet.server.busy()?.saturating_sub(before), args.single);
     println!("   {}", load()?);
     Ok(())
 }
@@ -115,9 +115,8 @@ impl Fleet {
         let edges: Vec<_> = (0..args.edges).map(|_| EdgeServer::start(program, configure)).collect();
         for (n, EdgeServer { port, .. }) in edges.iter().enumerate() {
             let url = format!("http://127.0.0.1:{port}");
-            settings.push_str(&format!(
-                "[[cdn.edge]]\nname = \"edge-{n}\"\nkind = \"{kind}\"\nurl = \"{url}\"\n"
-            ));
+            let edge = format!("[[cdn.edge]]\nname = \"edge-{n}\"\nkind = \"{kind}\"\nurl = \"{url}\"\n");
+            settings.push_str(&edge);
         }
         let server = Server::start(&args.program, &settings).await?;
         let mut fleet = Self { api: server.login().await?, server, edges, origin };
