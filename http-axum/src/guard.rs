@@ -53,13 +53,19 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert("x-request-id", id);
     }
-    // The path only: a query string may hold configuration values.
     let status = response.status().as_u16();
     let elapsed = begun.elapsed();
     metrics::counter!("pilothouse_http_requests_total", "status" => status.to_string()).increment(1);
     metrics::histogram!("pilothouse_http_request_seconds").record(elapsed.as_secs_f64());
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    tracing::info!(target: "pilothouse::access", request_id, %method, path, status, micros, ?address);
+    // The path only: a query string may hold configuration values.
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(target: "pilothouse::access", request_id, %method, path, status, micros, ?address)
+        };
+    }
+    // Thousands of nodes ask again and again: what only reads and succeeds is for those who want to see it.
+    if method.is_safe() && status < 400 { log!(debug) } else { log!(info) }
     response
 }
 

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt, future};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::Pilothouse;
 use crate::ports::{Signal, Topic};
 
 /// How often reports and leases go to the store.
 const FLUSH: Duration = Duration::from_millis(250);
+/// For how long no report must have come before they are written, and how often that is waited for at the most.
+const CALM: Duration = Duration::from_millis(20);
+const CALM_TRIES: u32 = 25;
 /// How often it is looked whether a wake-up was lost.
 const POLL: Duration = Duration::from_millis(500);
 
@@ -45,6 +48,17 @@ async fn flush(pilothouse: &Pilothouse) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
+        // Telling nodes comes first: while more and more are being told, writing that down waits.
+        for _ in 0..CALM_TRIES {
+            let known = pilothouse.reports().count();
+            if known == 0 {
+                break;
+            }
+            sleep(CALM).await;
+            if pilothouse.reports().count() == known {
+                break;
+            }
+        }
         report(pilothouse.flush_reports().await, "writing down what nodes report");
     }
 }

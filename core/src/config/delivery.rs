@@ -97,6 +97,11 @@ impl Reports {
         }
     }
 
+    /// How many pairs of release and node have something to write down.
+    pub(super) fn count(&self) -> usize {
+        lock(&self.pending).len()
+    }
+
     pub(super) fn acked(&self, release: ReleaseId, node: NodeNumber, ack: Ack) {
         merge(&mut lock(&self.pending), Delivery { release, node, sent: None, ack: Some(ack) });
     }

@@ -113,6 +113,8 @@ pub trait NodeRepository: Send {
     async fn find(&mut self, app: AppId, profile: &str, node_id: &str) -> StorageResult<Option<Node>>;
     /// The nodes of a profile by number, also those that left.
     async fn list(&mut self, app: AppId, profile: &str) -> StorageResult<Vec<Node>>;
+    /// How many nodes of a profile are online at that moment.
+    async fn count_online(&mut self, app: AppId, profile: &str, now: DateTime<Utc>) -> StorageResult<i64>;
     /// The nodes of an app that have not left: number, profile and node id.
     async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>>;
     /// Moves the leases of nodes to `until`, except of those that left and those that end later.
@@ -141,13 +143,21 @@ impl Nodes<'_> {
         check_identifier("profile", profile)?;
         drop(snapshot);
         self.0.flush_reports().await?;
-        // A transaction, although nothing is written: leases are compared only against the store's clock.
-        let mut work = self.0.storage().begin().await?;
-        let now = work.now().await?;
-        let mut nodes = work.nodes().list(app.id, profile).await?;
-        work.rollback().await?;
+        let now = self.0.store_time().await?;
+        let mut nodes = self.0.storage().peek().await?.nodes().list(app.id, profile).await?;
         nodes.retain(|node| node.is_online(now));
         Ok(nodes)
+    }
+}
+
+impl Pilothouse {
+    /// The store's clock, the only one that leases are compared against. In a transaction of its own: only those tell it,
+    /// and those who come to read must not keep writers waiting.
+    pub(super) async fn store_time(&self) -> Result<DateTime<Utc>> {
+        let mut work = self.storage().begin().await?;
+        let now = work.now().await?;
+        work.rollback().await?;
+        Ok(now)
     }
 }
 

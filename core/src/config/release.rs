@@ -97,7 +97,7 @@ pub struct Released {
     /// Whom it is for.
     pub kind: ReleaseKind,
     /// How many nodes it is to reach: those of a grey release, those that are online for a full one.
-    pub targets: usize,
+    pub targets: i64,
 }
 
 /// A release as those who deliver it need it.
@@ -170,17 +170,17 @@ impl Releases<'_> {
         }
         let active = work.releases().active(id).await?;
         let now = work.now().await?;
-        let registered = work.nodes().list(app.id, &item.profile).await?;
         let (kind, nodes) = if selector.is_full() {
             (ReleaseKind::Full, Vec::new())
         } else {
+            let registered = work.nodes().list(app.id, &item.profile).await?;
             let greys = active.iter().filter(|release| release.kind == ReleaseKind::Grey);
             let held: HashSet<&str> = greys.flat_map(|release| &release.nodes).map(String::as_str).collect();
             (ReleaseKind::Grey, selector.choose(id, &registered, &held, now)?)
         };
         let targets = match kind {
-            ReleaseKind::Grey => nodes.len(),
-            ReleaseKind::Full => registered.iter().filter(|node| node.is_online(now)).count(),
+            ReleaseKind::Grey => i64::try_from(nodes.len()).unwrap_or(i64::MAX),
+            ReleaseKind::Full => work.nodes().count_online(app.id, &item.profile, now).await?,
         };
         let digest = item.current.digest();
         let entry = Entry::new("config.publish", item_name(&app, &item)).new_digest(digest);
@@ -205,7 +205,7 @@ impl Releases<'_> {
         let (app, item, grey) = self.lock_grey(&mut *work, caller, id).await?;
         let active = work.releases().active(item.id).await?;
         let now = work.now().await?;
-        let registered = work.nodes().list(app.id, &item.profile).await?;
+        let targets = work.nodes().count_online(app.id, &item.profile, now).await?;
         let entry = Entry::new("release.promote", format!("{} release {id}", item_name(&app, &item)));
         self.0.audit(&mut *work, caller, entry).await?;
         let revision = raise(&mut *work, &app).await?;
@@ -219,7 +219,6 @@ impl Releases<'_> {
         let release = work.releases().insert(&release).await?;
         work.commit().await?;
         self.0.changed(app.id).await;
-        let targets = registered.iter().filter(|node| node.is_online(now)).count();
         Ok(Released { release, kind, targets })
     }
 

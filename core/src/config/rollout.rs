@@ -9,7 +9,7 @@ use super::{
     AckResult, Delivery, Node, NodeNumber, Permission, Release, ReleaseId, ReleaseKind, ReleaseState,
 };
 use crate::account::Caller;
-use crate::ports::{Repositories, UnitOfWork};
+use crate::ports::Repositories;
 use crate::{Error, Pilothouse, Result, check_text};
 
 /// What a node made of a release.
@@ -112,14 +112,17 @@ impl Rollouts<'_> {
             check_text("key", key, 1, 256, false)?;
         }
         self.0.flush_reports().await?;
-        // A transaction, although nothing is written: leases are compared only against the store's clock.
-        let mut work = self.0.storage().begin().await?;
-        let releases = work.releases().list(app.id, profile, key, Self::MAX).await?;
-        let mut scene =
-            Scene::of(&mut *work, app.id, profile, releases.iter().map(|(release, _)| release)).await?;
-        work.rollback().await?;
-        scene.set_greys(&releases);
-        Ok(releases.into_iter().map(|(release, key)| scene.status(release, key).rollout).collect())
+        let now = self.0.store_time().await?;
+        let mut snapshot = self.0.storage().read().await?;
+        let releases = snapshot.releases().list(app.id, profile, key, Self::MAX).await?;
+        let mut scene = Scene::of(now, &mut *snapshot, app.id, profile, &releases).await?;
+        let mut rollouts = Vec::with_capacity(releases.len());
+        for (release, key) in releases {
+            // One after the other: of many nodes there are many deliveries.
+            scene.look_at(&mut *snapshot, [&release]).await?;
+            rollouts.push(scene.rollout(release, key, &mut |_| {}));
+        }
+        Ok(rollouts)
     }
 
     /// How far a release has come; needs permission 1.
@@ -135,14 +138,14 @@ impl Rollouts<'_> {
         let (app, item) = (app.ok_or_else(absent)?, found.ok_or_else(absent)?.item);
         drop(snapshot);
         self.0.flush_reports().await?;
-        let mut work = self.0.storage().begin().await?;
-        let (profile, key) = work.items().place(item).await?.ok_or_else(absent)?;
-        let releases = work.releases().list(app, &profile, Some(&key), Self::MAX).await?;
-        let release = work.releases().by_id(id).await?.ok_or_else(absent)?;
+        let now = self.0.store_time().await?;
+        let mut snapshot = self.0.storage().read().await?;
+        let (profile, key) = snapshot.items().place(item).await?.ok_or_else(absent)?;
+        let releases = snapshot.releases().list(app, &profile, Some(&key), Self::MAX).await?;
+        let release = snapshot.releases().by_id(id).await?.ok_or_else(absent)?;
+        let mut scene = Scene::of(now, &mut *snapshot, app, &profile, &releases).await?;
         let known = releases.iter().map(|(release, _)| release).chain([&release]);
-        let mut scene = Scene::of(&mut *work, app, &profile, known).await?;
-        work.rollback().await?;
-        scene.set_greys(&releases);
+        scene.look_at(&mut *snapshot, known).await?;
         Ok(scene.status(release, key))
     }
 }
@@ -158,62 +161,90 @@ struct Scene {
     greys: HashMap<i64, Release>,
 }
 
+/// A node of a release.
+struct Target<'a> {
+    node_id: &'a str,
+    node: Option<&'a Node>,
+    state: NodeState,
+    delivery: Option<Delivery>,
+}
+
 impl Scene {
     async fn of(
-        work: &mut dyn UnitOfWork,
+        now: DateTime<Utc>,
+        store: &mut dyn Repositories,
         app: i64,
         profile: &str,
-        known: impl Iterator<Item = &Release>,
+        releases: &[(Release, String)],
     ) -> Result<Self> {
-        let now = work.now().await?;
-        let nodes = work.nodes().list(app, profile).await?;
-        let mut releases: HashMap<ReleaseId, Release> =
-            known.map(|release| (release.id, release.clone())).collect();
-        add_origins(work, &mut releases).await?;
-        let mut ids: Vec<ReleaseId> = releases.keys().copied().collect();
-        ids.sort_unstable();
-        let mut deliveries: HashMap<ReleaseId, HashMap<NodeNumber, Delivery>> = HashMap::new();
-        for delivery in work.deliveries().of_releases(&ids).await? {
-            deliveries.entry(delivery.release).or_default().insert(delivery.node, delivery);
-        }
-        Ok(Self { now, nodes, releases, deliveries, greys: HashMap::new() })
-    }
-
-    fn set_greys(&mut self, releases: &[(Release, String)]) {
+        let nodes = store.nodes().list(app, profile).await?;
         let active = releases
             .iter()
             .map(|(release, _)| release)
             .filter(|release| release.kind == ReleaseKind::Grey && release.state == ReleaseState::Active);
-        self.greys = active.map(|release| (release.item, release.clone())).collect();
+        let greys = active.map(|release| (release.item, release.clone())).collect();
+        Ok(Self { now, nodes, releases: HashMap::new(), deliveries: HashMap::new(), greys })
+    }
+
+    /// Reads what became of some releases, and lets go of others.
+    async fn look_at(
+        &mut self,
+        store: &mut dyn Repositories,
+        known: impl IntoIterator<Item = &Release>,
+    ) -> Result<()> {
+        self.releases = known.into_iter().map(|release| (release.id, release.clone())).collect();
+        add_origins(store, &mut self.releases).await?;
+        let mut ids: Vec<ReleaseId> = self.releases.keys().copied().collect();
+        ids.sort_unstable();
+        self.deliveries.clear();
+        for delivery in store.deliveries().of_releases(&ids).await? {
+            self.deliveries.entry(delivery.release).or_default().insert(delivery.node, delivery);
+        }
+        Ok(())
     }
 
     fn status(&self, release: Release, key: String) -> RolloutStatus {
         let held = self.held(release.item);
-        let by_id: HashMap<&str, &Node> = self.nodes.iter().map(|node| (&*node.node_id, node)).collect();
-        let mut nodes = Vec::new();
-        let mut latencies = Vec::new();
-        let mut add = |node_id: &str, node: Option<&Node>, delivery: Option<Delivery>| {
-            let online = node.is_some_and(|node| node.is_online(self.now));
-            let state = state(delivery.as_ref(), online);
-            let (sent, ack) = delivery.map_or((None, None), |delivery| (delivery.sent, delivery.ack));
+        let (published, version) = (release.publish_time, release.version);
+        let (mut nodes, mut latencies) = (Vec::new(), Vec::new());
+        let rollout = self.rollout(release, key, &mut |target: Target<'_>| {
+            let (sent, ack) = target.delivery.map_or((None, None), |delivery| (delivery.sent, delivery.ack));
             if let Some(ack) = ack.as_ref().filter(|ack| ack.result == AckResult::Applied) {
                 // Whoever held it before, from the release that this one followed, says nothing about speed.
-                latencies
-                    .extend(Some(ack.time - release.publish_time).filter(|took| *took >= TimeDelta::zero()));
+                latencies.extend(Some(ack.time - published).filter(|took| *took >= TimeDelta::zero()));
             }
-            let applied = state == NodeState::Applied;
-            let told = node.and_then(|node| held.get(&node.number)).copied().unwrap_or(0);
+            let told = target.node.and_then(|node| held.get(&node.number)).copied().unwrap_or(0);
             nodes.push(NodeRollout {
-                node_id: node_id.to_owned(),
-                state,
-                version: if applied { release.version } else { told },
+                node_id: target.node_id.to_owned(),
+                state: target.state,
+                version: if target.state == NodeState::Applied { version } else { told },
                 acked: ack.as_ref().map(|ack| ack.time),
                 message: ack.map(|ack| ack.message).unwrap_or_default(),
                 sent,
             });
+        });
+        latencies.sort_unstable();
+        let latency = latencies.first().zip(latencies.last()).map(|(first, last)| Latency {
+            first: *first,
+            median: latencies[(latencies.len() - 1) / 2],
+            last: *last,
+        });
+        RolloutStatus { rollout, nodes, latency }
+    }
+
+    /// Counts the nodes of a release that is looked at, and shows each.
+    fn rollout(&self, release: Release, key: String, show: &mut dyn FnMut(Target<'_>)) -> Rollout {
+        let (mut targets, mut counts) = (0, [0; 6]);
+        let mut add = |node_id: &str, node: Option<&Node>, delivery: Option<Delivery>| {
+            let state = state(delivery.as_ref(), node.is_some_and(|node| node.is_online(self.now)));
+            targets += 1;
+            counts[state as usize] += 1;
+            show(Target { node_id, node, state, delivery });
         };
         match release.kind {
             ReleaseKind::Grey => {
+                let by_id: HashMap<&str, &Node> =
+                    self.nodes.iter().map(|node| (&*node.node_id, node)).collect();
                 for node_id in &release.nodes {
                     let node = by_id.get(&**node_id).copied();
                     add(node_id, node, node.and_then(|node| self.delivery(&release, node)));
@@ -235,18 +266,7 @@ impl Scene {
                 }
             }
         }
-        let mut counts = [0; 6];
-        for node in &nodes {
-            counts[node.state as usize] += 1;
-        }
-        latencies.sort_unstable();
-        let latency = latencies.first().zip(latencies.last()).map(|(first, last)| Latency {
-            first: *first,
-            median: latencies[(latencies.len() - 1) / 2],
-            last: *last,
-        });
-        let rollout = Rollout { release, key, targets: nodes.len(), counts };
-        RolloutStatus { rollout, nodes, latency }
+        Rollout { release, key, targets, counts }
     }
 
     /// What became of a release at a node, where need be from the release that it followed with the same version.
@@ -287,10 +307,7 @@ impl Scene {
 }
 
 /// Adds the releases that those known followed.
-async fn add_origins(
-    store: &mut (impl Repositories + ?Sized),
-    releases: &mut HashMap<ReleaseId, Release>,
-) -> Result<()> {
+async fn add_origins(store: &mut dyn Repositories, releases: &mut HashMap<ReleaseId, Release>) -> Result<()> {
     let missing = |releases: &HashMap<ReleaseId, Release>| {
         let origins = releases.values().filter_map(|release| release.origin);
         origins.filter(|id| !releases.contains_key(id)).collect::<HashSet<_>>()

@@ -164,9 +164,15 @@ pub async fn node_round_trip(storage: Arc<dyn Storage>) {
     let named = |number, profile: &str, n| (number, profile.to_owned(), node(0, n).node_id);
     let present = [named(a, "dev", 1), named(b, "dev", 2), named(c, "Dev", 1)];
     assert_eq!(nodes.present(first).await.unwrap(), present);
+    let until = node(first, 1).lease_until;
+    let before = until - chrono::TimeDelta::microseconds(1);
+    assert_eq!(nodes.count_online(first, "dev", before).await.unwrap(), 2);
+    assert_eq!(nodes.count_online(first, "dev", until).await.unwrap(), 1, "a lease ends at its time");
+    assert_eq!(nodes.count_online(second, "Dev", before).await.unwrap(), 0);
 
     assert!(nodes.leave(a).await.unwrap() && !nodes.leave(a).await.unwrap());
     assert_eq!(nodes.present(first).await.unwrap(), present[1..]);
+    assert_eq!(nodes.count_online(first, "dev", before).await.unwrap(), 1, "who left is not online");
     nodes.renew(&[a, b, d + 1], moment(50)).await.unwrap();
     nodes.renew(&[], moment(90)).await.unwrap();
     let renewed = Node { lease_until: moment(50), ..b_row };

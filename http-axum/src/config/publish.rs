@@ -42,8 +42,8 @@ pub(super) struct ReleaseInfo {
     #[schema(pattern = "^(full|grey)$", example = "full")]
     kind: &'static str,
     /// How many nodes it is to reach now.
-    #[schema(example = 4)]
-    targets: usize,
+    #[schema(minimum = 0, example = 4)]
+    targets: i64,
 }
 
 /// Publishes the current version of a config, which must be approved: to every node, or to those given. Nodes that appear

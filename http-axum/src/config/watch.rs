@@ -2,17 +2,19 @@
 //! the same for many nodes is written once.
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::{Either, select};
 use futures_util::stream;
 use pilothouse_core::Error;
 use pilothouse_core::config::{Change, Form, Watch};
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use utoipa::{IntoParams, ToSchema};
 
 use super::register::Key;
@@ -243,16 +245,16 @@ async fn answer(mut watch: Watch, wait: Duration) -> Result<Bytes, Infallible> {
 /// The changes of a watch as events, until nothing will follow.
 fn events(watch: Watch) -> impl stream::Stream<Item = Result<Bytes, Infallible>> {
     const COMMENT: Bytes = Bytes::from_static(b":\n\n");
-    stream::unfold((watch, true), |(mut watch, first)| async move {
-        if first {
-            // Whoever buffers answers until their first byte passes this on.
-            return Some((Ok(COMMENT), (watch, false)));
-        }
-        let bytes = match timeout(HEARTBEAT, watch.next()).await {
-            Ok(change) => change?.written(Form::Event, event),
-            Err(_) => COMMENT,
+    // It ticks at once: whoever buffers answers until their first byte passes this on. And it ticks whatever else is
+    // said, for an event that moved it would cost every stream a timer.
+    let mut heartbeat = interval(HEARTBEAT);
+    heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stream::unfold((watch, heartbeat), |(mut watch, mut heartbeat)| async move {
+        let bytes = match select(pin!(heartbeat.tick()), pin!(watch.next())).await {
+            Either::Left(_) => COMMENT,
+            Either::Right((change, _)) => change?.written(Form::Event, event),
         };
-        Some((Ok(bytes), (watch, false)))
+        Some((Ok(bytes), (watch, heartbeat)))
     })
 }
 

@@ -59,6 +59,12 @@ impl NodeRepository for Transaction {
         Ok(nodes.filter(|node| node.app == app && node.profile == profile).cloned().collect())
     }
 
+    async fn count_online(&mut self, app: AppId, profile: &str, now: DateTime<Utc>) -> StorageResult<i64> {
+        let nodes = self.state().config.nodes.iter();
+        let online = nodes.filter(|node| node.app == app && node.profile == profile && node.is_online(now));
+        Ok(i64::try_from(online.count()).unwrap_or(i64::MAX))
+    }
+
     async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>> {
         let nodes = self.state().config.nodes.iter().filter(|node| node.app == app && !node.left);
         Ok(nodes.map(|node| (node.number, node.profile.clone(), node.node_id.clone())).collect())

@@ -28,6 +28,8 @@ macro_rules! register {
 const REGISTER: [&str; 2] = [register!("FOR KEY SHARE"), register!("")];
 const FIND: &str = "SELECT * FROM config_node WHERE app_id = $1 AND profile = $2 AND node_id = $3";
 const LIST: &str = "SELECT * FROM config_node WHERE app_id = $1 AND profile = $2 ORDER BY id";
+const COUNT_ONLINE: &str = "SELECT COUNT(*) FROM config_node \
+     WHERE app_id = $1 AND profile = $2 AND NOT has_left AND lease_until > $3";
 const PRESENT: &str =
     "SELECT id, profile, node_id FROM config_node WHERE app_id = $1 AND NOT has_left ORDER BY id";
 const RENEW: [&str; 2] =
@@ -117,6 +119,11 @@ impl NodeRepository for Transaction {
     async fn list(&mut self, app: AppId, profile: &str) -> StorageResult<Vec<Node>> {
         let rows = self.connection.all::<NodeRow>(LIST, values![app, profile]).await?;
         rows.into_iter().map(Node::try_from).collect()
+    }
+
+    async fn count_online(&mut self, app: AppId, profile: &str, now: DateTime<Utc>) -> StorageResult<i64> {
+        let (count,) = self.connection.one(COUNT_ONLINE, values![app, profile, now]).await?;
+        Ok(count)
     }
 
     async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>> {

@@ -1,21 +1,23 @@
 //! How fast configuration arrives at many nodes.
 //!
-//! Needs `wrk` for reads and `strace` to count reads of the database. `server/benches/delivery` builds and runs it.
+//! Needs `wrk` for reads and `strace` to count reads of the database; with `--nacos` it measures r-nacos beside it.
+//! `server/benches/delivery` builds and runs it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 
-use crate::http::Result;
-use crate::server::{APP, Publisher, Server};
-use crate::watchers::{MARK, Watchers, register};
-use crate::{reads, times};
+use crate::http::{Connection, Result};
+use crate::nacos::Nacos;
+use crate::reads::Read;
+use crate::server::{APP, Published, Publisher, Server, busy, memory};
+use crate::watchers::{Heard, MARK, Tell, Watchers, register};
+use crate::{nacos, reads, times, watchers};
 
 /// How long a server is left alone before its memory is looked at.
 const REST: Duration = Duration::from_secs(3);
-/// Between publishes: longer than the server's own interval of writing down what it sent.
-const PAUSE: Duration = Duration::from_millis(300);
 
 /// What is measured of it.
 #[derive(Debug, clap::Args)]
@@ -35,6 +37,9 @@ pub(crate) struct Args {
     /// How long each kind of read is measured; 0 leaves them out
     #[arg(long, default_value_t = 5)]
     seconds: u64,
+    /// The program r-nacos, to measure beside
+    #[arg(long)]
+    nacos: Option<PathBuf>,
 }
 
 /// Measures it, and prints what was measured.
@@ -44,6 +49,9 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
     }
     for (at, count) in args.watchers.iter().enumerate() {
         watching(&args, *count, at + 1 == args.watchers.len()).await?;
+        if let Some(program) = &args.nacos {
+            watching_nacos(&args, program, *count).await?;
+        }
     }
     Ok(())
 }
@@ -56,9 +64,10 @@ async fn reading(args: &Args) -> Result<()> {
     println!("== reads, 64 connections, {} s each, a value of {} bytes", args.seconds, args.value);
     let server = Server::start(&args.program, "").await?;
     let reads = reads::prepare(&server, &value(args, 0)).await?;
+    let beside = beside(args).await?;
     for read in &reads {
         let rate = reads::measure(server.address, read, args.seconds).await?;
-        println!("   {:26} {rate:9.0} a second", read.name);
+        println!("   {:26} {rate:9.0} a second{}", read.name, compared(rate, beside));
     }
     let pause = async {
         sleep(Duration::from_secs(3)).await;
@@ -76,6 +85,20 @@ async fn reading(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// How fast r-nacos answers the same reads.
+async fn beside(args: &Args) -> Result<Option<f64>> {
+    let Some(program) = &args.nacos else { return Ok(None) };
+    let nacos = Nacos::start(program, &value(args, 0)).await?;
+    let read = Read::open("r-nacos, /cs/configs", nacos::target());
+    let rate = reads::measure(nacos.address, &read, args.seconds).await?;
+    println!("   {:26} {rate:9.0} a second", read.name);
+    Ok(Some(rate))
+}
+
+fn compared(rate: f64, beside: Option<f64>) -> String {
+    beside.map_or_else(String::new, |beside| format!(", {:.2} × r-nacos", rate / beside))
+}
+
 async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     println!("== {count} watchers, {} publishes of {} bytes", args.publishes, args.value);
     let mut server = Server::start(&args.program, "").await?;
@@ -85,38 +108,91 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     let begun = Instant::now();
     register(server.address, &key, count).await?;
     println!("   registered in {:.1} s", begun.elapsed().as_secs_f64());
-    sleep(REST).await;
-    let without = server.memory()?;
-    let begun = Instant::now();
-    let mut watchers = Watchers::open(server.address, &key, count);
-    let opened = watchers.opened().await?;
-    println!("   connected in {:.1} s", (opened.last - begun).as_secs_f64());
-    sleep(REST).await;
-    watchers.forget();
-    let nodes = f64::from(u32::try_from(count)?);
-    let each = |memory: f64| (memory - without) / 1024.0 / nodes;
-    println!("   memory of an idle watcher: {:.1} KiB", each(server.memory()?));
+    let (address, key) = (server.address, Arc::<str>::from(key));
+    let open = |number, tell| watchers::watch(address, key.clone(), number, tell);
+    let mut watchers = opened(server.id(), count, open).await?;
 
     // The server closes connections that are idle for long.
     publisher.connection = server.login().await?;
-    let (mut from_asked, mut from_first, mut from_answered) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut times, before) = (Times::default(), busy(server.id())?);
     for number in 1..=args.publishes {
         let published = publisher.publish(APP, &value(args, number)).await?;
-        let heard = watchers.heard(number).await?;
-        from_asked.push(heard.last - published.asked);
-        from_first.push(heard.last - heard.first);
-        from_answered.push(heard.last.saturating_duration_since(published.answered));
-        sleep(PAUSE).await;
+        times.add(published, watchers.heard(number).await?);
+        sleep(pause(count)).await;
     }
-    times::head("until the slowest watcher has the value");
-    times::show("from the request to publish", &mut from_asked);
-    times::show("from the first watcher", &mut from_first);
-    times::show("from the answer", &mut from_answered);
-    println!("   memory of a watcher after that: {:.1} KiB", each(server.memory()?));
+    times.show();
+    times::show_busy("each", busy(server.id())? - before, args.publishes);
     if crash {
         crashing(args, &mut server, publisher, &mut watchers).await?;
     }
     Ok(())
+}
+
+async fn watching_nacos(args: &Args, program: &Path, count: usize) -> Result<()> {
+    println!("== r-nacos, {count} watchers, {} publishes of {} bytes", args.publishes, args.value);
+    let nacos = Nacos::start(program, &value(args, 0)).await?;
+    let address = nacos.address;
+    let mut watchers = opened(nacos.id(), count, |number, tell| nacos::watch(address, number, tell)).await?;
+    let (mut times, before) = (Times::default(), busy(nacos.id())?);
+    for number in 1..=args.publishes {
+        let mut connection = Connection::open(address, "").await?;
+        let published = nacos::publish(&mut connection, &value(args, number)).await?;
+        times.add(published, watchers.heard(number).await?);
+        sleep(pause(count)).await;
+    }
+    times.show();
+    times::show_busy("each", busy(nacos.id())? - before, args.publishes);
+    Ok(())
+}
+
+/// Opens watchers, and says how much memory one takes of the process they watch.
+async fn opened<T>(process: u32, count: usize, watch: impl Fn(usize, Tell) -> T) -> Result<Watchers>
+where
+    T: Future<Output = ()> + Send + 'static,
+{
+    sleep(REST).await;
+    let without = memory(process)?;
+    let begun = Instant::now();
+    let mut watchers = Watchers::open(count, watch);
+    let opened = watchers.opened().await?;
+    println!("   connected in {:.1} s", (opened.last - begun).as_secs_f64());
+    sleep(REST).await;
+    watchers.forget();
+    let each = (memory(process)? - without) / 1024.0 / f64::from(u32::try_from(count)?);
+    println!("   memory of an idle watcher: {each:.1} KiB");
+    Ok(watchers)
+}
+
+/// After a publish until the next: longer than the server's own interval of writing down what it sent, and than watchers
+/// that poll need to be back.
+fn pause(count: usize) -> Duration {
+    Duration::from_millis(300 + count as u64 / 10)
+}
+
+/// Until the slowest watcher has the value.
+#[derive(Debug, Default)]
+struct Times {
+    to_signal: Vec<Duration>,
+    from_asked: Vec<Duration>,
+    from_first: Vec<Duration>,
+    from_answered: Vec<Duration>,
+}
+
+impl Times {
+    fn add(&mut self, published: Published, heard: Heard) {
+        self.to_signal.push(heard.signalled - published.asked);
+        self.from_asked.push(heard.last - published.asked);
+        self.from_first.push(heard.last - heard.first);
+        self.from_answered.push(heard.last.saturating_duration_since(published.answered));
+    }
+
+    fn show(mut self) {
+        times::head("until the slowest watcher has the value");
+        times::show("from the request to publish", &mut self.from_asked);
+        times::show("from the first watcher", &mut self.from_first);
+        times::show("from the answer", &mut self.from_answered);
+        times::show("only the signal, from the request", &mut self.to_signal);
+    }
 }
 
 async fn crashing(

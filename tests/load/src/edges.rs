@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use crate::http::{Connection, HOST, Result};
 use crate::origin::Origin;
-use crate::server::{MAIL, Server};
+use crate::server::{MAIL, Server, busy};
 use crate::times;
 
 /// After this long without what is waited for, the measurement has failed.
@@ -68,31 +68,26 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
     println!("   {}", load()?);
     for jobs in &args.jobs {
         println!("== {} URLs in {jobs} jobs on {} edges, {} times", args.urls, args.edges, args.rounds);
-        let (mut preloaded, mut refreshed, mut busy) = (Vec::new(), Vec::new(), Duration::ZERO);
+        let (mut preloaded, mut refreshed, mut worked) = (Vec::new(), Vec::new(), Duration::ZERO);
         for round in 0..args.rounds {
             let url = |n| format!("http://{HOST}/{jobs}/{round}/{n}");
             let urls: Vec<_> = (0..args.urls).map(url).collect();
             preloaded.push(fleet.many("preload", &urls, 1).await?);
-            let before = fleet.server.busy()?;
+            let before = busy(fleet.server.id())?;
             refreshed.push(fleet.many("refresh", &urls, *jobs).await?);
-            busy += fleet.server.busy()?.saturating_sub(before);
+            worked += busy(fleet.server.id())?.saturating_sub(before);
         }
         times::head("from the request to 100 percent");
         times::show("preload", &mut preloaded);
         times::show("refresh", &mut refreshed);
-        show_busy("a refresh of them", busy, args.rounds);
+        times::show_busy("a refresh of them", worked, args.rounds);
     }
     println!("== one URL on {} edges, {} times", args.edges, args.single);
-    let before = fleet.server.busy()?;
+    let before = busy(fleet.server.id())?;
     fleet.one(args.single).await?;
-    show_busy("each", fleet.server.busy()?.saturating_sub(before), args.single);
+    times::show_busy("each", busy(fleet.server.id())?.saturating_sub(before), args.single);
     println!("   {}", load()?);
     Ok(())
-}
-
-fn show_busy(what: &str, busy: Duration, times: usize) {
-    let each = busy / u32::try_from(times.max(1)).unwrap_or(u32::MAX);
-    println!("   {what} kept the server's processors busy for {:.1} ms", each.as_secs_f64() * 1000.0);
 }
 
 fn load() -> Result<String> {

@@ -4,6 +4,7 @@
 mod delivery;
 mod edges;
 mod http;
+mod nacos;
 mod origin;
 mod reads;
 mod server;

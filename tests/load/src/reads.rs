@@ -62,6 +62,13 @@ pub(crate) async fn prepare(server: &Server, value: &str) -> Result<Vec<Read>> {
     ])
 }
 
+impl Read {
+    /// What anybody may read.
+    pub(crate) fn open(name: &'static str, target: String) -> Self {
+        Self { name, target, headers: String::new(), signed_with: None, status: "200" }
+    }
+}
+
 /// The target for a client that holds what it is told: with its release key.
 async fn known(connection: &mut Connection, target: &str, headers: &str) -> Result<String> {
     let answer = connection.call("GET", target, headers, "").await?;

@@ -89,22 +89,6 @@ impl Server {
         self.process.as_ref().map_or(0, |process| process.child.id())
     }
 
-    /// Its resident memory in bytes.
-    pub(crate) fn memory(&self) -> Result<f64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
-        Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
-    }
-
-    /// How long it has kept processors busy until now.
-    pub(crate) fn busy(&self) -> Result<Duration> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.id()))?;
-        // In hundredths of a second, for itself and for what the kernel did for it; the name may hold blanks.
-        let numbers = stat.rsplit(')').next().unwrap_or_default().split(' ').skip(12).take(2);
-        let hundredths: u64 = numbers.map(|number| number.parse::<u64>().unwrap_or(0)).sum();
-        Ok(Duration::from_millis(hundredths * 10))
-    }
-
     /// A connection that is logged in.
     pub(crate) async fn login(&self) -> Result<Connection> {
         let mut connection = Connection::open(self.address, "").await?;
@@ -113,6 +97,22 @@ impl Server {
         let token = answer.body.split('"').find(|part| part.len() == 64).ok_or("no token")?;
         Connection::open(self.address, &format!("authorization: Bearer {token}\r\n")).await
     }
+}
+
+/// The resident memory of a process in bytes.
+pub(crate) fn memory(process: u32) -> Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
+}
+
+/// How long a process has kept processors busy until now.
+pub(crate) fn busy(process: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // In hundredths of a second, for itself and for what the kernel did for it; the name may hold blanks.
+    let numbers = stat.rsplit(')').next().unwrap_or_default().split(' ').skip(12).take(2);
+    let hundredths: u64 = numbers.map(|number| number.parse::<u64>().unwrap_or(0)).sum();
+    Ok(Duration::from_millis(hundredths * 10))
 }
 
 /// Who edits and publishes.

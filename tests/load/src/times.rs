@@ -16,3 +16,9 @@ pub(crate) fn show(name: &str, times: &mut [Duration]) {
     };
     println!("   - {name:36} {:8.1} {:8.1} {:8.1}", at(50), at(99), at(100));
 }
+
+/// How long the server's processors were busy with each of that many.
+pub(crate) fn show_busy(what: &str, busy: Duration, times: usize) {
+    let each = busy / u32::try_from(times.max(1)).unwrap_or(u32::MAX);
+    println!("   {what} kept the server's processors busy for {:.1} ms", each.as_secs_f64() * 1000.0);
+}

@@ -1,4 +1,4 @@
-//! Many nodes that watch on event streams, and what they hear.
+//! Many that watch, nodes on event streams among them, and what they hear.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,12 +20,15 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What a watcher tells.
 #[derive(Clone, Copy, Debug)]
-enum Told {
+pub(crate) enum Told {
     /// Its stream is open.
     Open,
-    /// It has the value of that number.
-    Value(usize),
+    /// It has the value of that number, of which it was signalled then: with the value, or before it asked for that.
+    Value { number: usize, signalled: Instant },
 }
+
+/// Where watchers tell, and when it was.
+pub(crate) type Tell = UnboundedSender<(Told, Instant)>;
 
 /// The watchers, which end with this.
 #[derive(Debug)]
@@ -43,19 +46,22 @@ pub(crate) struct Opened {
     pub(crate) values: usize,
 }
 
-/// When the first and the last watcher had a value.
+/// When the first and the last watcher had a value, and when the last was signalled that there is one.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Heard {
     pub(crate) first: Instant,
+    pub(crate) signalled: Instant,
     pub(crate) last: Instant,
 }
 
 impl Watchers {
-    /// Opens that many streams, each of a node of its own.
-    pub(crate) fn open(server: SocketAddr, key: &str, count: usize) -> Self {
+    /// Opens that many, each by its number.
+    pub(crate) fn open<T>(count: usize, watch: impl Fn(usize, Tell) -> T) -> Self
+    where
+        T: Future<Output = ()> + Send + 'static,
+    {
         let (tell, told) = unbounded_channel();
-        let key: Arc<str> = key.into();
-        let tasks = (0..count).map(|number| watch(server, key.clone(), number, tell.clone())).collect();
+        let tasks = (0..count).map(|number| watch(number, tell.clone())).collect();
         Self { count, told, _tasks: tasks }
     }
 
@@ -64,31 +70,33 @@ impl Watchers {
         Ok(told.map_err(|_| "watchers wait for something that does not come")?.ok_or("no watchers")?)
     }
 
-    /// Waits until every stream is open, or open again.
+    /// Waits until all are open, or open again.
     pub(crate) async fn opened(&mut self) -> Result<Opened> {
         let (mut left, mut values) = (self.count, 0);
         loop {
             match self.next().await? {
                 (Told::Open, _) if left > 1 => left -= 1,
                 (Told::Open, last) => return Ok(Opened { last, values }),
-                (Told::Value(_), _) => values += 1,
+                (Told::Value { .. }, _) => values += 1,
             }
         }
     }
 
     /// Waits until every watcher has the value of that number.
     pub(crate) async fn heard(&mut self, number: usize) -> Result<Heard> {
-        let (mut left, mut first) = (self.count, None);
+        let (mut left, mut heard) = (self.count, None);
         loop {
             let (told, at) = self.next().await?;
-            let Told::Value(value) = told else { return Err("a stream ended".into()) };
+            let Told::Value { number: value, signalled } = told else { return Err("a watch ended".into()) };
             if value != number {
                 continue;
             }
-            let first = *first.get_or_insert(at);
+            let heard = heard.get_or_insert(Heard { first: at, signalled, last: at });
+            heard.signalled = heard.signalled.max(signalled);
+            heard.last = heard.last.max(at);
             left -= 1;
             if left == 0 {
-                return Ok(Heard { first, last: at });
+                return Ok(*heard);
             }
         }
     }
@@ -125,24 +133,22 @@ pub(crate) fn bearer(key: &str) -> String {
     format!("authorization: Bearer {key}\r\n")
 }
 
-/// Watches, and comes back after every end from where it was.
-async fn watch(server: SocketAddr, key: Arc<str>, number: usize, tell: UnboundedSender<(Told, Instant)>) {
+/// After how long a watcher comes back: spread over half a second, as clients do with jitter.
+pub(crate) fn spread(number: usize) -> Duration {
+    Duration::from_millis(50 + number as u64 * 7919 % 450)
+}
+
+/// Watches on an event stream, and comes back after every end from where it was.
+pub(crate) async fn watch(server: SocketAddr, key: Arc<str>, number: usize, tell: Tell) {
     let mut revision = 0;
     while !tell.is_closed() {
         // Whatever ends a stream is a reason to come back.
         let _ = stream(server, &key, number, &mut revision, &tell).await;
-        // Spread over half a second, as clients do with jitter.
-        sleep(Duration::from_millis(50 + number as u64 * 7919 % 450)).await;
+        sleep(spread(number)).await;
     }
 }
 
-async fn stream(
-    server: SocketAddr,
-    key: &str,
-    number: usize,
-    revision: &mut u64,
-    tell: &UnboundedSender<(Told, Instant)>,
-) -> Result<()> {
+async fn stream(server: SocketAddr, key: &str, number: usize, revision: &mut u64, tell: &Tell) -> Result<()> {
     let mut connection = Connection::open(server, &bearer(key)).await?;
     let target =
         format!("/node/watch?app={APP}&profile={PROFILE}&nodeId={}&revision={revision}", node(number));
@@ -163,7 +169,8 @@ async fn stream(
             *revision = id.trim_end().parse()?;
         } else if let Some((_, value)) = line.split_once(MARK) {
             let digits = value.split(|char: char| !char.is_ascii_digit()).next().unwrap_or_default();
-            tell.send((Told::Value(digits.parse()?), Instant::now()))?;
+            let now = Instant::now();
+            tell.send((Told::Value { number: digits.parse()?, signalled: now }, now))?;
         }
     }
 }

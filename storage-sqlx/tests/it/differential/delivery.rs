@@ -65,7 +65,8 @@ pub(super) async fn read(store: &mut dyn Repositories, known: &Known, random: &m
         4 => {
             let found = store.nodes().list(app, profile).await.unwrap();
             let found: Vec<_> = found.into_iter().map(|node| node_shown(node, known)).collect();
-            format!("nodes of {at} {profile}: {found:?}")
+            let online = store.nodes().count_online(app, profile, random.moment()).await.unwrap();
+            format!("nodes of {at} {profile}: {found:?}, {online} online")
         }
         5 => {
             let found = store.nodes().find(app, profile, node_id(random)).await.unwrap();
