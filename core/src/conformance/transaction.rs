@@ -37,10 +37,10 @@ pub async fn unflushed_is_visible(storage: Arc<dyn Storage>) {
         let mut work = storage.begin().await.unwrap();
         work.tasks().insert(&task(n)).await.unwrap();
         if n == 1 {
-            work.commit_unflushed().await.unwrap()
+            work.commit_unflushed().await.unwrap();
         } else {
-            work.commit().await.unwrap()
-        };
+            work.commit().await.unwrap();
+        }
         let mut snapshot = storage.read().await.unwrap();
         assert!(snapshot.tasks().find(task(n).task_id).await.unwrap().is_some());
     }
