@@ -243,6 +243,10 @@ impl UnitOfWork for Transaction {
         Ok(())
     }
 
+    async fn commit_unflushed(self: Box<Self>) -> StorageResult<()> {
+        self.commit().await
+    }
+
     async fn rollback(self: Box<Self>) -> StorageResult<()> {
         Ok(())
     }

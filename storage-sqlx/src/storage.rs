@@ -300,6 +300,11 @@ impl UnitOfWork for Transaction {
         storage.finish(self.connection).await
     }
 
+    async fn commit_unflushed(self: Box<Self>) -> StorageResult<()> {
+        self.storage.as_ref().ok_or(StorageError::ReadOnly)?;
+        self.connection.commit().await
+    }
+
     async fn rollback(self: Box<Self>) -> StorageResult<()> {
         self.connection.rollback().await
     }

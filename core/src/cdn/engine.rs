@@ -155,7 +155,11 @@ impl JobEngine {
                 }
             }
         }
-        work.commit().await?;
+        if claimed.ready.len() == claimed.count {
+            work.commit_unflushed().await?;
+        } else {
+            work.commit().await?;
+        }
         for job in &waiting {
             self.tell(job);
         }

@@ -28,6 +28,7 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@family $fresh, transaction, [
             dropped_is_rolled_back,
             rolled_back_is_gone,
+            unflushed_is_visible,
             snapshot_does_not_move,
             snapshot_refuses_writes,
             peek_reads_and_refuses_writes,

@@ -31,6 +31,22 @@ pub async fn rolled_back_is_gone(storage: Arc<dyn Storage>) {
     assert_eq!(storage.read().await.unwrap().tasks().find(task(1).task_id).await.unwrap(), None);
 }
 
+/// What need not be on the disk yet is visible to others all the same, and what is committed after it takes it along.
+pub async fn unflushed_is_visible(storage: Arc<dyn Storage>) {
+    for n in 1..=2 {
+        let mut work = storage.begin().await.unwrap();
+        work.tasks().insert(&task(n)).await.unwrap();
+        if n == 1 {
+            work.commit_unflushed().await.unwrap();
+        } else {
+            work.commit().await.unwrap();
+        }
+        let mut snapshot = storage.read().await.unwrap();
+        assert!(snapshot.tasks().find(task(n).task_id).await.unwrap().is_some());
+    }
+    assert!(storage.read().await.unwrap().tasks().find(task(1).task_id).await.unwrap().is_some());
+}
+
 /// What a snapshot has begun to read does not change under it.
 pub async fn snapshot_does_not_move(storage: Arc<dyn Storage>) {
     let mut snapshot = storage.read().await.unwrap();

@@ -167,6 +167,9 @@ pub trait UnitOfWork: Repositories {
     async fn now(&mut self) -> StorageResult<DateTime<Utc>>;
     /// Makes everything durable, then visible to others, then returns.
     async fn commit(self: Box<Self>) -> StorageResult<()>;
+    /// The same without waiting for the disk where all who use the store are on its machine: a loss of power, which ends
+    /// them too, may undo it. For what is simply done again then.
+    async fn commit_unflushed(self: Box<Self>) -> StorageResult<()>;
     /// Undoes everything.
     async fn rollback(self: Box<Self>) -> StorageResult<()>;
 }

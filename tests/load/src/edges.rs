@@ -75,7 +75,7 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
             preloaded.push(fleet.many("preload", &urls, 1).await?);
             let before = busy(fleet.server.id())?;
             refreshed.push(fleet.many("refresh", &urls, *jobs).await?);
-            worked += busy(fleet.server.id())? - before;
+            worked += busy(fleet.server.id())?.saturating_sub(before);
         }
         times::head("from the request to 100 percent");
         times::show("preload", &mut preloaded);
@@ -85,7 +85,7 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
     println!("== one URL on {} edges, {} times", args.edges, args.single);
     let before = busy(fleet.server.id())?;
     fleet.one(args.single).await?;
-    times::show_busy("each", busy(fleet.server.id())? - before, args.single);
+    times::show_busy("each", busy(fleet.server.id())?.saturating_sub(before), args.single);
     println!("   {}", load()?);
     Ok(())
 }
@@ -110,9 +110,8 @@ impl Fleet {
         let edges: Vec<_> = (0..args.edges).map(|_| EdgeServer::start(program, configure)).collect();
         for (n, EdgeServer { port, .. }) in edges.iter().enumerate() {
             let url = format!("http://127.0.0.1:{port}");
-            settings.push_str(&format!(
-                "[[cdn.edge]]\nname = \"edge-{n}\"\nkind = \"{kind}\"\nurl = \"{url}\"\n"
-            ));
+            let edge = format!("[[cdn.edge]]\nname = \"edge-{n}\"\nkind = \"{kind}\"\nurl = \"{url}\"\n");
+            settings.push_str(&edge);
         }
         let server = Server::start(&args.program, &settings).await?;
         let mut fleet = Self { api: server.login().await?, server, edges, origin };
