@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use axum::body::{Body, Bytes, to_bytes};
+use axum::body::{Body, Bytes, HttpBody, to_bytes};
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
@@ -91,6 +91,9 @@ async fn collect<T: DeserializeOwned>(request: Request, query_always: bool) -> R
 pub(crate) async fn body(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
     if headers.get(header::CONTENT_LENGTH).is_some_and(|length| too_long(length.as_bytes())) {
         return Err(TOO_LONG);
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
     }
     let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, BODY)).await;
     // A request that is only told that it took too long would wait for the rest of its body for ever.

@@ -65,7 +65,11 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
         };
     }
     // Thousands of nodes ask again and again: what only reads and succeeds is for those who want to see it.
-    if method.is_safe() && status < 400 { log!(debug) } else { log!(info) }
+    if method.is_safe() && status < 400 {
+        log!(debug);
+    } else {
+        log!(info);
+    }
     response
 }
 
