@@ -51,6 +51,8 @@ impl Nacos {
         loop {
             if let Ok(mut connection) = Connection::open(address, "").await
                 && publish(&mut connection, value).await.is_ok()
+                // What it accepts right after its start may be gone again.
+                && settled(&mut connection).await
             {
                 return Ok(nacos);
             }
@@ -64,6 +66,12 @@ impl Nacos {
     pub(crate) fn id(&self) -> u32 {
         self.process.child.id()
     }
+}
+
+/// Whether the value is still there after a while.
+async fn settled(connection: &mut Connection) -> bool {
+    sleep(Duration::from_secs(2)).await;
+    fetch(connection).await.is_ok()
 }
 
 /// Publishes; the answer follows the commit.
