@@ -1,7 +1,6 @@
 //! Servers that are killed in the midst of their work, again and again: what was acknowledged is there afterwards, what
 //! was not is there whole or not at all, and the server starts by itself.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,17 +9,17 @@ use pilothouse_test_support::{durable_postgres_or_skip, postgres_or_skip};
 use crate::client::Client;
 use crate::place::{PATIENCE, Place, ROOT};
 use crate::publisher::{Publishers, WRITERS};
+use crate::random::{any_below, number};
 use crate::story::with_cdn;
 use crate::writer::{Ledger, check, prepare, write_to_the_end};
 
 fn rounds() -> u32 {
-    std::env::var("PILOTHOUSE_TEST_KILLS").map_or(5, |text| text.parse().unwrap())
+    u32::try_from(number("PILOTHOUSE_TEST_KILLS", 5)).unwrap()
 }
 
 /// A moment within the first half second of the work.
 async fn some_moment() {
-    let random = RandomState::new().hash_one(0_u8);
-    tokio::time::sleep(Duration::from_millis(10 + random % 490)).await;
+    tokio::time::sleep(Duration::from_millis(10 + any_below(490))).await;
 }
 
 fn report(on: &str, ledger: &Ledger, slowest: Duration) {

@@ -1,4 +1,16 @@
-//! Randomness that is the same again for the same seed.
+//! How often tests do what is random, and the randomness: the same again for the same seed, or another each time.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// What an environment variable says, or the usual where it is unset.
+pub(crate) fn number(variable: &str, usual: u64) -> u64 {
+    std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
+}
+
+/// A number below `limit`, another each time.
+pub(crate) fn any_below(limit: u64) -> u64 {
+    RandomState::new().hash_one(0_u8) % limit
+}
 
 /// Sebastiano Vigna's splitmix64.
 pub(crate) struct Random(pub(crate) u64);

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::client::{Answer, Client};
 use crate::follower::{Follower, Memory, PROFILE, Protocol, Site};
 use crate::place::{PATIENCE, Place, ROOT, Server};
-use crate::random::Random;
+use crate::random::{Random, number};
 use crate::released::{Active, History, KEYS, Operation};
 
 /// How many operations a sequence has.
@@ -32,7 +32,6 @@ const NODES: [(&str, Protocol); 10] = [
 
 /// As many sequences as `PILOTHOUSE_TEST_KILLS` says, or three, from the one of `PILOTHOUSE_TEST_SEED` on.
 fn seeds() -> std::ops::Range<u64> {
-    let number = |name: &str, usual| std::env::var(name).map_or(usual, |text| text.parse().unwrap());
     let first = number("PILOTHOUSE_TEST_SEED", 1);
     first..first + number("PILOTHOUSE_TEST_KILLS", 3)
 }

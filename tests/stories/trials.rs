@@ -4,7 +4,6 @@
 //! of its own. `PILOTHOUSE_TEST_KILLS` says how often the server is killed.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -14,15 +13,7 @@ use pilothouse_test_support::edges_or_skip;
 use crate::client::Client;
 use crate::fleet::{Fleet, ask, edges_are, prepare, task, wait};
 use crate::place::{Place, ROOT};
-
-fn often(variable: &str, usual: u64) -> u64 {
-    std::env::var(variable).map_or(usual, |text| text.parse().unwrap())
-}
-
-/// A random number below `limit`.
-fn random(limit: u64) -> u64 {
-    RandomState::new().hash_one(0_u8) % limit
-}
+use crate::random::{any_below, number};
 
 /// Visitors ask for an object without a pause while it changes and is refreshed. The origin takes a random time to answer.
 #[tokio::test(flavor = "multi_thread")]
@@ -34,10 +25,10 @@ async fn a_purge_during_a_fetch() {
     let (_server, root) = fleet.serve().await;
     prepare(&root).await;
     edges_are(&root, &[], "in service").await;
-    let trials = often("PILOTHOUSE_TEST_TRIALS", 30);
+    let trials = number("PILOTHOUSE_TEST_TRIALS", 30);
     let mut old = [0_u64; 4];
     for trial in 0..trials {
-        let path = format!("/slow/{}/trial/{trial}", random(25));
+        let path = format!("/slow/{}/trial/{trial}", any_below(25));
         fleet.origin.change();
         let stop = Arc::new(AtomicBool::new(false));
         let visitors: Vec<_> = (0..8)
@@ -45,7 +36,7 @@ async fn a_purge_during_a_fetch() {
                 let (fleet, path, stop) = (fleet.clone(), path.clone(), stop.clone());
                 tokio::spawn(async move {
                     // Some come early, some while the purge is under way.
-                    tokio::time::sleep(Duration::from_millis(random(40))).await;
+                    tokio::time::sleep(Duration::from_millis(any_below(40))).await;
                     while !stop.load(Ordering::SeqCst) {
                         fleet.visit(&fleet.edges[n % 4], &path).await;
                         tokio::time::sleep(Duration::from_millis(1)).await;
@@ -53,7 +44,7 @@ async fn a_purge_during_a_fetch() {
                 })
             })
             .collect();
-        tokio::time::sleep(Duration::from_millis(random(40))).await;
+        tokio::time::sleep(Duration::from_millis(any_below(40))).await;
         let new = fleet.origin.change();
         let id = ask(&root, "refresh", std::slice::from_ref(&path)).await;
         wait(&root, &id, |task| task["percentComplete"] == "100").await;
@@ -106,7 +97,7 @@ async fn a_server_killed_in_the_midst_of_jobs() {
     let (mut server, mut root) = fleet.serve().await;
     prepare(&root).await;
     edges_are(&root, &[], "in service").await;
-    let kills = often("PILOTHOUSE_TEST_KILLS", 2);
+    let kills = number("PILOTHOUSE_TEST_KILLS", 2);
     let (shown, mut accepted) = (Shown::default(), 0);
     for round in 0..kills {
         let writers: Vec<_> = (0..4)
@@ -140,7 +131,7 @@ async fn a_server_killed_in_the_midst_of_jobs() {
                 }
             })
         };
-        tokio::time::sleep(Duration::from_millis(20 + random(400))).await;
+        tokio::time::sleep(Duration::from_millis(20 + any_below(400))).await;
         server.process.kill9();
         for writer in writers {
             accepted += writer.await.unwrap();

@@ -60,10 +60,9 @@ impl AppRepository for Transaction {
         let gone: Vec<_> = config.items.iter().filter(|item| item.app == id).map(|item| item.id).collect();
         config.items.retain(|item| item.app != id);
         config.releases.retain(|release| !gone.contains(&release.item));
-        let kept = config.deliveries.iter().filter(|((id, _), _)| config.releases.get(*id).is_some());
-        config.deliveries = kept.map(|(pair, delivery)| (*pair, delivery.clone())).collect();
         config.keys.retain(|key| key.app != id);
         config.remove_nodes(|node| node.app == id);
+        config.remove_stray_deliveries();
         Ok(config.apps.remove(id))
     }
 }

@@ -21,12 +21,20 @@ impl ConfigState {
             self.nodes.remove(node.number);
         }
         if !gone.is_empty() {
-            let kept = self.deliveries.iter().filter(|((_, number), _)| self.nodes.get(*number).is_some());
-            self.deliveries = kept.map(|(pair, delivery)| (*pair, delivery.clone())).collect();
+            self.remove_stray_deliveries();
             let kept = self.drift.iter().filter(|(number, _)| self.nodes.get(*number).is_some());
             self.drift = kept.cloned().collect();
         }
         gone.len() as u64
+    }
+
+    /// Removes what became of releases at nodes where either is gone.
+    pub(super) fn remove_stray_deliveries(&mut self) {
+        let there = |(release, node): &(_, _)| {
+            self.releases.get(*release).is_some() && self.nodes.get(*node).is_some()
+        };
+        let kept = self.deliveries.iter().filter(|(pair, _)| there(pair));
+        self.deliveries = kept.map(|(pair, delivery)| (*pair, delivery.clone())).collect();
     }
 }
 
