@@ -3,11 +3,12 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future;
 use pilothouse_test_support::{edges_or_skip, postgres_or_skip};
 
 use crate::client::Client;
 use crate::fleet::{Fleet, ask, done, edges_are, prepare, task, wait};
-use crate::place::{PATIENCE, Place};
+use crate::place::{EDGE_KEY, PATIENCE, Place};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sqlite() {
@@ -25,6 +26,7 @@ async fn on_postgres() {
 }
 
 async fn told(mut fleet: Fleet) {
+    steady(&fleet).await;
     let (_server, root) = fleet.serve().await;
     prepare(&root).await;
     edges_are(&root, &[], "in service").await;
@@ -40,6 +42,28 @@ async fn told(mut fleet: Fleet) {
     only_the_control_plane(&fleet).await;
     away(&mut fleet, &root).await;
     reloaded(&fleet, &root).await;
+}
+
+/// What is cached stays so while the lease is renewed, however close a visit follows.
+async fn steady(fleet: &Fleet) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for edge in &fleet.edges {
+        let control = async |verb: &str| {
+            let url = format!("http://127.0.0.1:{}/_pilothouse", edge.server.port);
+            let asked = http.post(url).header("x-pilothouse", verb).header("x-pilothouse-key", EDGE_KEY);
+            let asked = asked.header("x-pilothouse-session", "1").header("x-pilothouse-epoch", "1");
+            asked.header("x-pilothouse-lease", "3s").send().await.unwrap().error_for_status().unwrap();
+        };
+        control("hello").await;
+        control("lease").await;
+        fleet.visit(edge, "/steady").await;
+        for renewed in 0..300 {
+            let visits = future::join_all((0..4).map(|_| fleet.visit(edge, "/steady")));
+            for (_, cache) in future::join(control("renew"), visits).await.1 {
+                assert_eq!(cache, "HIT", "{} renewed {renewed} times", edge.name);
+            }
+        }
+    }
 }
 
 async fn changed(fleet: &Fleet, root: &Client, old: u64) {
@@ -62,7 +86,7 @@ async fn changed_during_a_fetch(fleet: &Fleet, root: &Client) {
         done(root, "refresh", &[path]).await;
         new
     };
-    let (fetched, new) = futures_util::future::join(futures_util::future::join_all(fetch), refresh).await;
+    let (fetched, new) = future::join(future::join_all(fetch), refresh).await;
     assert!(fetched.iter().all(|(version, _)| *version == old), "{fetched:?}");
     fleet.all_have(path, new).await;
 }
@@ -73,7 +97,8 @@ async fn preloaded(fleet: &Fleet, root: &Client) {
     let preloaded = wait(root, &id, |task| task["state"] != "pending").await;
     assert_eq!(preloaded["percentComplete"], "100", "{preloaded}");
     for path in &paths {
-        assert!(fleet.visit_all(path).await.iter().all(|(_, cache)| cache == "HIT"), "{path}");
+        let answers = fleet.visit_all(path).await;
+        assert!(answers.iter().all(|(_, cache)| cache == "HIT"), "{path}: {answers:?}");
         assert_eq!(fleet.origin.asked(path), 4);
     }
 

@@ -14,7 +14,7 @@ use pilothouse_test_support::{EdgeProgram, EdgeServer, Line};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::place::{PATIENCE, Place, ROOT, Server};
+use crate::place::{EDGE_KEY, PATIENCE, Place, ROOT, Server};
 
 /// The customer's domain.
 pub(crate) const HOST: &str = "a.test";
@@ -95,7 +95,7 @@ impl Fleet {
     pub(crate) async fn install_with(place: Place, change: impl Fn(String) -> String) -> Self {
         let (origin, port) = Origin::start().await;
         let key = place.file("edge-key");
-        fs::write(&key, "0123456789abcdef0123456789abcdef\n").unwrap();
+        fs::write(&key, EDGE_KEY).unwrap();
         let key = format!("file:{}", key.display());
         let mut settings = "[[cdn]]\nname = \"level3\"\nkind = \"edges\"\n".to_owned();
         let mut edges = Vec::new();

@@ -155,6 +155,7 @@ impl JobEngine {
                 }
             }
         }
+        // A claim that a power cut takes back is made again, which loses nothing; a verdict has to stay.
         if claimed.ready.len() == claimed.count {
             work.commit_unflushed().await?;
         } else {
