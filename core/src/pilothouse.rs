@@ -67,7 +67,16 @@ impl Default for Settings {
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Inner>, Providers, Option<Arc<dyn LogArchive>>, Option<Arc<dyn LogReader>>);
+pub struct Pilothouse(Arc<Outfit>);
+
+/// The one domain with what may be added to it.
+#[derive(Clone, Debug)]
+struct Outfit {
+    inner: Arc<Inner>,
+    providers: Providers,
+    log_archive: Option<Arc<dyn LogArchive>>,
+    log_reader: Option<Arc<dyn LogReader>>,
+}
 
 #[derive(Debug)]
 struct Inner {
@@ -119,25 +128,34 @@ impl Pilothouse {
             feeds: FeedTable::default(),
             reports: Reports::default(),
         };
-        Ok(Self(Arc::new(inner), Providers::default(), None, None))
+        let outfit = Outfit {
+            inner: Arc::new(inner),
+            providers: Providers::default(),
+            log_archive: None,
+            log_reader: None,
+        };
+        Ok(Self(Arc::new(outfit)))
     }
 
     /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
     #[must_use]
-    pub fn with_providers(self, providers: Providers) -> Self {
-        Self(self.0, providers, self.2, self.3)
+    pub fn with_providers(mut self, providers: Providers) -> Self {
+        Arc::make_mut(&mut self.0).providers = providers;
+        self
     }
 
     /// The same domain with a place for kept lines of access logs; without one there is nothing to download.
     #[must_use]
-    pub fn with_log_archive(self, archive: Arc<dyn LogArchive>) -> Self {
-        Self(self.0, self.1, Some(archive), self.3)
+    pub fn with_log_archive(mut self, archive: Arc<dyn LogArchive>) -> Self {
+        Arc::make_mut(&mut self.0).log_archive = Some(archive);
+        self
     }
 
     /// The same domain with somebody who understands the logs that edges ship; without, none can be taken in.
     #[must_use]
-    pub fn with_log_reader(self, reader: Arc<dyn LogReader>) -> Self {
-        Self(self.0, self.1, self.2, Some(reader))
+    pub fn with_log_reader(mut self, reader: Arc<dyn LogReader>) -> Self {
+        Arc::make_mut(&mut self.0).log_reader = Some(reader);
+        self
     }
 
     /// The use cases of accounts.
@@ -252,51 +270,54 @@ impl Pilothouse {
 
     /// The store.
     pub fn storage(&self) -> &dyn Storage {
-        &*self.0.storage
+        &*self.0.inner.storage
     }
 
     /// The clock.
     pub fn clock(&self) -> &dyn Clock {
-        &*self.0.clock
+        &*self.0.inner.clock
     }
 
     /// The settings.
     pub fn settings(&self) -> &Settings {
-        &self.0.settings
+        &self.0.inner.settings
     }
 
     /// The providers.
     pub fn providers(&self) -> &Providers {
-        &self.1
+        &self.0.providers
     }
 
     /// Where kept lines lie; unavailable where the program that embeds this has set up none.
     pub(crate) fn log_archive(&self) -> Result<&Arc<dyn LogArchive>> {
-        self.2.as_ref().ok_or_else(|| Error::Unavailable("no archive of logs is set up".to_owned()))
+        self.0
+            .log_archive
+            .as_ref()
+            .ok_or_else(|| Error::Unavailable("no archive of logs is set up".to_owned()))
     }
 
     pub(crate) fn log_reader(&self) -> Result<&Arc<dyn LogReader>> {
-        self.3.as_ref().ok_or_else(|| Error::Unavailable("no reader of logs is set up".to_owned()))
+        self.0.log_reader.as_ref().ok_or_else(|| Error::Unavailable("no reader of logs is set up".to_owned()))
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {
-        &*self.0.ids
+        &*self.0.inner.ids
     }
 
     pub(crate) fn passwords(&self) -> &Passwords {
-        &self.0.passwords
+        &self.0.inner.passwords
     }
 
     pub(crate) fn feed_table(&self) -> &FeedTable {
-        &self.0.feeds
+        &self.0.inner.feeds
     }
 
     pub(crate) fn reports(&self) -> &Reports {
-        &self.0.reports
+        &self.0.inner.reports
     }
 
     pub(crate) fn gates(&self) -> &Gates {
-        &self.0.gates
+        &self.0.inner.gates
     }
 
     /// Refuses a caller that does not hold `group`.
@@ -322,7 +343,7 @@ impl Pilothouse {
             address: caller.address,
             right: right.to_owned(),
         };
-        *lock(&self.0.refusals).entry(refusal).or_default() += 1;
+        *lock(&self.0.inner.refusals).entry(refusal).or_default() += 1;
         Error::Forbidden
     }
 
@@ -354,11 +375,11 @@ impl Pilothouse {
     }
 
     pub(crate) fn note_use(&self, token: TokenId, at: DateTime<Utc>) {
-        lock(&self.0.last_used).insert(token, at);
+        lock(&self.0.inner.last_used).insert(token, at);
     }
 
     pub(crate) async fn flush_last_used(&self) -> Result<()> {
-        let used: Vec<_> = mem::take(&mut *lock(&self.0.last_used)).into_iter().collect();
+        let used: Vec<_> = mem::take(&mut *lock(&self.0.inner.last_used)).into_iter().collect();
         if used.is_empty() {
             return Ok(());
         }
@@ -368,7 +389,7 @@ impl Pilothouse {
     }
 
     pub(crate) async fn flush_refusals(&self) -> Result<()> {
-        let refusals = mem::take(&mut *lock(&self.0.refusals));
+        let refusals = mem::take(&mut *lock(&self.0.inner.refusals));
         if refusals.is_empty() {
             return Ok(());
         }

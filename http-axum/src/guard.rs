@@ -2,13 +2,16 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
-use std::time::{Duration, Instant};
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
 
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
+use futures_util::FutureExt;
 use ipnet::IpNet;
+use tokio::time::timeout;
 
 use crate::envelope::{Failure, Family};
 use crate::state::ApiState;
@@ -24,12 +27,21 @@ pub(crate) struct Guard {
     pub(crate) family: Option<Family>,
 }
 
-/// The question that is held on purpose, for longer than others may take. It writes nothing, and ends when its client
-/// hangs up.
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The question that is held on purpose, for longer than others may take.
 const HELD: &str = "/notifications/v2";
 
-/// Runs a request to its end in a task of its own, also when its client hangs up: no commit goes without its wake-up,
-/// and a panic ends one request. Answers within the time limit, in the family's envelope.
+const TOO_LONG: Failure = Failure::Transport(StatusCode::REQUEST_TIMEOUT, "the request took too long");
+
+/// Whether a path is one of those that nodes ask again and again. They are answered from memory, commit nothing that
+/// others wait for, and end when their client hangs up.
+fn delivers(path: &str, family: Family) -> bool {
+    family == Family::Apollo || path == "/node/config" || path == "/node/watch"
+}
+
+/// Runs a request to its end, also when its client hangs up: no commit goes without its wake-up, and a panic ends one
+/// request. Answers within the time limit, in the family's envelope.
 pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let method = request.method().clone();
@@ -41,17 +53,32 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
     request.extensions_mut().insert(ClientAddress(address));
     request.extensions_mut().insert(family);
 
-    let response = if path == HELD {
-        next.run(request).await
+    let limit = guard.api.settings.request_timeout;
+    let answer = AssertUnwindSafe(next.run(request)).catch_unwind();
+    let answered = if path == HELD {
+        Ok(answer.await)
+    } else if delivers(&path, family) {
+        timeout(limit, answer).await
     } else {
-        run(next.run(request), guard.api.settings.request_timeout, family, &request_id).await
+        // A task of its own does not end with the connection.
+        timeout(limit, tokio::spawn(answer))
+            .await
+            .map(|ended| ended.unwrap_or_else(|ended| Err(Box::new(ended))))
+    };
+    let response = match answered {
+        Ok(Ok(response)) => response,
+        Ok(Err(panic)) => {
+            let panic = format!("a handler panicked: {}", panic_text(&*panic));
+            Failure::from(pilothouse_core::Error::Internal(panic)).render(family, &request_id)
+        }
+        Err(_) => TOO_LONG.render(family, &request_id),
     };
     let mut response = told(response, family, &request_id);
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Ok(id) = HeaderValue::from_str(&request_id) {
-        headers.insert("x-request-id", id);
+        headers.insert(X_REQUEST_ID, id);
     }
     let status = response.status().as_u16();
     let elapsed = begun.elapsed();
@@ -71,24 +98,6 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
         log!(info);
     }
     response
-}
-
-async fn run(
-    answer: impl Future<Output = Response> + Send + 'static,
-    limit: Duration,
-    family: Family,
-    request_id: &str,
-) -> Response {
-    let failure = match tokio::time::timeout(limit, tokio::spawn(answer)).await {
-        Ok(Ok(response)) => return response,
-        Ok(Err(ended)) => {
-            let panic =
-                ended.try_into_panic().map_or_else(|ended| ended.to_string(), |panic| panic_text(&*panic));
-            Failure::from(pilothouse_core::Error::Internal(format!("a handler panicked: {panic}")))
-        }
-        Err(_) => Failure::Transport(StatusCode::REQUEST_TIMEOUT, "the request took too long"),
-    };
-    failure.render(family, request_id)
 }
 
 /// Puts a failure into its envelope: one a handler left, or one axum made by itself.

@@ -25,6 +25,9 @@ pub(crate) fn parse(text: &[u8]) -> Result<Vec<(String, String)>> {
 
 fn decode(text: &[u8]) -> Option<String> {
     let text: Vec<u8> = text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
+    if !text.contains(&b'%') {
+        return String::from_utf8(text).ok();
+    }
     percent_decode(&text).decode_utf8().ok().map(Cow::into_owned)
 }
 

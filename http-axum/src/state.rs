@@ -1,5 +1,6 @@
 //! What every handler is given.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,30 +41,42 @@ impl Default for HttpSettings {
 
 /// The domain, who authenticates, and the settings. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct ApiState {
+pub struct ApiState(Arc<Parts>);
+
+/// What [`ApiState`] is made of. Behind one pointer, since every request is given several copies.
+#[derive(Clone, Debug)]
+pub struct Parts {
     pub(crate) pilothouse: Pilothouse,
     pub(crate) authenticator: Arc<dyn Authenticator>,
-    pub(crate) settings: Arc<HttpSettings>,
+    pub(crate) settings: HttpSettings,
+}
+
+impl Deref for ApiState {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl ApiState {
     /// With Pilothouse's own accounts and the default settings.
     pub fn new(pilothouse: Pilothouse) -> Self {
         let authenticator = Arc::new(TokenAuthenticator::new(pilothouse.clone()));
-        Self { pilothouse, authenticator, settings: Arc::default() }
+        Self(Arc::new(Parts { pilothouse, authenticator, settings: HttpSettings::default() }))
     }
 
     /// With the host's own way to tell who is calling.
     #[must_use]
     pub fn authenticator(mut self, authenticator: Arc<dyn Authenticator>) -> Self {
-        self.authenticator = authenticator;
+        Arc::make_mut(&mut self.0).authenticator = authenticator;
         self
     }
 
     /// With other settings.
     #[must_use]
     pub fn settings(mut self, settings: HttpSettings) -> Self {
-        self.settings = Arc::new(settings);
+        Arc::make_mut(&mut self.0).settings = settings;
         self
     }
 }

@@ -33,24 +33,28 @@ impl Feed {
         peer: Option<IpAddr>,
     ) -> Result<Option<NodeFeed>> {
         let node_id = guest_id(address, label);
-        if let Some(peer) = peer {
+        let guest = match self.node(profile, &node_id).await {
+            Err(Error::NotFound(_)) if self.shared.nodes_heard() >= MAX_GUESTS => return Ok(None),
+            Err(Error::NotFound(_)) => {
+                let labels = (!label.is_empty()).then(|| ("label".to_owned(), label.to_owned()));
+                let new = NewNode {
+                    profile: profile.to_owned(),
+                    node_id: Some(node_id.clone()),
+                    pid: String::new(),
+                    ip: address.parse::<IpAddr>().ok(),
+                    labels: labels.into_iter().collect(),
+                };
+                self.register(new).await?;
+                self.node(profile, &node_id).await?
+            }
+            found => found?,
+        };
+        if let Some(peer) = peer
+            && lock(&guest.node.peer).replace(peer) != Some(peer)
+        {
             self.shared.came_from(profile, &peer.to_string(), &node_id);
         }
-        match self.node(profile, &node_id).await {
-            Err(Error::NotFound(_)) if self.shared.nodes_heard() >= MAX_GUESTS => return Ok(None),
-            Err(Error::NotFound(_)) => {}
-            found => return found.map(Some),
-        }
-        let labels = (!label.is_empty()).then(|| ("label".to_owned(), label.to_owned()));
-        let new = NewNode {
-            profile: profile.to_owned(),
-            node_id: Some(node_id.clone()),
-            pid: String::new(),
-            ip: address.parse::<IpAddr>().ok(),
-            labels: labels.into_iter().collect(),
-        };
-        self.register(new).await?;
-        self.node(profile, &node_id).await.map(Some)
+        Ok(Some(guest))
     }
 
     /// Notes that the guests at an address are there, whatever their labels, until the answer is dropped. A client that

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::mem;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -43,6 +44,8 @@ pub(super) struct HeardNode {
     pub(super) left: AtomicBool,
     /// The tag of what it was last told as a whole.
     pub(super) told: AtomicU64,
+    /// Where its last request came from, of a guest.
+    pub(super) peer: Mutex<Option<IpAddr>>,
     /// The parts it was told, by tag, and whether it showed to hold them.
     pub(super) parts: Mutex<Vec<(u64, bool)>>,
     /// Keys of which it said that it holds something else than it should.
@@ -63,6 +66,7 @@ impl HeardNode {
             renewed: AtomicI64::new(if renewed { now } else { 0 }),
             left: AtomicBool::new(false),
             told: AtomicU64::new(0),
+            peer: Mutex::default(),
             parts: Mutex::default(),
             drifted: Mutex::default(),
             reminded: AtomicI64::new(0),

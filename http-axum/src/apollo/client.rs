@@ -8,7 +8,7 @@ use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::http::StatusCode;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderName, HeaderValue, Uri};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use pilothouse_core::Error;
 use pilothouse_core::config::{Feed, Part, View, guest_id};
@@ -20,6 +20,7 @@ use crate::caller;
 use crate::envelope::Failure;
 use crate::state::ApiState;
 
+const TIMESTAMP: HeaderName = HeaderName::from_static("timestamp");
 /// The profile that is asked last.
 const DEFAULT: &str = "default";
 
@@ -89,7 +90,8 @@ impl Who {
 pub(super) struct Client {
     pub(super) peer: Option<IpAddr>,
     /// What it may have signed with.
-    headers: HeaderMap,
+    authorization: Option<HeaderValue>,
+    timestamp: Option<HeaderValue>,
     target: Uri,
 }
 
@@ -99,7 +101,9 @@ impl FromRequestParts<ApiState> for Client {
     async fn from_request_parts(parts: &mut Parts, _api: &ApiState) -> Result<Self, Failure> {
         let original = parts.extensions.get::<OriginalUri>();
         let target = original.map_or_else(|| parts.uri.clone(), |original| original.0.clone());
-        Ok(Self { peer: caller::address(parts), headers: parts.headers.clone(), target })
+        let header = |name: HeaderName| parts.headers.get(name).cloned();
+        let (authorization, timestamp) = (header(AUTHORIZATION), header(TIMESTAMP));
+        Ok(Self { peer: caller::address(parts), authorization, timestamp, target })
     }
 }
 
@@ -108,10 +112,11 @@ impl Client {
     pub(super) async fn open(&self, api: &ApiState, app: &str) -> Result<Feed, Failure> {
         let now = api.pilothouse.clock().now();
         let is_open = api.settings.apollo_unsigned_apps.iter().any(|open| open == app);
-        if is_open && !self.headers.contains_key(AUTHORIZATION) {
+        if is_open && self.authorization.is_none() {
             return Ok(api.pilothouse.feeds().named(app).await?.ok_or(Error::Unauthenticated)?);
         }
-        let signature = Signature::read(&self.headers, &self.target, &api.settings.prefix, now);
+        let sent = [&self.authorization, &self.timestamp].map(Option::as_ref);
+        let signature = Signature::read(sent, &self.target, &api.settings.prefix, now);
         let is_signed = |key: &str| signature.as_ref().is_ok_and(|signature| signature.is_of(key));
         let opened = api.pilothouse.feeds().open_signed(app, |key| is_signed(&key.text)).await;
         opened.map_err(|error| match error {

@@ -97,15 +97,22 @@ pub(super) async fn get_configs(
     if holds(&part) {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
-    let text = |text: &str| serde_json::Value::from(text).to_string();
-    let head = format!(
-        "{{\"appId\":{},\"cluster\":{},\"namespaceName\":{},\"configurations\":",
-        text(&path.app_id),
-        text(profile),
-        text(&path.namespace)
-    );
-    let tail = format!(",\"releaseKey\":\"{}\"}}", release_key(&part));
-    let body = [head.as_bytes(), &json(&part), tail.as_bytes()].concat();
+    let items = json(&part);
+    let mut body = Vec::with_capacity(items.len() + 512);
+    for (name, text) in [
+        ("{\"appId\":", &*path.app_id),
+        (",\"cluster\":", profile),
+        (",\"namespaceName\":", &*path.namespace),
+    ] {
+        body.extend_from_slice(name.as_bytes());
+        // Writing text into memory cannot fail.
+        let _ = serde_json::to_writer(&mut body, text);
+    }
+    body.extend_from_slice(b",\"configurations\":");
+    body.extend_from_slice(&items);
+    body.extend_from_slice(b",\"releaseKey\":\"");
+    body.extend_from_slice(release_key(&part).as_bytes());
+    body.extend_from_slice(b"\"}");
     Ok(([(header::CONTENT_TYPE, "application/json")], Bytes::from(body)).into_response())
 }
 

@@ -1,6 +1,6 @@
 //! How an Apollo client shows that it has a key: HMAC-SHA1 over the time and what it asks for.
 
-use axum::http::{HeaderMap, Uri, header};
+use axum::http::{HeaderValue, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
@@ -30,19 +30,19 @@ pub(super) enum Unsigned {
 }
 
 impl<'a> Signature<'a> {
-    /// Reads `Timestamp` (milliseconds) and `Authorization: Apollo <appId>:<base64>` of a request for `target`, which is
+    /// Reads `Authorization: Apollo <appId>:<base64>` and `Timestamp` (milliseconds) of a request for `target`, which is
     /// still as it was sent.
     pub(super) fn read(
-        headers: &'a HeaderMap,
+        [authorization, timestamp]: [Option<&'a HeaderValue>; 2],
         target: &'a Uri,
         prefix: &str,
         now: DateTime<Utc>,
     ) -> Result<Self, Unsigned> {
-        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        let sent = text(header::AUTHORIZATION.as_str()).and_then(|value| value.strip_prefix("Apollo "));
+        let text = |header: Option<&'a HeaderValue>| header.and_then(|value| value.to_str().ok());
+        let sent = text(authorization).and_then(|value| value.strip_prefix("Apollo "));
         let (_app, signature) = sent.and_then(|sent| sent.rsplit_once(':')).ok_or(Unsigned::Missing)?;
         let signature = STANDARD.decode(signature).map_err(|_| Unsigned::Missing)?;
-        let timestamp = text("timestamp").ok_or(Unsigned::Missing)?;
+        let timestamp = text(timestamp).ok_or(Unsigned::Missing)?;
         let time: i64 = timestamp.parse().map_err(|_| Unsigned::Missing)?;
         if time.abs_diff(now.timestamp_millis()) >= SKEW {
             return Err(Unsigned::Skewed);
@@ -72,11 +72,17 @@ mod tests {
     const TARGET: &str = "/configs/100004458/default/application?ip=10.0.0.1";
     const SIGNED: &str = "EoKyziXvKqzHgwx+ijDJwgVTDgE=";
 
-    fn headers(signature: &str, time: &str) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        headers.insert("authorization", format!("Apollo 100004458:{signature}").parse().unwrap());
-        headers.insert("timestamp", time.parse().unwrap());
-        headers
+    fn sent(signature: &str, time: &str) -> [HeaderValue; 2] {
+        [format!("Apollo 100004458:{signature}"), time.to_owned()].map(|text| text.parse().unwrap())
+    }
+
+    fn read<'a>(
+        sent: &'a [HeaderValue; 2],
+        target: &'a Uri,
+        prefix: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Signature<'a>, Unsigned> {
+        Signature::read(sent.each_ref().map(Some), target, prefix, now)
     }
 
     fn at(millis: i64) -> DateTime<Utc> {
@@ -86,34 +92,38 @@ mod tests {
     #[test]
     fn the_published_example_fits_and_nothing_else() {
         let (target, now) = (TARGET.parse::<Uri>().unwrap(), at(1_576_478_257_344));
-        let good = headers(SIGNED, TIME);
-        assert!(Signature::read(&good, &target, "", now).unwrap().is_of(KEY));
-        assert!(!Signature::read(&good, &target, "", now).unwrap().is_of("another"));
+        let good = sent(SIGNED, TIME);
+        assert!(read(&good, &target, "", now).unwrap().is_of(KEY));
+        assert!(!read(&good, &target, "", now).unwrap().is_of("another"));
         let other: Uri = "/configs/100004458/default/application?ip=10.0.0.2".parse().unwrap();
-        assert!(!Signature::read(&good, &other, "", now).unwrap().is_of(KEY));
-        let later = headers(SIGNED, "1576478257345");
-        assert!(!Signature::read(&later, &target, "", now).unwrap().is_of(KEY));
+        assert!(!read(&good, &other, "", now).unwrap().is_of(KEY));
+        let later = sent(SIGNED, "1576478257345");
+        assert!(!read(&later, &target, "", now).unwrap().is_of(KEY));
     }
 
     #[test]
     fn under_a_prefix_either_target_may_be_signed() {
         let nested: Uri = format!("/apollo/dev{TARGET}").parse().unwrap();
-        let (good, now) = (headers(SIGNED, TIME), at(1_576_478_257_344));
-        assert!(Signature::read(&good, &nested, "/apollo/dev", now).unwrap().is_of(KEY));
-        assert!(!Signature::read(&good, &nested, "", now).unwrap().is_of(KEY));
+        let (good, now) = (sent(SIGNED, TIME), at(1_576_478_257_344));
+        assert!(read(&good, &nested, "/apollo/dev", now).unwrap().is_of(KEY));
+        assert!(!read(&good, &nested, "", now).unwrap().is_of(KEY));
     }
 
     #[test]
     fn clocks_may_be_a_minute_apart() {
-        let (target, good) = (TARGET.parse::<Uri>().unwrap(), headers(SIGNED, TIME));
+        let (target, good) = (TARGET.parse::<Uri>().unwrap(), sent(SIGNED, TIME));
         for (millis, refused) in
             [(59_999, None), (60_000, Some(Unsigned::Skewed)), (-60_000, Some(Unsigned::Skewed))]
         {
-            let read = Signature::read(&good, &target, "", at(1_576_478_257_344 + millis));
+            let read = read(&good, &target, "", at(1_576_478_257_344 + millis));
             assert_eq!(read.err(), refused, "{millis}");
         }
-        for bad in [HeaderMap::new(), headers("*", TIME), headers(SIGNED, "soon"), headers(SIGNED, "")] {
-            assert_eq!(Signature::read(&bad, &target, "", at(0)).unwrap_err(), Unsigned::Missing);
+        for bad in [sent("*", TIME), sent(SIGNED, "soon"), sent(SIGNED, "")] {
+            assert_eq!(read(&bad, &target, "", at(0)).unwrap_err(), Unsigned::Missing);
+        }
+        let [authorization, timestamp] = &good;
+        for bad in [[None, Some(timestamp)], [Some(authorization), None]] {
+            assert_eq!(Signature::read(bad, &target, "", at(0)).unwrap_err(), Unsigned::Missing);
         }
     }
 }

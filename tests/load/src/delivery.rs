@@ -72,22 +72,30 @@ async fn reading(args: &Args) -> Result<()> {
         None => None,
     };
     let beside = Read::open("r-nacos, /cs/configs", nacos::target());
-    let mut all: Vec<_> = reads.iter().map(|read| (server.address, read)).collect();
-    all.extend(nacos.iter().map(|nacos| (nacos.address, &beside)));
+    let mut all: Vec<_> = reads.iter().map(|read| (server.address, server.id(), read)).collect();
+    all.extend(nacos.iter().map(|nacos| (nacos.address, nacos.id(), &beside)));
     // By turns, so that all of them meet what else the machine does.
     let mut rates = vec![Vec::new(); all.len()];
+    let mut costs = rates.clone();
     for _ in 0..ROUNDS {
-        for ((address, read), rates) in all.iter().zip(&mut rates) {
-            rates.push(reads::measure(*address, read, seconds).await?);
+        for (at, (address, process, read)) in all.iter().enumerate() {
+            let before = busy(*process)?;
+            let rate = reads::measure(*address, read, seconds).await?;
+            let busy = busy(*process)?.saturating_sub(before);
+            rates[at].push(rate);
+            costs[at].push(busy.as_secs_f64() * 1e6 / (rate * args.seconds as f64));
         }
     }
-    let medians: Vec<f64> = rates.into_iter().map(median).collect();
-    for ((_, read), rate) in all.iter().zip(&medians) {
-        let compared = match (&nacos, medians.last()) {
-            (Some(_), Some(beside)) => format!(", {:.2} × r-nacos", rate / beside),
+    let medians = |each: Vec<Vec<f64>>| each.into_iter().map(median).collect::<Vec<_>>();
+    let (rates, costs) = (medians(rates), medians(costs));
+    for ((_, _, read), (rate, cost)) in all.iter().zip(rates.iter().zip(&costs)) {
+        let compared = match (&nacos, rates.last(), costs.last()) {
+            (Some(_), Some(rates), Some(costs)) => {
+                format!("; {:.2} × the rate of r-nacos, {:.2} × its cost", rate / rates, cost / costs)
+            }
             _ => String::new(),
         };
-        println!("   {:26} {rate:9.0} a second{compared}", read.name);
+        println!("   {:26} {rate:7.0} a second, {cost:4.1} µs of processor each{compared}", read.name);
     }
     let pause = async {
         sleep(Duration::from_secs(3)).await;
