@@ -129,7 +129,7 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     println!("   registered in {:.1} s", begun.elapsed().as_secs_f64());
     let (address, key) = (server.address, Arc::<str>::from(key));
     let open = |number, tell| watchers::watch(address, key.clone(), number, tell);
-    let mut watchers = opened(server.id(), count, open).await?;
+    let watchers = opened(server.id(), count, open).await?;
 
     // The server closes connections that are idle for long.
     publisher.connection = server.login().await?;
@@ -142,7 +142,7 @@ async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
     times.show();
     times::show_busy("each", busy(server.id())?.saturating_sub(before), args.publishes);
     if crash {
-        crashing(args, &mut server, publisher, &mut watchers).await?;
+        crashing(args, &mut server, publisher, &watchers).await?;
     }
     Ok(())
 }
@@ -151,7 +151,7 @@ async fn watching_nacos(args: &Args, program: &Path, count: usize) -> Result<()>
     println!("== r-nacos, {count} watchers, {} publishes of {} bytes", args.publishes, args.value);
     let nacos = Nacos::start(program, &value(args, 0)).await?;
     let address = nacos.address;
-    let mut watchers = opened(nacos.id(), count, |number, tell| nacos::watch(address, number, tell)).await?;
+    let watchers = opened(nacos.id(), count, |number, tell| nacos::watch(address, number, tell)).await?;
     let (mut times, before) = (Times::default(), busy(nacos.id())?);
     for number in 1..=args.publishes {
         let mut connection = Connection::open(address, "").await?;
@@ -172,9 +172,9 @@ where
     sleep(REST).await;
     let without = memory(process)?;
     let begun = Instant::now();
-    let mut watchers = Watchers::open(count, watch);
-    let opened = watchers.opened().await?;
-    println!("   connected in {:.1} s", (opened.last - begun).as_secs_f64());
+    let watchers = Watchers::open(count, watch);
+    watchers.opened().await?;
+    println!("   connected in {:.1} s", begun.elapsed().as_secs_f64());
     sleep(REST).await;
     watchers.forget();
     let each = (memory(process)? - without) / 1024.0 / f64::from(u32::try_from(count)?);
@@ -218,7 +218,7 @@ async fn crashing(
     args: &Args,
     server: &mut Server,
     mut publisher: Publisher,
-    watchers: &mut Watchers,
+    watchers: &Watchers,
 ) -> Result<()> {
     sleep(REST).await;
     watchers.forget();
@@ -226,10 +226,10 @@ async fn crashing(
     server.kill9();
     server.again().await?;
     let ready = killed.elapsed();
-    let opened = watchers.opened().await?;
-    let back = opened.last - killed;
+    let values = watchers.opened().await?;
+    let back = killed.elapsed();
     sleep(REST).await;
-    let sent = opened.values + watchers.forget();
+    let sent = values + watchers.forget();
     let (ready, back) = (ready.as_secs_f64(), back.as_secs_f64());
     println!(
         "   kill -9 and start: ready after {ready:.2} s, all watchers back after {back:.2} s, {sent} values sent again"

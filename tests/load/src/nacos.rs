@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::http::{Connection, Result};
 use crate::server::{KEY, Published};
-use crate::watchers::{MARK, Tell, Told, spread};
+use crate::watchers::{MARK, Tell, spread};
 
 const CONFIGS: &str = "/nacos/v1/cs/configs";
 const LISTENER: &str = "/nacos/v1/cs/configs/listener";
@@ -87,7 +87,7 @@ pub(crate) async fn publish(connection: &mut Connection, value: &str) -> Result<
 
 /// Watches, and comes back after every end.
 pub(crate) async fn watch(server: SocketAddr, number: usize, tell: Tell) {
-    while !tell.is_closed() {
+    loop {
         let _ = poll(server, &tell).await;
         sleep(spread(number)).await;
     }
@@ -96,7 +96,7 @@ pub(crate) async fn watch(server: SocketAddr, number: usize, tell: Tell) {
 async fn poll(server: SocketAddr, tell: &Tell) -> Result<()> {
     let mut connection = Connection::open(server, "").await?;
     let mut digest = fetch(&mut connection).await?.1;
-    tell.send((Told::Open, Instant::now()))?;
+    tell.open();
     loop {
         let listening = format!("Listening-Configs={KEY}%02load%02{digest}%01");
         let answer = connection.call("POST", LISTENER, &format!("{FORM}{HELD}"), &listening).await?;
@@ -106,7 +106,7 @@ async fn poll(server: SocketAddr, tell: &Tell) -> Result<()> {
         let signalled = Instant::now();
         let (value, next) = fetch(&mut connection).await?;
         if next != digest {
-            tell.send((Told::Value { number: value, signalled }, Instant::now()))?;
+            tell.value(value, signalled, Instant::now());
         }
         digest = next;
     }

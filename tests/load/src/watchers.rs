@@ -1,10 +1,11 @@
 //! Many that watch, nodes on event streams among them, and what they hear.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -18,32 +19,62 @@ const REGISTERING: usize = 64;
 /// After this long without what is waited for, the measurement has failed.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What a watcher tells.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Told {
-    /// Its stream is open.
-    Open,
-    /// It has the value of that number, of which it was signalled then: with the value, or before it asked for that.
-    Value { number: usize, signalled: Instant },
+/// Where watchers tell what they hear. Nobody is woken for it but who waits for the last of them: each wake would take
+/// time from the server that is measured on the same machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Tell(Arc<Told>);
+
+#[derive(Debug)]
+struct Told {
+    /// How many watchers there are.
+    count: usize,
+    tally: Mutex<Tally>,
+    complete: Notify,
 }
 
-/// Where watchers tell, and when it was.
-pub(crate) type Tell = UnboundedSender<(Told, Instant)>;
+/// What was told and not yet asked about.
+#[derive(Debug, Default)]
+struct Tally {
+    opened: usize,
+    values: usize,
+    /// By the number of the value: how many have it, and when.
+    heard: HashMap<usize, (usize, Heard)>,
+}
+
+impl Tell {
+    /// A stream is open.
+    pub(crate) fn open(&self) {
+        let mut tally = self.tally();
+        tally.opened += 1;
+        if tally.opened == self.0.count {
+            self.0.complete.notify_one();
+        }
+    }
+
+    /// A watcher has the value of that number, of which it was signalled then: with the value, or before it asked for that.
+    pub(crate) fn value(&self, number: usize, signalled: Instant, at: Instant) {
+        let mut tally = self.tally();
+        tally.values += 1;
+        let (count, heard) =
+            tally.heard.entry(number).or_insert((0, Heard { first: at, signalled, last: at }));
+        *count += 1;
+        heard.signalled = heard.signalled.max(signalled);
+        heard.last = heard.last.max(at);
+        if *count == self.0.count {
+            self.0.complete.notify_one();
+        }
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// The watchers, which end with this.
 #[derive(Debug)]
 pub(crate) struct Watchers {
-    count: usize,
-    told: UnboundedReceiver<(Told, Instant)>,
+    tell: Tell,
     _tasks: JoinSet<()>,
-}
-
-/// What came until all streams were open.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Opened {
-    pub(crate) last: Instant,
-    /// How many values came along.
-    pub(crate) values: usize,
 }
 
 /// When the first and the last watcher had a value, and when the last was signalled that there is one.
@@ -60,50 +91,53 @@ impl Watchers {
     where
         T: Future<Output = ()> + Send + 'static,
     {
-        let (tell, told) = unbounded_channel();
+        let tell = Tell(Arc::new(Told { count, tally: Mutex::default(), complete: Notify::new() }));
         let tasks = (0..count).map(|number| watch(number, tell.clone())).collect();
-        Self { count, told, _tasks: tasks }
+        Self { tell, _tasks: tasks }
     }
 
-    async fn next(&mut self) -> Result<(Told, Instant)> {
-        let told = timeout(PATIENCE, self.told.recv()).await;
-        Ok(told.map_err(|_| "watchers wait for something that does not come")?.ok_or("no watchers")?)
-    }
-
-    /// Waits until all are open, or open again.
-    pub(crate) async fn opened(&mut self) -> Result<Opened> {
-        let (mut left, mut values) = (self.count, 0);
-        loop {
-            match self.next().await? {
-                (Told::Open, _) if left > 1 => left -= 1,
-                (Told::Open, last) => return Ok(Opened { last, values }),
-                (Told::Value { .. }, _) => values += 1,
+    /// Waits until what was told is as it should be.
+    async fn until<T>(&self, asked: impl Fn(&mut Tally) -> Option<T>) -> Result<T> {
+        let waited = async {
+            loop {
+                if let Some(answer) = asked(&mut self.tell.tally()) {
+                    return answer;
+                }
+                self.tell.0.complete.notified().await;
             }
+        };
+        Ok(timeout(PATIENCE, waited).await.map_err(|_| "watchers wait for something that does not come")?)
+    }
+
+    /// Waits until all are open, or open again: how many values came along.
+    pub(crate) async fn opened(&self) -> Result<usize> {
+        let count = self.tell.0.count;
+        self.until(|tally| {
+            (tally.opened == count).then(|| {
+                tally.opened = 0;
+                std::mem::take(&mut tally.values)
+            })
+        })
+        .await
+    }
+
+    /// Waits until every watcher has the value of that number. An error where a watch ended meanwhile.
+    pub(crate) async fn heard(&self, number: usize) -> Result<Heard> {
+        let count = self.tell.0.count;
+        let heard = self.until(|tally| {
+            let complete = tally.heard.get(&number).is_some_and(|(heard, _)| *heard == count);
+            let (_, heard) = complete.then(|| tally.heard.remove(&number)).flatten()?;
+            Some((heard, tally.opened))
+        });
+        match heard.await? {
+            (heard, 0) => Ok(heard),
+            _ => Err("a watch ended".into()),
         }
     }
 
-    /// Waits until every watcher has the value of that number.
-    pub(crate) async fn heard(&mut self, number: usize) -> Result<Heard> {
-        let (mut left, mut heard) = (self.count, None);
-        loop {
-            let (told, at) = self.next().await?;
-            let Told::Value { number: value, signalled } = told else { return Err("a watch ended".into()) };
-            if value != number {
-                continue;
-            }
-            let heard = heard.get_or_insert(Heard { first: at, signalled, last: at });
-            heard.signalled = heard.signalled.max(signalled);
-            heard.last = heard.last.max(at);
-            left -= 1;
-            if left == 0 {
-                return Ok(*heard);
-            }
-        }
-    }
-
-    /// Lets go of what was told so far.
-    pub(crate) fn forget(&mut self) -> usize {
-        std::iter::from_fn(|| self.told.try_recv().ok()).count()
+    /// Lets go of what was told so far: how many values that were.
+    pub(crate) fn forget(&self) -> usize {
+        std::mem::take(&mut *self.tell.tally()).values
     }
 }
 
@@ -141,7 +175,7 @@ pub(crate) fn spread(number: usize) -> Duration {
 /// Watches on an event stream, and comes back after every end from where it was.
 pub(crate) async fn watch(server: SocketAddr, key: Arc<str>, number: usize, tell: Tell) {
     let mut revision = 0;
-    while !tell.is_closed() {
+    loop {
         // Whatever ends a stream is a reason to come back.
         let _ = stream(server, &key, number, &mut revision, &tell).await;
         sleep(spread(number)).await;
@@ -164,13 +198,13 @@ async fn stream(server: SocketAddr, key: &str, number: usize, revision: &mut u64
         }
         if line.starts_with(':') && !is_open {
             is_open = true;
-            tell.send((Told::Open, Instant::now()))?;
+            tell.open();
         } else if let Some(id) = line.strip_prefix("id: ") {
             *revision = id.trim_end().parse()?;
         } else if let Some((_, value)) = line.split_once(MARK) {
             let digits = value.split(|char: char| !char.is_ascii_digit()).next().unwrap_or_default();
             let now = Instant::now();
-            tell.send((Told::Value { number: digits.parse()?, signalled: now }, now))?;
+            tell.value(digits.parse()?, now, now);
         }
     }
 }
