@@ -83,7 +83,7 @@ async fn reading(args: &Args) -> Result<()> {
             let rate = reads::measure(*address, read, seconds).await?;
             let busy = busy(*process)?.saturating_sub(before);
             rates[at].push(rate);
-            costs[at].push(busy.as_secs_f64() * 1e6 / (rate * args.seconds as f64));
+            costs[at].push(busy.as_secs_f64() * 1e6 / (rate * Duration::from_secs(seconds).as_secs_f64()));
         }
     }
     let medians = |each: Vec<Vec<f64>>| each.into_iter().map(median).collect::<Vec<_>>();
