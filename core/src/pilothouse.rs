@@ -421,6 +421,7 @@ impl Pilothouse {
         let mut work = self.storage().begin().await?;
         self.logins().prune(&mut *work).await?;
         work.tokens().prune(self.clock().now()).await?;
+        self.jobs().prune(&mut *work).await?;
         Ok(work.commit().await?)
     }
 }

@@ -34,6 +34,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0008_edges",
     "0009_logs",
     "0010_drift",
+    "0011_ended_jobs",
 ];
 
 const BOOKKEEPING: &str = "CREATE TABLE IF NOT EXISTS pilothouse_migration (name TEXT PRIMARY KEY, text TEXT NOT NULL, applied BIGINT NOT NULL)";

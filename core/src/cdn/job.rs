@@ -9,8 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::path::{self, Target};
 use super::{CellState, EdgeProgress, JobCell, Owed};
 use crate::account::{AccountId, Caller, Entry, Group, digest};
-use crate::ports::{CdnProvider, Repositories, StorageResult, Topic};
+use crate::ports::{CdnProvider, Repositories, StorageResult, Topic, UnitOfWork};
 use crate::{Error, Page, Pilothouse, Result, check_token};
+
+/// For how long a job is remembered that has ended, and how many are forgotten at once, so that nobody waits long.
+const KEPT: TimeDelta = TimeDelta::days(92);
+const FORGOTTEN: i64 = 1000;
 
 /// The id of a job in its store.
 pub type JobId = i64;
@@ -142,6 +146,8 @@ pub trait JobRepository: Send {
     async fn least_stamp(&mut self, cdn: &str) -> StorageResult<Option<i64>>;
     /// Makes those of a cdn's pending jobs due at `now` that are due later and have a reason for it.
     async fn wake(&mut self, cdn: &str, now: DateTime<Utc>) -> StorageResult<()>;
+    /// Forgets the first `count` jobs that have ended and were queued before that; how many there were.
+    async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64>;
 }
 
 /// A job with all its cells, edge by edge.
@@ -227,7 +233,14 @@ impl Jobs<'_> {
         Ok(jobs)
     }
 
-    /// The newest 1000 jobs of a customer, newest first.
+    /// Forgets what has ended and was queued 92 days ago.
+    pub(crate) async fn prune(&self, work: &mut dyn UnitOfWork) -> Result<()> {
+        let before = work.now().await? - KEPT;
+        work.jobs().prune(before, FORGOTTEN).await?;
+        Ok(())
+    }
+
+    /// The newest 1000 jobs of a customer, newest first. Those that have ended are kept for 92 days.
     pub async fn list(&self, caller: &Caller, kind: JobKind, login_email: &str) -> Result<Vec<Job>> {
         let mut snapshot = self.0.storage().read().await?;
         let customer = self.0.customer_of(&mut *snapshot, caller, Some(login_email)).await?;

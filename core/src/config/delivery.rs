@@ -19,6 +19,10 @@ use crate::{Pilothouse, Result};
 const BATCH: usize = 2000;
 /// How long a node that is not heard is kept in memory.
 const KEPT: TimeDelta = TimeDelta::hours(1);
+/// For how long after its publication it is known what became of a release that has ended, and of how many it is
+/// forgotten at once, so that nobody waits long.
+pub(super) const KNOWN: TimeDelta = TimeDelta::days(92);
+const FORGOTTEN: i64 = 10;
 
 /// What a node made of a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -75,6 +79,9 @@ pub trait DeliveryRepository: Send {
     async fn record(&mut self, deliveries: &[Delivery]) -> StorageResult<()>;
     /// What is known of some releases, by release and node.
     async fn of_releases(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<Delivery>>;
+    /// Forgets what is known of the first `count` releases that have ended and were published before that. What is known
+    /// of a release counts for those that followed it, so it is kept as long as one of these is.
+    async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64>;
 }
 
 /// Reports that are not in the store yet.
@@ -158,12 +165,13 @@ impl Pilothouse {
         Ok(work.commit().await?)
     }
 
-    /// Forgets nodes that have not been heard for long.
+    /// Forgets nodes that have not been heard for long, and what became of releases long ago.
     pub(crate) async fn tidy_nodes(&self) -> Result<()> {
         self.feeds().tidy(self.clock().now() - KEPT);
         let mut work = self.storage().begin().await?;
         let now = work.now().await?;
         work.nodes().prune(now - REMEMBERED).await?;
+        work.deliveries().prune(now - KNOWN, FORGOTTEN).await?;
         Ok(work.commit().await?)
     }
 }

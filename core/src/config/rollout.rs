@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::app::{check_identifier, open_app, require};
+use super::delivery::KNOWN;
 use super::{
     AckResult, Delivery, Node, NodeNumber, Permission, Release, ReleaseId, ReleaseKind, ReleaseState,
 };
@@ -43,7 +44,7 @@ pub struct Rollout {
     /// The key of its item.
     pub key: String,
     /// How many nodes it is for, as far as they are known: those of a grey release; for a full one, those registered
-    /// and those that had to do with it.
+    /// and those that had to do with it. None is known 92 days after the publication of a release that has ended.
     pub targets: usize,
     /// How many of them are in each state, in the order of [`NodeState::ALL`].
     pub counts: [usize; 6],
@@ -241,7 +242,9 @@ impl Scene {
             counts[state as usize] += 1;
             show(Target { node_id, node, state, delivery });
         };
+        let forgotten = release.state != ReleaseState::Active && release.publish_time < self.now - KNOWN;
         match release.kind {
+            _ if forgotten => {}
             ReleaseKind::Grey => {
                 let by_id: HashMap<&str, &Node> =
                     self.nodes.iter().map(|node| (&*node.node_id, node)).collect();

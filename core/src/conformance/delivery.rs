@@ -7,8 +7,8 @@ use chrono::TimeDelta;
 use super::config::{add_app, add_item, release, version};
 use super::{AWKWARD, moment, race};
 use crate::config::{
-    Ack, AckResult, AppId, AppKey, Deliverable, Delivery, Node, NodeNumber, Release, ReleaseId, ReleaseKind,
-    ReleaseState,
+    Ack, AckResult, AppId, AppKey, Deliverable, Delivery, DeliveryRepository, Node, NodeNumber, Release,
+    ReleaseId, ReleaseKind, ReleaseState,
 };
 use crate::ports::Storage;
 
@@ -314,6 +314,44 @@ pub async fn delivery_round_trip(storage: Arc<dyn Storage>) {
     assert_eq!(work.deliveries().of_releases(&[one, two]).await.unwrap(), [sent(one, b, 2)]);
     assert!(work.apps().delete(app).await.unwrap());
     assert_eq!(work.deliveries().of_releases(&[one, two]).await.unwrap(), []);
+}
+
+/// What became of releases that ended long ago is forgotten, so many at a time; not of those that another one followed
+/// which counts, or did not end so long ago.
+pub async fn delivery_prune(storage: Arc<dyn Storage>) {
+    let app = add_app(&storage, 1).await;
+    let item = add_item(&storage, app, "k").await;
+    let mut work = storage.begin().await.unwrap();
+    let a = work.nodes().register(&node(app, 1)).await.unwrap().unwrap();
+    let mut add = async |state, published, origin| {
+        let release = Release { state, publish_time: moment(published), origin, ..release(item, published) };
+        let id = work.releases().insert(&release).await.unwrap();
+        work.deliveries().record(&[sent(id, a, published)]).await.unwrap();
+        id
+    };
+    let over = ReleaseState::Superseded;
+    let one = add(over, 1, None).await;
+    let two = add(over, 2, None).await;
+    let grey = add(ReleaseState::Promoted, 3, None).await;
+    let wider = add(ReleaseState::Promoted, 4, Some(grey)).await;
+    let recent = add(over, 20, Some(two)).await;
+    let present = add(ReleaseState::Active, 5, Some(wider)).await;
+    let other = add(over, 6, Some(one)).await;
+    let all = [one, two, grey, wider, recent, present, other];
+    let deliveries = work.deliveries();
+    assert_eq!(deliveries.prune(moment(1), 10).await.unwrap(), 0);
+    assert_eq!(deliveries.prune(moment(10), 1).await.unwrap(), 1);
+    let known = async |deliveries: &mut dyn DeliveryRepository| -> Vec<ReleaseId> {
+        deliveries.of_releases(&all).await.unwrap().iter().map(|delivery| delivery.release).collect()
+    };
+    let mut expected = vec![two, grey, wider, recent, present, other];
+    expected.sort_unstable();
+    assert_eq!(known(deliveries).await, expected);
+    assert_eq!(deliveries.prune(moment(10), 10).await.unwrap(), 1);
+    expected.retain(|id| *id != other);
+    assert_eq!(known(deliveries).await, expected);
+    assert_eq!(deliveries.prune(moment(10), 10).await.unwrap(), 0);
+    assert_eq!(deliveries.prune(moment(30), 10).await.unwrap(), 2, "recent, and what it followed");
 }
 
 /// Thousands of reports are one call, and many calls at once lose none.

@@ -156,6 +156,36 @@ pub async fn job_goes_with_its_account(storage: Arc<dyn Storage>) {
     work.commit().await.unwrap();
 }
 
+/// Those that ended long ago are forgotten with their progress, so many at a time; those that wait never are.
+pub async fn job_prune(storage: Arc<dyn Storage>) {
+    let jobs = add_jobs(&storage, 0..6).await;
+    let mut work = storage.begin().await.unwrap();
+    let mut ended = Vec::new();
+    for (job, state) in jobs.iter().zip([JobState::Done, JobState::Pending, JobState::Failed]) {
+        let job = Job { state, ..job.clone() };
+        assert!(work.jobs().report(&job).await.unwrap());
+        work.jobs().record(job.id, &EdgeProgress::pending("e", job.urls.len())).await.unwrap();
+        ended.push(job);
+    }
+    let last = Job { state: JobState::Done, ..jobs[4].clone() };
+    assert!(work.jobs().report(&last).await.unwrap());
+    assert_eq!(work.jobs().prune(moment(0), 10).await.unwrap(), 0);
+    assert_eq!(work.jobs().prune(moment(4), 1).await.unwrap(), 1);
+    assert_eq!(work.jobs().prune(moment(4), 10).await.unwrap(), 1, "not what was queued at that moment");
+    work.commit().await.unwrap();
+    let mut snapshot = storage.read().await.unwrap();
+    let mut left = Vec::new();
+    for job in &jobs {
+        if snapshot.jobs().find(&job.task_id).await.unwrap().is_some() {
+            left.push(job.id);
+        }
+    }
+    assert_eq!(left, [jobs[1].id, jobs[3].id, jobs[4].id, jobs[5].id]);
+    for (job, rows) in ended.iter().zip([0, 1, 0]) {
+        assert_eq!(snapshot.jobs().progress(job).await.unwrap().len(), rows);
+    }
+}
+
 /// Of 16 workers that want one job, one gets it.
 pub async fn job_race_for_one_claim(storage: Arc<dyn Storage>) {
     add_jobs(&storage, [0]).await;

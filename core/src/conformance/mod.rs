@@ -93,6 +93,7 @@ macro_rules! conformance_tests {
             job_list_is_newest_first,
             job_claim_takes_what_is_due,
             job_lease_ends,
+            job_prune,
             job_stale_report_is_refused,
             job_progress_round_trip,
             job_goes_with_its_account,
@@ -136,6 +137,7 @@ macro_rules! conformance_tests {
             node_race_for_one_id,
             node_race_with_its_app,
             delivery_round_trip,
+            delivery_prune,
             delivery_race,
         ]);
         $crate::conformance_tests!(@family $fresh, delivery_model, [model]);

@@ -10,9 +10,9 @@ use super::CdnState;
 use crate::storage::Transaction;
 
 impl CdnState {
-    /// Removes an account's jobs and their progress.
-    pub(super) fn remove_jobs(&mut self, account_id: AccountId) {
-        self.jobs.retain(|job| job.account_id != account_id);
+    /// Removes jobs and their progress.
+    pub(super) fn remove_jobs(&mut self, which: impl Fn(&Job) -> bool) {
+        self.jobs.retain(|job| !which(job));
         let progress = self.progress.iter().filter(|((id, _), _)| self.jobs.get(*id).is_some());
         self.progress = progress.map(|(key, row)| (key.clone(), row.clone())).collect();
     }
@@ -98,6 +98,14 @@ impl JobRepository for Transaction {
             }
         }
         Ok(())
+    }
+
+    async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
+        let cdn = &mut self.state_mut()?.cdn;
+        let ended = cdn.jobs.iter().filter(|job| job.state != JobState::Pending && job.created < before);
+        let ended: Vec<_> = ended.map(|job| job.id).take(usize::try_from(count).unwrap_or(0)).collect();
+        cdn.remove_jobs(|job| ended.contains(&job.id));
+        Ok(ended.len() as u64)
     }
 
     async fn record(&mut self, id: JobId, progress: &EdgeProgress) -> StorageResult<()> {

@@ -54,7 +54,7 @@ impl CdnState {
     pub(crate) fn account_deleted(&mut self, account_id: AccountId) {
         self.end_access(account_id);
         self.disown_companies(account_id);
-        self.remove_jobs(account_id);
+        self.remove_jobs(|job| job.account_id == account_id);
     }
 }
 

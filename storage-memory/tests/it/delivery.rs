@@ -322,6 +322,38 @@ async fn the_status_of_a_release_is_what_its_nodes_made_of_it() {
 }
 
 #[tokio::test]
+async fn what_became_of_a_release_long_ago_is_forgotten() {
+    let world = World::new().await;
+    world.register("11").await;
+    let full = world.publish("first", &Selector::default()).await;
+    let mut watch = world.watch("11", 0).await;
+    assert!(said(&mut watch).is_some());
+    world.ack("11", 1, AckResult::Applied).await;
+    let grey = world.publish("second", &to("11")).await;
+    assert!(said(&mut watch).is_some());
+    world.ack("11", 2, AckResult::Applied).await;
+    let promoted = world.pilothouse.releases().promote(&world.owner, grey).await.unwrap().release;
+    let applied = async || {
+        world.pilothouse.housekeep().await.unwrap();
+        let list = world.pilothouse.rollouts().list(&world.owner, "app", "dev", None).await.unwrap();
+        let applied = |id| {
+            let of = list.iter().find(|rollout| rollout.release.id == id).unwrap();
+            (of.targets, of.counts[NodeState::Applied as usize])
+        };
+        [full, grey, promoted].map(applied)
+    };
+    world.clock.advance(TimeDelta::days(91));
+    assert_eq!(applied().await, [(1, 1); 3]);
+    world.clock.advance(TimeDelta::days(2));
+    // The promoted one counts, and its node said so of the grey one.
+    assert_eq!(applied().await, [(0, 0), (0, 0), (1, 1)]);
+    assert_eq!(world.states(grey).await, BTreeMap::new());
+    assert_eq!(world.states(promoted).await["11"], (NodeState::Applied, 2, "Applied 2".into()));
+    let mut snapshot = world.storage.read().await.unwrap();
+    assert_eq!(snapshot.deliveries().of_releases(&[full]).await.unwrap(), []);
+}
+
+#[tokio::test]
 async fn a_node_that_holds_something_else_is_told_again() {
     let world = World::new().await;
     world.register("11").await;

@@ -32,6 +32,26 @@ async fn every_url_goes_to_every_edge() {
 }
 
 #[tokio::test]
+async fn what_ended_long_ago_is_forgotten_and_what_waits_is_not() {
+    let world = World::new().await;
+    let job = world.refresh(THREE).await;
+    world.engine().turn().await.unwrap();
+    world.clock.advance(TimeDelta::days(91));
+    world.level3.next("edge-2", Reply::Fails(down()));
+    let waiting = world.refresh(THREE).await;
+    world.engine().turn().await.unwrap();
+    world.pilothouse.housekeep().await.unwrap();
+    assert_eq!(world.details(&job).await.job.state, JobState::Done);
+    world.clock.advance(TimeDelta::days(92));
+    world.pilothouse.housekeep().await.unwrap();
+    let left = world.pilothouse.jobs().list(&world.user, JobKind::Refresh, MAIL).await.unwrap();
+    assert_eq!(
+        left.iter().map(|job| (job.id, job.state)).collect::<Vec<_>>(),
+        [(waiting.id, JobState::Pending)]
+    );
+}
+
+#[tokio::test]
 async fn an_edge_that_is_down_holds_up_nobody_and_is_asked_again() {
     let world = World::new().await;
     world.level3.next("edge-2", Reply::Fails(down()));

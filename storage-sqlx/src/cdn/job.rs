@@ -31,6 +31,8 @@ const OWED: &str = "SELECT job.*, job_progress.cells FROM job \
      WHERE job.cdn = $1 AND job.kind = 0 AND job.state = 0 ORDER BY job.id LIMIT $3";
 const LEAST_STAMP: &str = "SELECT MIN(stamp) FROM job WHERE cdn = $1 AND kind = 0 AND state = 0";
 const WAKE: &str = "UPDATE job SET due = $2 WHERE cdn = $1 AND state = 0 AND due > $2 AND reason <> ''";
+const PRUNE: &str = "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state <> 0 AND created < $1 \
+     ORDER BY id LIMIT $2)";
 
 #[derive(FromRow)]
 struct OwedRow {
@@ -83,6 +85,10 @@ impl TryFrom<JobRow> for Job {
 
 #[async_trait]
 impl JobRepository for Transaction {
+    async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
+        self.connection.execute(PRUNE, values![before, count]).await
+    }
+
     async fn insert(&mut self, job: &Job) -> StorageResult<JobId> {
         let &Job { account_id, created, percent, due, attempt, failures, stamp, .. } = job;
         let (kind, state, urls) = (job.kind.id(), job.state.id(), job.urls.join("|"));

@@ -1,13 +1,14 @@
 //! What became of releases at nodes.
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use pilothouse_core::config::{Ack, AckResult, Delivery, DeliveryRepository, ReleaseId};
 use pilothouse_core::ports::{StorageError, StorageResult};
 use sqlx::FromRow;
 
 use crate::database::of_ids;
 use crate::storage::Transaction;
-use crate::value::{Value, time};
+use crate::value::{Value, time, values};
 
 const RECORD: &str = "WITH report (release_id, node_id, sent, result, message, acked) AS (";
 const RECORD_TAIL: &str = ") INSERT INTO config_delivery (release_id, node_id, sent, result, message, acked) \
@@ -25,6 +26,15 @@ const RECORD_TAIL: &str = ") INSERT INTO config_delivery (release_id, node_id, s
      THEN excluded.acked ELSE config_delivery.acked END";
 const OF_RELEASES: [&str; 2] =
     of_ids!("SELECT * FROM config_delivery WHERE release_id", "ORDER BY release_id, node_id");
+
+const PRUNE: &str = "WITH RECURSIVE kept (id) AS (\
+     SELECT origin FROM config_release WHERE origin IS NOT NULL AND (state = 0 OR publish_time >= $1) \
+     UNION SELECT config_release.origin FROM config_release JOIN kept ON kept.id = config_release.id \
+     WHERE config_release.origin IS NOT NULL) \
+     DELETE FROM config_delivery WHERE release_id IN (SELECT id FROM config_release \
+     WHERE state <> 0 AND publish_time < $1 AND id NOT IN (SELECT id FROM kept) \
+     AND EXISTS (SELECT 1 FROM config_delivery known WHERE known.release_id = config_release.id) \
+     ORDER BY id LIMIT $2)";
 
 #[derive(FromRow)]
 struct DeliveryRow {
@@ -71,5 +81,9 @@ impl DeliveryRepository for Transaction {
         let (sql, releases) = (self.connection.either(OF_RELEASES), self.connection.list(releases));
         let rows = self.connection.all::<DeliveryRow>(sql, &[Value::from(releases)]).await?;
         rows.into_iter().map(Delivery::try_from).collect()
+    }
+
+    async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
+        self.connection.execute(PRUNE, values![before, count]).await
     }
 }
