@@ -138,7 +138,8 @@ pub(super) struct RolloutStatusInfo {
     nodes: Vec<NodeRolloutInfo>,
 }
 
-/// The releases of a profile, or of one key of it, newest first: the last 100.
+/// The releases of a profile, or of one key of it, newest first: the last 100. What nodes made of one that has ended is
+/// known for 92 days.
 #[utoipa::path(
     method(get, post),
     path = "/publish/list",
