@@ -63,7 +63,7 @@ pub(crate) async fn guard(State(guard): State<Guard>, mut request: Request, next
         // A task of its own does not end with the connection.
         timeout(limit, tokio::spawn(answer))
             .await
-            .map(|ended| ended.unwrap_or_else(|ended| Err(Box::new(ended))))
+            .map(|ended| ended.unwrap_or_else(|ended| Err(Box::new(ended.to_string()))))
     };
     let response = match answered {
         Ok(Ok(response)) => response,

@@ -95,7 +95,7 @@ impl Fleet {
     pub(crate) async fn install_with(place: Place, change: impl Fn(String) -> String) -> Self {
         let (origin, port) = Origin::start().await;
         let key = place.file("edge-key");
-        fs::write(&key, EDGE_KEY).unwrap();
+        fs::write(&key, format!("{EDGE_KEY}\n")).unwrap();
         let key = format!("file:{}", key.display());
         let mut settings = "[[cdn]]\nname = \"level3\"\nkind = \"edges\"\n".to_owned();
         let mut edges = Vec::new();

@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(read(&bad, &target, "", at(0)).unwrap_err(), Unsigned::Missing);
         }
         let [authorization, timestamp] = &good;
-        for bad in [[None, Some(timestamp)], [Some(authorization), None]] {
+        for bad in [[None, None], [None, Some(timestamp)], [Some(authorization), None]] {
             assert_eq!(Signature::read(bad, &target, "", at(0)).unwrap_err(), Unsigned::Missing);
         }
     }

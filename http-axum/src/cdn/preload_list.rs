@@ -10,8 +10,7 @@ use crate::caller::Auth;
 use crate::envelope::{Done, Reply};
 use crate::state::ApiState;
 
-/// Lists a customer's newest 1000 preloads, newest first. Those that have ended are kept for
-/// 92 days.
+/// Lists a customer's newest 1000 preloads, newest first. Those that have ended are kept for 92 days.
 #[utoipa::path(
     get,
     path = "/level3/preload_list",

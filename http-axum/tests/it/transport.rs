@@ -1,10 +1,29 @@
 //! What is refused before any use case is asked.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use axum::body::Body;
 use axum::http::Request;
+use chrono::{DateTime, Utc};
+use pilothouse_core::ports::{Clock, RandomIds, SystemClock};
+use pilothouse_core::{Pilothouse, Settings};
+use pilothouse_http_axum::HttpSettings;
+use pilothouse_storage_memory::MemoryStorage;
 use serde_json::json;
 
 use crate::api::Api;
+
+/// A clock that can be made to panic.
+#[derive(Debug, Default)]
+struct Brittle(AtomicBool);
+
+impl Clock for Brittle {
+    fn now(&self) -> DateTime<Utc> {
+        assert!(!self.0.load(Ordering::SeqCst), "the spring of clock 4711 broke");
+        SystemClock.now()
+    }
+}
 
 #[tokio::test]
 async fn unknown_paths_and_methods_in_each_envelope() {
@@ -60,4 +79,25 @@ async fn answers_carry_an_id_and_are_not_stored() {
     assert!(!answer.headers["x-request-id"].is_empty());
     assert_eq!(answer.ok(), json!({"status": "ok"}));
     assert_eq!(api.get("", "/readyz").await.ok(), json!({"status": "ok"}));
+}
+
+#[tokio::test]
+async fn a_panic_ends_one_request_and_is_not_told() {
+    let clock = Arc::new(Brittle::default());
+    let storage = Arc::new(MemoryStorage::new());
+    let domain = Pilothouse::with(storage, Settings::default(), clock.clone(), Arc::new(RandomIds)).unwrap();
+    let api = Api::over(domain, HttpSettings::default()).await;
+    let root = api.login("root").await;
+    let paths =
+        ["/api/task", "/configs/app1/dev/application", "/notifications/v2?appId=app1&notifications=[]"];
+    let before = [(200, 200), (401, 401), (401, 401)];
+    for (panics, expected) in [(false, before), (true, [(500, 500); 3]), (false, before)] {
+        clock.0.store(panics, Ordering::SeqCst);
+        for (path, codes) in paths.into_iter().zip(expected) {
+            let request = Request::get(path).header("authorization", format!("Bearer {root}"));
+            let answer = api.send(request.body(Body::empty()).unwrap()).await;
+            assert_eq!(answer.codes(), codes, "{path}: {}", answer.body);
+            assert!(!answer.body.to_string().contains("4711"), "{path}: {}", answer.body);
+        }
+    }
 }

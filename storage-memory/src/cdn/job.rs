@@ -104,7 +104,9 @@ impl JobRepository for Transaction {
         let cdn = &mut self.state_mut()?.cdn;
         let ended = cdn.jobs.iter().filter(|job| job.state != JobState::Pending && job.created < before);
         let ended: Vec<_> = ended.map(|job| job.id).take(usize::try_from(count).unwrap_or(0)).collect();
-        cdn.remove_jobs(|job| ended.contains(&job.id));
+        if !ended.is_empty() {
+            cdn.remove_jobs(|job| ended.contains(&job.id));
+        }
         Ok(ended.len() as u64)
     }
 

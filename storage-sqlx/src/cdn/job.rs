@@ -85,10 +85,6 @@ impl TryFrom<JobRow> for Job {
 
 #[async_trait]
 impl JobRepository for Transaction {
-    async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
-        self.connection.execute(PRUNE, values![before, count]).await
-    }
-
     async fn insert(&mut self, job: &Job) -> StorageResult<JobId> {
         let &Job { account_id, created, percent, due, attempt, failures, stamp, .. } = job;
         let (kind, state, urls) = (job.kind.id(), job.state.id(), job.urls.join("|"));
@@ -164,6 +160,10 @@ impl JobRepository for Transaction {
 
     async fn wake(&mut self, cdn: &str, now: DateTime<Utc>) -> StorageResult<()> {
         self.connection.execute(WAKE, values![cdn, now]).await.map(|_| ())
+    }
+
+    async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
+        self.connection.execute(PRUNE, values![before, count]).await
     }
 
     async fn record(&mut self, id: JobId, progress: &EdgeProgress) -> StorageResult<()> {
