@@ -1,4 +1,4 @@
-//! A host with state and sessions of its own serves Pilothouse under `/fleet`.
+//! Embedded HTTP API: a host with its own state and sessions nests Pilothouse's routers under `/fleet`.
 //!
 //! `cargo run --example embed`, then `curl -H 'Authorization: Bearer session-of-ann' 127.0.0.1:3000/fleet/api/task`.
 
@@ -18,7 +18,7 @@ use pilothouse_http_axum::{ApiState, HttpSettings, router};
 use pilothouse_storage_memory::MemoryStorage;
 use tokio_util::sync::CancellationToken;
 
-/// The host's sessions: which of them stands for which Pilothouse account.
+/// Sessions of the host, each mapped to a Pilothouse account.
 #[derive(Debug)]
 struct Sessions(HashMap<&'static str, Caller>);
 
@@ -30,7 +30,7 @@ impl Authenticator for Sessions {
     }
 }
 
-/// The host's own state, which Pilothouse knows nothing of.
+/// State of the host, independent of Pilothouse.
 #[derive(Clone)]
 struct Host {
     greeting: &'static str,
@@ -39,7 +39,7 @@ struct Host {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let pilothouse = Pilothouse::new(Arc::new(MemoryStorage::new()), Settings::default())?;
-    // Grants and customers hang on accounts, so a host's user has one, under whatever password.
+    // Grants and customers belong to accounts, so each user of the host gets one. Its password is never used.
     let id = pilothouse.accounts().create_superuser("ann", "ann@example.com", "never used to log in").await?;
     let ann = Caller {
         id,
@@ -47,16 +47,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         mail: "ann@example.com".into(),
         groups: Groups::all(),
         scope: Scope::Account,
+        limits: None,
         token: None,
         address: None,
     };
     let api = ApiState::new(pilothouse.clone())
         .authenticator(Arc::new(Sessions(HashMap::from([("session-of-ann", ann)]))))
-        .settings(HttpSettings { prefix: "/fleet".into(), ..HttpSettings::default() });
-    let (fleet, _document) = router(api);
+        .settings(HttpSettings::default().with_prefix("/fleet"));
+    let (fleet, _openapi) = router(api);
 
-    let stop = CancellationToken::new();
-    let work = tokio::spawn(Workers::new(pilothouse).run(stop.clone()));
+    let shutdown = CancellationToken::new();
+    let workers = tokio::spawn(Workers::new(pilothouse).run(shutdown.clone()));
     let app = Router::new()
         .route("/", get(async |State(host): State<Host>| host.greeting))
         .nest("/fleet", fleet)
@@ -65,10 +66,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(async {
-            // Without signals the program is stopped the hard way, which loses nothing either.
+            // If the signal handler cannot be installed, only a kill stops the program, which loses no data either.
             let _ = tokio::signal::ctrl_c().await;
         })
         .await?;
-    stop.cancel();
-    Ok(work.await?)
+    shutdown.cancel();
+    Ok(workers.await?)
 }

@@ -1,4 +1,4 @@
-//! The domain without HTTP: a durable store, a use case, and the background work for a moment.
+//! Domain as a library, without HTTP: a durable store, use cases with their permission checks, and the background jobs.
 //!
 //! `cargo run --example library`
 
@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use pilothouse_core::account::TokenAuthenticator;
 use pilothouse_core::ops::NewTask;
+use pilothouse_core::ops::TaskFilter;
 use pilothouse_core::ports::Authenticator;
 use pilothouse_core::{Page, Pilothouse, Settings, Workers};
 use pilothouse_storage_sqlx::SqlxStorage;
@@ -20,25 +21,29 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("applied {:?}", storage.migrate().await?);
     let pilothouse = Pilothouse::new(Arc::new(storage), Settings::default())?;
 
-    // Every use case takes a caller and decides what it may do.
+    // Every use case takes the caller and checks its permissions.
     pilothouse.accounts().create_superuser("root", "root@example.com", "correct horse").await?;
     let access = pilothouse.logins().login("root", "correct horse", None).await?;
     let root = TokenAuthenticator::new(pilothouse.clone()).authenticate(&access.token, None).await?;
     let task = NewTask {
-        ip: "192.0.2.7".into(),
+        ip: "192.0.2.7".parse()?,
         action: "update".into(),
         content: "/etc/motd".into(),
-        description: "a friendlier greeting".into(),
+        description: "update the greeting".into(),
+        file: None,
     };
     println!("added the task {}", pilothouse.tasks().add(&root, task.clone()).await?);
-    let refused = pilothouse.tasks().add(&root, NewTask { ip: "motd".into(), ..task }).await;
+    let refused = pilothouse.tasks().add(&root, NewTask { action: "Update!".into(), ..task }).await;
     println!("refused: {}", refused.map_or_else(|error| error.to_string(), |id| id.to_string()));
-    println!("there are {} tasks", pilothouse.tasks().list(&root, Page::default()).await?.len());
+    println!(
+        "there are {} tasks",
+        pilothouse.tasks().list(&root, &TaskFilter::default(), Page::default()).await?.rows.len()
+    );
 
-    // Dropping the background work is safe at any moment; cancelling lets it write down what it holds.
-    let stop = CancellationToken::new();
-    let work = tokio::spawn(Workers::new(pilothouse).run(stop.clone()));
+    // Dropping the workers is safe at any moment; cancelling them lets them flush their buffers first.
+    let shutdown = CancellationToken::new();
+    let workers = tokio::spawn(Workers::new(pilothouse).run(shutdown.clone()));
     tokio::time::sleep(Duration::from_millis(100)).await;
-    stop.cancel();
-    Ok(work.await?)
+    shutdown.cancel();
+    Ok(workers.await?)
 }

@@ -1,5 +1,5 @@
-//! How many bytes of a log a second: `cargo bench -p pilothouse-access-log [-- WORD…]`, where the words choose measurements
-//! by name. Parsing and feeding are measured in processor time of their one thread, `ingest` in real time: it compresses on
+//! Throughput in bytes of a log a second: `cargo bench -p pilothouse-access-log [-- WORD…]`, where the words choose measurements
+//! by name. Parsing, counting and feeding are measured in processor time of their one thread, `ingest` in real time: it compresses on
 //! two more threads. Each figure is the best of three runs over a generated log of 256 MiB, or 2 GiB for `ingest`.
 //!
 //! With `--write FILE` it only writes 1 GB of the `tsv` log there, and with `--file FILE` it measures that file, read whole:
@@ -12,12 +12,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use pilothouse_access_log::archive::{Archive, Stored};
+use pilothouse_access_log::archive::{Archive, ArchiveFile};
 use pilothouse_access_log::city::CityDatabase;
-use pilothouse_access_log::parse::Parser;
+use pilothouse_access_log::parse::LineParser;
 use pilothouse_access_log::{
-    Batch, Cities, Counter, Domains, Feeder, Format, Input, Known, Ledger, Options, Progress, Rules,
-    SourceKey, ingest,
+    CheckpointId, CityLookup, DomainIndex, DomainNumber, Fingerprint, Format, IncrementalParser,
+    IngestOptions, Input, Ledger, LogBatch, Progress, Rules, Stamp, StoredCheckpoint, TrafficCounter, ingest,
 };
 
 const SIZE: usize = 256 << 20;
@@ -25,13 +25,16 @@ const SIZE: usize = 256 << 20;
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let order = arguments.next();
-    let domains = Domains::new((0..20).map(|number| (format!("cdn{number}.example.com"), number)));
+    let domains =
+        DomainIndex::new((0..20).map(|number| (format!("cdn{number}.example.com"), DomainNumber(number))));
     let rules = Rules {
         format: Format::Tsv,
         domains: &domains,
         default_domain: None,
         cities: None,
+        keeps_unregistered: None,
         timezone: chrono_tz::Asia::Shanghai,
+        stamp: Stamp::End,
     };
     let cities =
         CityDatabase::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/synthetic-cn-city.mmdb"))
@@ -52,7 +55,7 @@ fn main() {
         let lines = memchr::memchr_iter(b'\n', &log).count();
         println!("{format}: {} bytes a line", log.len() / lines);
         measure(&format!("{format} parse"), log.len(), || {
-            let mut parser = Parser::new(format);
+            let mut parser = LineParser::new(format);
             let mut start = 0;
             for end in memchr::memchr_iter(b'\n', &log) {
                 black_box(parser.parse(&log[start..=end]));
@@ -77,18 +80,19 @@ fn main() {
     }
     let rules = Rules { cities: Some(&cities), ..rules };
     for compression in [1, 3, 6] {
-        let options = Options { compression, ..Options::default() };
+        let mut options = IngestOptions::default();
+        options.compression = compression;
         let mut packed = 0;
-        // Forgets the peak of before, where the system can.
+        // Resets the peak of the memory, where the system can.
         let _ = std::fs::write("/proc/self/clear_refs", "5");
         measure(&format!("ingest, archive, level {compression}"), SIZE * 8, || {
             let archive = Archive::open(&folder.path().join("logs")).expect("the folder opens");
-            let mut disk = Disk { archive, named: 0, names: Vec::new(), bytes: 0 };
+            let mut disk = PackWriter { archive, named: 0, names: Vec::new(), bytes: 0 };
             ingest(Input::open(&file).expect("the log opens"), &rules, &options, &mut disk)
                 .expect("the log is read");
             packed = disk.bytes;
             for name in disk.names {
-                disk.archive.delete(&Stored::Pack(name)).expect("the pack is deleted");
+                disk.archive.delete(&ArchiveFile::Pack(name)).expect("the pack is deleted");
             }
         });
         if packed > 0 {
@@ -97,7 +101,7 @@ fn main() {
     }
 }
 
-/// 20 domains, 50,000 visitors, some hundred requests a second.
+/// Generates a log of 20 domains and 50,000 visitors, some hundred requests a second.
 fn generate(format: Format, cities: &CityDatabase) -> Vec<u8> {
     let mut log = String::with_capacity(SIZE + 1024);
     let mut random = 1_u64;
@@ -138,14 +142,14 @@ fn generate(format: Format, cities: &CityDatabase) -> Vec<u8> {
     log.into_bytes()
 }
 
-/// Half of them in cities the database knows.
+/// Addresses of visitors, half of them in cities that the database knows.
 fn addresses(cities: &CityDatabase) -> Vec<Ipv4Addr> {
     let all = (0..u32::MAX).step_by(9973).map(Ipv4Addr::from_bits);
     let (known, unknown): (Vec<_>, Vec<_>) = all.partition(|address| cities.city(IpAddr::V4(*address)).0 > 0);
     known.into_iter().cycle().take(25_000).chain(unknown.into_iter().take(25_000)).collect()
 }
 
-/// Four times the log, which is 1 GiB.
+/// Writes the log four times, which is 1 GiB.
 fn write(file: &str, log: &[u8]) {
     let mut file = std::fs::File::create(file).expect("a writable file");
     for _ in 0..4 {
@@ -164,17 +168,17 @@ fn measure_file(file: &str, rules: &Rules<'_>) {
 }
 
 fn count(rules: &Rules<'_>, log: &[u8]) {
-    let mut counter = Counter::new(rules).expect("the rules are complete");
+    let mut counter = TrafficCounter::new(rules).expect("the rules are complete");
     assert_eq!(counter.count(log), log.len());
-    assert_eq!(counter.take().counters.unreadable, 0);
+    assert_eq!(counter.take().counts.unreadable, 0);
 }
 
 fn feed(rules: &Rules<'_>, log: &[u8]) {
-    let mut feeder = Feeder::new(rules).expect("the rules are complete");
+    let mut parser = IncrementalParser::new(rules).expect("the rules are complete");
     for chunk in log.chunks(256 << 10) {
-        feeder.feed(chunk);
-        if feeder.pending() >= 16 << 20 {
-            black_box(feeder.take(String::new()));
+        parser.feed(chunk);
+        if parser.pending() >= 16 << 20 {
+            black_box(parser.take(String::new()));
         }
     }
 }
@@ -199,31 +203,31 @@ fn measure(name: &str, bytes: usize, mut run: impl FnMut()) {
     println!("  {name:32} {:7} MB/s", bytes as u128 * 1000 / best.max(1));
 }
 
-/// Processor time of this thread, where the system tells it: other programs do not move it.
+/// Processor time of this thread, where the system tells it: other programs do not change it.
 fn busy() -> Option<Duration> {
     let figures = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     Some(Duration::from_nanos(figures.split(' ').next()?.parse().ok()?))
 }
 
-/// Of this process so far; 0 where the system does not say.
+/// Peak memory of this process so far; 0 where the system does not tell it.
 fn peak_memory_mib() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     peak.and_then(|peak| peak.trim().split(' ').next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
 }
 
-/// Writes packs and forgets the rest.
-struct Disk {
+/// Ledger that writes packs and drops the rest.
+struct PackWriter {
     archive: Archive,
     named: usize,
     names: Vec<String>,
     bytes: usize,
 }
 
-impl Ledger for Disk {
+impl Ledger for PackWriter {
     type Error = Infallible;
 
-    fn sources(&mut self, _: [SourceKey; 2]) -> Result<Vec<Known>, Infallible> {
+    fn checkpoints(&mut self, _: [Fingerprint; 2]) -> Result<Vec<StoredCheckpoint>, Infallible> {
         Ok(Vec::new())
     }
 
@@ -232,13 +236,13 @@ impl Ledger for Disk {
         format!("pack-{}", self.named)
     }
 
-    fn record(&mut self, batch: Batch) -> Result<i64, Infallible> {
+    fn record(&mut self, batch: LogBatch) -> Result<CheckpointId, Infallible> {
         if let Some(pack) = batch.pack {
             self.archive.write(&pack).expect("the pack is written");
             self.bytes += pack.data.len();
             self.names.push(pack.name);
         }
-        Ok(1)
+        Ok(CheckpointId(1))
     }
 
     fn progress(&mut self, _: Progress) -> Result<(), Infallible> {

@@ -1,4 +1,4 @@
-//! Where addresses are: a `MaxMind` city database.
+//! City look-up of client addresses in a `MaxMind` city database.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,33 +8,33 @@ use std::sync::{Mutex, PoisonError};
 use maxminddb::{Reader, geoip2, path};
 use rustc_hash::FxHashMap;
 
-/// A small number that stands for a city while its [`CityDatabase`] is open; another opening may give another number.
+/// Number of a city while its [`CityDatabase`] is open; it may be another the next time it is opened.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CityKey(pub u32);
 
 impl CityKey {
-    /// The address is missing, unreadable or in no known city.
+    /// City of an address that is missing, unreadable or in no known city.
     pub const UNKNOWN: Self = Self(0);
 }
 
-/// Looks up cities. Asked once per address in a while: answers are remembered by whoever asks.
-pub trait Cities: fmt::Debug + Sync {
-    /// The city of `address`, or [`CityKey::UNKNOWN`].
+/// City look-up. The caller caches its answers.
+pub trait CityLookup: fmt::Debug + Sync {
+    /// Finds the city of `address`, or [`CityKey::UNKNOWN`].
     fn city(&self, address: IpAddr) -> CityKey;
 }
 
-/// A city as the database names it.
+/// City as the database names it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct City {
-    /// Its number at geonames.org, if the database has it: the only part that stays the same when names are corrected.
+pub struct CityRecord {
+    /// Number at geonames.org, if the database has it: it alone stays the same when names are corrected.
     pub geoname_id: Option<u32>,
-    /// The English name; the Chinese one where there is no English.
+    /// English name; the Chinese one where there is no English.
     pub name: String,
-    /// The Chinese name (`zh-CN`); the English one where there is no Chinese.
+    /// Chinese name (`zh-CN`); the English one where there is no Chinese.
     pub name_cn: String,
 }
 
-/// The city database cannot be used.
+/// File that cannot be used as a city database.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the city database {}", file.display())]
 pub struct CityDatabaseError {
@@ -42,18 +42,19 @@ pub struct CityDatabaseError {
     source: maxminddb::MaxMindDbError,
 }
 
-/// An open `MaxMind` database of cities (GeoLite2-City, GeoIP2-City or one of that layout), wholly in memory.
+/// Open `MaxMind` database of cities (GeoLite2-City, GeoIP2-City or one of that layout), wholly in memory.
 pub struct CityDatabase {
     reader: Reader<Vec<u8>>,
-    known: Mutex<Cache>,
+    interned: Mutex<InternedCities>,
 }
 
 #[derive(Default)]
-struct Cache {
-    /// By the record's place in the file, so that each is decoded once.
-    records: FxHashMap<usize, CityKey>,
-    keys: FxHashMap<City, CityKey>,
-    cities: Vec<City>,
+struct InternedCities {
+    /// Key by the record's offset in the file, so that each record is decoded once.
+    by_offset: FxHashMap<usize, CityKey>,
+    keys: FxHashMap<CityRecord, CityKey>,
+    /// Records by key; the first has the key 1.
+    cities: Vec<CityRecord>,
 }
 
 impl CityDatabase {
@@ -61,13 +62,13 @@ impl CityDatabase {
     pub fn open(file: &Path) -> Result<Self, CityDatabaseError> {
         let reader = Reader::open_readfile(file)
             .map_err(|source| CityDatabaseError { file: file.to_owned(), source })?;
-        Ok(Self { reader, known: Mutex::default() })
+        Ok(Self { reader, interned: Mutex::default() })
     }
 
-    /// The city a key stands for; nothing for [`CityKey::UNKNOWN`] and keys that this database did not give.
-    pub fn get(&self, key: CityKey) -> Option<City> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.cities.get(usize::try_from(key.0).ok()?.checked_sub(1)?).cloned()
+    /// Finds the city of a key; nothing for [`CityKey::UNKNOWN`] and keys of another database.
+    pub fn get(&self, key: CityKey) -> Option<CityRecord> {
+        let interned = self.interned.lock().unwrap_or_else(PoisonError::into_inner);
+        interned.cities.get(usize::try_from(key.0).ok()?.checked_sub(1)?).cloned()
     }
 }
 
@@ -79,13 +80,13 @@ impl fmt::Debug for CityDatabase {
     }
 }
 
-impl Cities for CityDatabase {
-    /// A record that is damaged is a city nobody knows, so that one bad page does not stop a log.
+impl CityLookup for CityDatabase {
+    /// Treats a damaged record as an unknown city, so that one bad page does not stop a log.
     fn city(&self, address: IpAddr) -> CityKey {
         let Ok(found) = self.reader.lookup(address) else { return CityKey::UNKNOWN };
         let Some(offset) = found.offset() else { return CityKey::UNKNOWN };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(&key) = known.records.get(&offset) {
+        let mut interned = self.interned.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&key) = interned.by_offset.get(&offset) {
             return key;
         }
         let city = found
@@ -93,14 +94,14 @@ impl Cities for CityDatabase {
             .ok()
             .flatten()
             .and_then(|city| named(&city));
-        let key = city.map_or(CityKey::UNKNOWN, |city| known.key(city));
-        known.records.insert(offset, key);
+        let key = city.map_or(CityKey::UNKNOWN, |city| interned.key(city));
+        interned.by_offset.insert(offset, key);
         key
     }
 }
 
-impl Cache {
-    fn key(&mut self, city: City) -> CityKey {
+impl InternedCities {
+    fn key(&mut self, city: CityRecord) -> CityKey {
         if let Some(&key) = self.keys.get(&city) {
             return key;
         }
@@ -111,11 +112,11 @@ impl Cache {
     }
 }
 
-/// A city without any name is none: there would be nothing to show.
-fn named(city: &geoip2::city::City<'_>) -> Option<City> {
+/// Names of a city; nothing without any name, since there would be nothing to show.
+fn named(city: &geoip2::city::City<'_>) -> Option<CityRecord> {
     let english = city.names.english.filter(|name| !name.is_empty());
     let chinese = city.names.simplified_chinese.filter(|name| !name.is_empty());
-    Some(City {
+    Some(CityRecord {
         geoname_id: city.geoname_id,
         name: english.or(chinese)?.to_owned(),
         name_cn: chinese.or(english)?.to_owned(),

@@ -1,52 +1,71 @@
-//! A log that grows under one name, and is put aside under others.
+//! Log follower: tails an access log across rotation.
 //!
-//! What was read is known by content, as [`crate::Source`] says, so nothing but the ledger needs to outlive the process:
-//! a follower that begins finds out by itself how far the file was read, and which of the files that were put aside
-//! have lines that nobody has read yet. Those are recorded before anything that is newer. While it runs it also notices
+//! Logs are recognised by content (see [`crate::Checkpoint`]), so nothing but the ledger needs to outlive the process: a
+//! follower that starts finds out by itself how far the file was read, and which rotated files hold lines that nobody has
+//! read yet. Those are recorded before anything newer. While it runs it also notices
 //!
-//! - that the name is another file's: the old one is read to its end, and then watched for as long as a writer may
-//!   still have it open;
-//! - that the file was emptied or written anew: what it had been is looked for among the files put aside, because that
-//!   is where a copy was left.
+//! - that the name is another file's: the old one is read to its end, and then watched for as long as a writer may still have
+//!   it open. Files that came and went between are found among the rotated files, from the newest down to the old one;
+//! - that the file was truncated or overwritten: its former content is looked for among the rotated files, where a copy was
+//!   left.
 //!
-//! A last line without a line end waits until it has one, or until its file was put aside for good.
+//! An unterminated last line waits until it has its line end, or until nothing was added to its rotated file for a minute.
 
-mod aside;
-mod growing;
+mod age;
+mod notice;
+mod rotated;
+mod tailed_file;
+mod walk;
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::{Found, IngestError, Input, Ledger, Options, Rules, Source, SourceKey, ingest};
-use growing::{Growing, Read, Stamp};
+use crate::{Checkpoint, Fingerprint, IngestError, IngestOptions, Ledger, LogIdentity, Rules};
+pub use notice::Notice;
+use rotated::{Packing, RotatedFiles};
+use tailed_file::{FileStamp, ReadOutcome, TailedFile};
+use walk::WalkReason;
 
-/// For how long nothing may be added to a file put aside before it is thought to be at its end.
-const LINGER: Duration = Duration::from_mins(1);
+/// Time for which nothing may be added to a rotated file before it is taken to be complete: its writer reopens the log only
+/// when it is told to.
+const ROTATE_WAIT: Duration = Duration::from_mins(1);
 
-/// Follows the log of one name. It holds nothing that a new one would not find out by itself.
+/// Follower of the log of one name. Its state is a cache: a new follower would find out the same.
 #[derive(Debug)]
 pub struct Follower {
-    path: PathBuf,
-    begun: bool,
-    /// The last look found all there was.
-    settled: bool,
-    live: Option<Growing>,
-    /// Put aside since this one began, the oldest first.
-    old: Vec<Growing>,
+    files: RotatedFiles,
+    has_started: bool,
+    /// Whether the last poll read all there was.
+    is_settled: bool,
+    live: Option<TailedFile>,
+    /// Files rotated since the start, the oldest first.
+    rotated: Vec<TailedFile>,
+    /// Reason to look for rotated files that hold lines that nobody has read.
+    walk: Option<WalkReason>,
+    /// Time at which the newest file that was seen so far was modified: rotated files that come later are no older.
+    seen_until: Option<(i64, i64)>,
+    /// Rotated files as they were when they were looked at last.
+    seen: HashSet<FileStamp>,
+    /// Files of which the operator was told.
+    noticed: HashSet<PathBuf>,
+    /// Notices of a poll that failed.
+    notices: Vec<Notice>,
 }
 
-/// What a look at the log brought.
+/// Result of polling a log.
 #[derive(Debug, Default)]
-pub struct Looked {
-    /// There is more to be read at once.
-    pub more: bool,
-    /// Files put aside that could not be read, and were left out.
-    pub unreadable: Vec<(PathBuf, io::Error)>,
+#[non_exhaustive]
+pub struct PollReport {
+    /// Whether there is more to be read at once.
+    pub has_more: bool,
+    /// Notices for the operator.
+    pub notices: Vec<Notice>,
 }
 
-/// How far a ledger is with a log.
+/// Distance of a ledger from the end of a log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lag {
     /// Bytes recorded.
@@ -55,203 +74,233 @@ pub struct Lag {
     pub size: u64,
 }
 
+/// Arguments and report of one poll.
+struct Poll<'p, 'r, L> {
+    rules: &'p Rules<'r>,
+    options: &'p IngestOptions,
+    ledger: &'p mut L,
+    now: Instant,
+    report: PollReport,
+}
+
 impl Follower {
-    /// Of the log of this name, which need not exist yet.
+    /// Follows the log of this name, which need not exist yet.
     pub fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), begun: false, settled: false, live: None, old: Vec::new() }
+        Self {
+            files: RotatedFiles::new(path.to_owned()),
+            has_started: false,
+            is_settled: false,
+            live: None,
+            rotated: Vec::new(),
+            walk: None,
+            seen_until: None,
+            seen: HashSet::new(),
+            noticed: HashSet::new(),
+            notices: Vec::new(),
+        }
     }
 
-    /// Whether a look would find anything to do. Asks neither ledger nor file content.
-    pub fn has_news(&self, now: Instant) -> bool {
-        let stamp = Stamp::of_path(&self.path).ok().flatten();
-        !self.settled
-            || self.live.as_ref().map(Growing::stamp) != stamp
-            || self.old.iter().any(|old| old.has_grown() || old.is_quiet(now, LINGER))
+    /// Sets the folder that rotation moves files to. They are looked for beside the log too, and beside the file that the log is a
+    /// symbolic link to.
+    #[must_use]
+    pub fn rotated_folder(mut self, folder: PathBuf) -> Self {
+        self.files.set_folder(folder);
+        self
+    }
+
+    /// Names the logs of other edges, which are never taken for rotated files of this one.
+    #[must_use]
+    pub fn neighbours(mut self, logs: impl IntoIterator<Item = PathBuf>) -> Self {
+        self.files.set_neighbours(logs);
+        self
+    }
+
+    /// Rotated files of the log that can be read, gzipped or not, the one written last first.
+    pub fn rotated_files(&self) -> io::Result<Vec<PathBuf>> {
+        let listed = self.files.newest_first()?;
+        Ok(listed
+            .into_iter()
+            .filter(|file| file.packing != Packing::Unsupported)
+            .map(|file| file.path)
+            .collect())
+    }
+
+    /// Whether a poll would find anything to do. Reads neither the ledger nor the content of files.
+    pub fn has_changed(&self, now: Instant) -> bool {
+        let stamp = FileStamp::of_path(self.files.path()).ok().flatten();
+        !self.is_settled
+            || self.live.as_ref().map(TailedFile::stamp) != stamp
+            || self.rotated.iter().any(|file| file.has_changed() || file.is_idle(now, ROTATE_WAIT))
     }
 
     /// Reads what is new, up to a batch of every file, and records it.
     ///
-    /// `knows_edge` says whether the ledger has anything of this edge: if not, what was put aside before is history that
-    /// nobody asked for, and is left alone. After an error the next look goes on from what is recorded.
-    pub fn look<L: Ledger>(
+    /// `knows_edge` says whether the ledger has anything of this edge: if not, files rotated before are history that nobody
+    /// asked for, and are left alone. After an error the next poll goes on from what is recorded.
+    pub fn poll<L: Ledger>(
         &mut self,
         rules: &Rules<'_>,
-        options: &Options,
+        options: &IngestOptions,
         ledger: &mut L,
         knows_edge: bool,
         now: Instant,
-    ) -> Result<Looked, IngestError<L::Error>> {
-        let mut looked = Looked::default();
-        self.settled = false;
-        if !self.begun {
-            self.begin(rules, options, ledger, knows_edge, &mut looked, now)?;
+    ) -> Result<PollReport, IngestError<L::Error>> {
+        let report = PollReport { has_more: false, notices: std::mem::take(&mut self.notices) };
+        let mut poll = Poll { rules, options, ledger, now, report };
+        let polled = self.read(&mut poll, knows_edge);
+        if polled.is_err() {
+            self.notices.append(&mut poll.report.notices);
         }
-        let stamp = Stamp::of_path(&self.path).map_err(|error| self.failed(error))?;
-        let is_other = |live: &mut Growing| stamp.is_none_or(|stamp| !stamp.is_same_file(live.stamp()));
-        if let Some(mut live) = self.live.take_if(is_other) {
-            live.put_aside(now);
-            self.old.push(live);
-        }
-        self.read_old(rules, options, ledger, &mut looked, now)?;
-        // What is newer waits until what is older is recorded.
-        if !looked.more {
-            self.read_live(rules, options, ledger, &mut looked, now)?;
-        }
-        self.settled = !looked.more;
-        Ok(looked)
+        polled.map(|()| poll.report)
     }
 
-    /// How far the ledger is with the file of this name; nothing while that has no whole line.
+    fn read<L: Ledger>(
+        &mut self,
+        poll: &mut Poll<'_, '_, L>,
+        knows_edge: bool,
+    ) -> Result<(), IngestError<L::Error>> {
+        self.is_settled = false;
+        if !self.has_started {
+            self.start(poll, knows_edge)?;
+        }
+        let stamp = FileStamp::of_path(self.files.path()).map_err(|error| self.error(error))?;
+        self.notice_change(stamp, poll.now);
+        self.read_rotated(poll)?;
+        // What is newer waits until what is older is recorded.
+        if !poll.report.has_more
+            && let Some(reason) = self.walk
+        {
+            self.walk(poll, reason)?;
+        }
+        if !poll.report.has_more && self.walk.is_none() {
+            self.read_live(poll, stamp)?;
+        }
+        self.is_settled = !poll.report.has_more && self.walk.is_none();
+        if self.is_settled {
+            self.seen_until = self.seen_until.max(self.live.as_ref().map(|live| live.stamp().modified));
+        }
+        Ok(())
+    }
+
+    /// Compares the ledger with the file of this name; nothing while that has no whole line.
     pub fn lag<L: Ledger>(&self, ledger: &mut L) -> Result<Option<Lag>, IngestError<L::Error>> {
         let Some(live) = self.open(Instant::now())? else { return Ok(None) };
-        let Some(mut input) = live.input().map_err(|error| self.failed(error))? else { return Ok(None) };
-        let line = input.first_line().map_err(|error| self.failed(error))?;
-        let key = SourceKey::of_first_line(&line);
+        let Some(mut input) = live.input().map_err(|error| self.error(error))? else { return Ok(None) };
+        let line = input.first_line().map_err(|error| self.error(error))?;
+        let fingerprint = Fingerprint::of_first_line(&line);
         let mut recorded = 0;
-        for known in ledger.sources([key, key]).map_err(IngestError::Ledger)? {
-            recorded = recorded.max(Source::decode(&known.state)?.length());
+        for stored in ledger.checkpoints([fingerprint, fingerprint]).map_err(IngestError::Ledger)? {
+            recorded = recorded.max(Checkpoint::decode(&stored.state)?.length());
         }
         Ok(Some(Lag { recorded, size: live.stamp().size }))
     }
 
-    fn begin<L: Ledger>(
+    fn start<L: Ledger>(
         &mut self,
-        rules: &Rules<'_>,
-        options: &Options,
-        ledger: &mut L,
+        poll: &mut Poll<'_, '_, L>,
         knows_edge: bool,
-        looked: &mut Looked,
-        now: Instant,
     ) -> Result<(), IngestError<L::Error>> {
-        let mut live = self.open(now)?;
-        let found = live.as_mut().map(|live| live.start(rules, ledger)).transpose()?.flatten();
-        let aside = match found {
-            Some(Found::Continued | Found::Copy) => Aside::Known,
-            _ if knows_edge => Aside::All,
-            _ => Aside::None,
-        };
-        self.catch_up(rules, options, ledger, aside, looked)?;
-        if let (Some(live), Some(Found::New)) = (&mut live, found) {
-            // A log is recorded as new by what the ledger said last: it is asked again just before.
-            live.forget();
+        let mut live = self.open(poll.now)?;
+        let mut is_known = false;
+        if let Some(live) = &mut live {
+            let identity = live.identify(poll.rules, poll.ledger)?;
+            is_known = identity.is_some_and(|identity| identity != LogIdentity::New);
+            if is_known {
+                poll.report.notices.append(&mut live.take_notices());
+            } else {
+                // A log is recorded as new by what the ledger said last, so the ledger is asked again just before.
+                live.reset();
+            }
         }
-        (self.live, self.begun) = (live, true);
+        self.walk = Some(WalkReason::Start { knows_edge, is_known });
+        (self.live, self.has_started) = (live, true);
         Ok(())
+    }
+
+    /// Notices that the name is another file's, or may have been.
+    fn notice_change(&mut self, stamp: Option<FileStamp>, now: Instant) {
+        let is_other = |live: &mut TailedFile| stamp.is_none_or(|stamp| !stamp.is_same_file(live.stamp()));
+        if let Some(mut live) = self.live.take_if(is_other) {
+            // A file of which nothing was read, as while a walk is due, is found like the others that were rotated.
+            if self.walk.is_none() && !live.is_unread() {
+                live.mark_rotated(now);
+                self.rotated.push(live);
+            }
+            self.walk.get_or_insert(WalkReason::Changed);
+        } else if self.live.as_ref().is_none_or(|live| live.is_unread() && Some(live.stamp()) != stamp)
+            && stamp.is_some()
+        {
+            // Other files may have had the name meanwhile, or the file other content, of which nothing was read.
+            self.walk.get_or_insert(WalkReason::Changed);
+        }
     }
 
     fn read_live<L: Ledger>(
         &mut self,
-        rules: &Rules<'_>,
-        options: &Options,
-        ledger: &mut L,
-        looked: &mut Looked,
-        now: Instant,
+        poll: &mut Poll<'_, '_, L>,
+        stamp: Option<FileStamp>,
     ) -> Result<(), IngestError<L::Error>> {
         if self.live.is_none() {
-            self.live = self.open(now)?;
+            let opened = self.open(poll.now)?;
+            if opened.as_ref().map(|live| live.stamp().file) != stamp.map(|stamp| stamp.file) {
+                // Rotated since the rotated files were looked at, so that there may be others now.
+                poll.report.has_more = true;
+                return Ok(());
+            }
+            self.live = opened;
         }
         let Some(live) = &mut self.live else { return Ok(()) };
-        match live.read(rules, options, ledger, now)? {
-            Read::Nothing => {}
-            Read::More => looked.more = true,
-            Read::Replaced => {
-                looked.more = true;
-                self.catch_up(rules, options, ledger, Aside::Known, looked)?;
-                if let Some(live) = &mut self.live {
-                    live.forget();
+        match live.read(poll.rules, poll.options, poll.ledger, poll.now)? {
+            ReadOutcome::AtEnd | ReadOutcome::Refused => {}
+            ReadOutcome::More => poll.report.has_more = true,
+            ReadOutcome::Replaced => {
+                poll.report.has_more = true;
+                // A log that only lost its end was not copied elsewhere.
+                let identity = live.identify(poll.rules, poll.ledger)?;
+                if identity.is_none_or(|identity| identity == LogIdentity::New) && !live.is_refused() {
+                    live.reset();
+                    self.walk.get_or_insert(WalkReason::Replaced);
                 }
             }
         }
+        poll.report.notices.append(&mut live.take_notices());
         Ok(())
     }
 
-    fn read_old<L: Ledger>(
-        &mut self,
-        rules: &Rules<'_>,
-        options: &Options,
-        ledger: &mut L,
-        looked: &mut Looked,
-        now: Instant,
-    ) -> Result<(), IngestError<L::Error>> {
-        for old in &mut self.old {
-            match old.read(rules, options, ledger, now)? {
-                Read::More => looked.more = true,
-                Read::Nothing if old.is_quiet(now, LINGER) => old.finish(rules, options, ledger)?,
-                Read::Nothing | Read::Replaced => {}
-            }
-        }
-        self.old.retain(|old| !old.is_quiet(now, LINGER));
-        Ok(())
-    }
-
-    /// Reads what has lines that nobody has read among the files put aside, the oldest first.
-    fn catch_up<L: Ledger>(
-        &self,
-        rules: &Rules<'_>,
-        options: &Options,
-        ledger: &mut L,
-        aside: Aside,
-        looked: &mut Looked,
-    ) -> Result<(), IngestError<L::Error>> {
-        let mut unread = Vec::new();
-        let mut newest_first = aside::newest_first(&self.path).map_err(|error| self.failed(error))?;
-        newest_first.truncate(match aside {
-            Aside::None => 0,
-            Aside::Known => 1,
-            Aside::All => usize::MAX,
-        });
-        for path in newest_first {
-            let input = Input::open(&path);
-            let started = match input {
-                Ok(mut input) => input.start(rules, ledger),
-                Err(source) => Err(IngestError::Read { name: path.display().to_string(), source }),
-            };
-            match started {
-                Ok((Found::New, _)) if aside == Aside::All => unread.push(path),
-                Ok((Found::New, _)) => {}
-                Ok((Found::Copy, _)) => break,
-                Ok((Found::Continued, _)) => {
-                    unread.push(path);
-                    break;
+    fn read_rotated<L: Ledger>(&mut self, poll: &mut Poll<'_, '_, L>) -> Result<(), IngestError<L::Error>> {
+        let mut replaced = Vec::new();
+        for (index, file) in self.rotated.iter_mut().enumerate() {
+            match file.read(poll.rules, poll.options, poll.ledger, poll.now)? {
+                ReadOutcome::More => poll.report.has_more = true,
+                ReadOutcome::AtEnd if file.is_idle(poll.now, ROTATE_WAIT) => {
+                    file.finish(poll.rules, poll.options, poll.ledger)?;
                 }
-                Err(IngestError::Read { source, .. }) => looked.unreadable.push((path, source)),
-                Err(error) => return Err(error),
+                ReadOutcome::Replaced => replaced.push(index),
+                ReadOutcome::AtEnd | ReadOutcome::Refused => {}
             }
+            poll.report.notices.append(&mut file.take_notices());
         }
-        for path in unread.into_iter().rev() {
-            let read = match Input::open(&path) {
-                Ok(input) => ingest(input, rules, options, ledger).map(|_| ()),
-                Err(source) => Err(IngestError::Read { name: path.display().to_string(), source }),
-            };
-            match read {
-                Err(IngestError::Read { source, .. }) => looked.unreadable.push((path, source)),
-                read => read?,
-            }
+        for index in replaced.into_iter().rev() {
+            // Truncated before it was rotated: its former content is elsewhere, and its present one is another log.
+            self.rotated.remove(index);
+            self.walk = Some(WalkReason::Replaced);
         }
+        self.rotated.retain(|file| !file.is_idle(poll.now, ROTATE_WAIT));
         Ok(())
     }
 
-    fn open<E: std::error::Error>(&self, now: Instant) -> Result<Option<Growing>, IngestError<E>> {
-        match File::open(&self.path).and_then(|file| Growing::new(self.path.display().to_string(), file, now))
-        {
-            Ok(growing) => Ok(Some(growing)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.failed(error)),
-        }
+    fn open<E: std::error::Error>(&self, now: Instant) -> Result<Option<TailedFile>, IngestError<E>> {
+        let opened = match File::open(self.files.path()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened,
+        };
+        opened
+            .and_then(|file| TailedFile::new(self.files.path().to_owned(), file, now))
+            .map(Some)
+            .map_err(|error| self.error(error))
     }
 
-    fn failed<E: std::error::Error>(&self, source: io::Error) -> IngestError<E> {
-        IngestError::Read { name: self.path.display().to_string(), source }
+    fn error<E: std::error::Error>(&self, source: io::Error) -> IngestError<E> {
+        IngestError::Read { name: self.files.path().display().to_string(), source }
     }
-}
-
-/// Which of the files put aside may have lines that nobody has read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Aside {
-    /// None: nothing of this edge was ever read.
-    None,
-    /// The newest, if it is known: the file of the name is, or was, so older ones were read to their ends before.
-    Known,
-    /// All down to the first that is known.
-    All,
 }

@@ -1,31 +1,33 @@
-//! Where a log comes from: a file or a stream, gzipped or not.
+//! Log input: a file or a stream, gzipped or not.
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek, Write};
+use std::io::{self, Cursor, Read, Seek, Write};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
 use memchr::memchr;
 
-use crate::source::FIRST_LINE;
+use crate::IngestError;
+use crate::decompress::decoded;
+use crate::fingerprint::FIRST_LINE;
 
-/// Read at once: fits the processor's cache beside what parsing needs.
+/// Bytes read at once: they fit the processor's cache beside what parsing needs.
 pub(crate) const CHUNK: usize = 256 << 10;
 
-/// One log to read. Gzip is recognised by its first bytes, whatever the name; several members are one content.
+/// Log to be read. Gzip is recognised by its first bytes, whatever the name; several gzip members are one content. Other
+/// compression is refused by its name.
 pub struct Input {
     name: String,
     origin: Origin,
     reader: Box<dyn Read>,
-    /// Read ahead; served first.
+    /// Bytes read ahead, which are served first.
     ahead: Cursor<Vec<u8>>,
     position: u64,
 }
 
 enum Origin {
     File(File),
-    /// A stream's content, decoded, in a temporary file.
+    /// Temporary file with the decoded content of a stream.
     Spooled(File),
     Stream,
 }
@@ -45,15 +47,15 @@ impl Input {
         Self::file(name, file)
     }
 
-    /// Reads an open file from its first byte on.
-    pub(crate) fn file(name: String, mut file: File) -> io::Result<Self> {
+    /// Reads an open file from its first byte on. `name` is what errors call it by.
+    pub fn file(name: String, mut file: File) -> io::Result<Self> {
         file.rewind()?;
         let reader = decoded(file.try_clone()?);
         Ok(Self { name, origin: Origin::File(file), reader, ahead: Cursor::default(), position: 0 })
     }
 
-    /// Reads a stream, such as standard input. If it may continue a known log it is copied to a temporary file first,
-    /// because whether it does shows only later.
+    /// Reads a stream, such as standard input. If it may continue a known log it is copied to a temporary file first, since
+    /// that shows only after reading beyond the place to go back to.
     pub fn stream(name: impl Into<String>, stream: impl Read + 'static) -> Self {
         Self {
             name: name.into(),
@@ -64,9 +66,13 @@ impl Input {
         }
     }
 
-    /// What messages call it.
+    /// Name that errors call it by.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn error<E: std::error::Error>(&self, source: io::Error) -> IngestError<E> {
+        IngestError::Read { name: self.name.clone(), source }
     }
 
     /// Bytes of the log read, before compression.
@@ -74,28 +80,35 @@ impl Input {
         self.position
     }
 
-    /// The first line without its LF, at most 64 KiB of it. Nothing is consumed.
+    /// First line without its LF, at most 64 KiB of it. Nothing is consumed.
     pub(crate) fn first_line(&mut self) -> io::Result<Vec<u8>> {
-        let mut chunk = vec![0; FIRST_LINE];
-        let mut end = None;
-        while end.is_none() && self.ahead.get_ref().len() < FIRST_LINE {
+        let start = self.peek(FIRST_LINE, |ahead| memchr(b'\n', ahead).is_some())?;
+        Ok(start[..memchr(b'\n', start).unwrap_or(start.len()).min(FIRST_LINE)].to_vec())
+    }
+
+    /// Bytes at the beginning: at least `bytes`, unless the log is shorter or `is_enough` says that fewer will do. Nothing is
+    /// consumed.
+    pub(crate) fn peek(&mut self, bytes: usize, is_enough: impl Fn(&[u8]) -> bool) -> io::Result<&[u8]> {
+        let mut chunk = Vec::new();
+        while self.ahead.get_ref().len() < bytes && !is_enough(self.ahead.get_ref()) {
+            chunk.resize(bytes, 0);
             match read_some(&mut self.reader, &mut chunk)? {
                 0 => break,
                 count => self.ahead.get_mut().extend_from_slice(&chunk[..count]),
             }
-            end = memchr(b'\n', self.ahead.get_ref());
         }
-        let ahead = self.ahead.get_ref();
-        Ok(ahead[..end.unwrap_or(ahead.len()).min(FIRST_LINE)].to_vec())
+        Ok(self.ahead.get_ref())
     }
 
-    /// Gives back the last bytes read.
-    pub(crate) fn unread(&mut self, bytes: Vec<u8>) {
+    /// Puts back the last bytes read.
+    pub(crate) fn unread(&mut self, mut bytes: Vec<u8>) {
         self.position -= bytes.len() as u64;
+        let read = usize::try_from(self.ahead.position()).unwrap_or(usize::MAX);
+        bytes.extend_from_slice(self.ahead.get_ref().get(read..).unwrap_or_default());
         self.ahead = Cursor::new(bytes);
     }
 
-    /// Makes sure that [`Self::rewind`] works. Call before anything is consumed.
+    /// Makes [`Self::rewind`] possible. It must be called before anything is consumed.
     pub(crate) fn make_rewindable(&mut self) -> io::Result<()> {
         if matches!(self.origin, Origin::Stream) {
             let mut spool = tempfile::tempfile()?;
@@ -106,7 +119,7 @@ impl Input {
         self.rewind()
     }
 
-    /// Back to the first byte.
+    /// Goes back to the first byte.
     pub(crate) fn rewind(&mut self) -> io::Result<()> {
         self.position = 0;
         match &mut self.origin {
@@ -150,37 +163,6 @@ fn read_some(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         match reader.read(buffer) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             result => return result,
-        }
-    }
-}
-
-/// Looks at the first two bytes when it is first read, and unpacks what is gzip.
-fn decoded(raw: impl Read + 'static) -> Box<dyn Read> {
-    Box::new(Decoded::Undecided(Some(Box::new(raw))))
-}
-
-enum Decoded {
-    Undecided(Option<Box<dyn Read>>),
-    Decided(Box<dyn Read>),
-}
-
-impl Read for Decoded {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if let Self::Undecided(raw) = self {
-            let mut raw = raw.take().ok_or(io::ErrorKind::BrokenPipe)?;
-            let mut magic = Vec::with_capacity(2);
-            raw.by_ref().take(2).read_to_end(&mut magic)?;
-            let is_gzip = magic == [0x1f, 0x8b];
-            let whole = Cursor::new(magic).chain(raw);
-            *self = Self::Decided(if is_gzip {
-                Box::new(MultiGzDecoder::new(BufReader::with_capacity(CHUNK, whole)))
-            } else {
-                Box::new(whole)
-            });
-        }
-        match self {
-            Self::Decided(reader) => reader.read(buffer),
-            Self::Undecided(_) => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 }

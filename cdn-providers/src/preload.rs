@@ -1,93 +1,118 @@
-//! Fetching URLs into an edge's cache, and seeing that they are there.
+//! Preloads: makes an edge fetch URLs into its cache, and checks that they are cached.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use pilothouse_core::ports::{Outcomes, ProviderError};
+use pilothouse_core::ports::{ProviderError, Purge};
 use reqwest::Method;
+use reqwest::header::{ACCEPT_ENCODING, HeaderValue};
 use tokio::sync::Semaphore;
 
 use crate::EdgeKind;
-use crate::wire::{Target, Wire, unavailable};
+use crate::edge_client::{EdgeClient, EdgeRequest};
+use crate::purge::Outcomes;
+use crate::target::Target;
 
-/// How many fetches of one host are under way, on all edges together: the origin is somebody's.
-const FETCHES: usize = 8;
-/// How many URLs of one call are looked at together.
-const TOGETHER: usize = 32;
-/// How long one fetch may take. nginx says that it holds an object when it has read all of it.
-const FETCH: Duration = Duration::from_secs(100);
+/// Most concurrent fetches of one host over all edges, to limit the load on its origin.
+const FETCHES_PER_HOST: usize = 8;
+/// Most URLs of one call in progress, waiting for their host's limit included.
+const CONCURRENT_URLS: usize = 32;
+/// Time-out of one URL. nginx reports an object as cached only after it has read all of it.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(100);
 
-/// The fetches that are under way, by host.
+/// Preloader with a limit of concurrent fetches per host.
 #[derive(Debug, Default)]
-pub(crate) struct Fetches(Mutex<HashMap<String, Arc<Semaphore>>>);
+pub(crate) struct Preloader {
+    limits: Mutex<HashMap<String, Arc<Semaphore>>>,
+}
 
-impl Fetches {
-    /// Has an edge fetch URLs.
-    pub(crate) async fn preload(&self, wire: &Wire, urls: &[String]) -> Outcomes {
-        let fetches: Vec<_> = urls.iter().map(|url| self.fetch(wire, url).boxed()).collect();
-        stream::iter(fetches).buffered(TOGETHER).collect().await
+impl Preloader {
+    /// Preloads URLs on one edge; the outcomes are in the order of the URLs.
+    pub(crate) async fn preload(&self, edge: &EdgeClient, items: &[Purge]) -> Outcomes {
+        let fetches: Vec<_> = items.iter().map(|item| self.preload_url(edge, &item.url).boxed()).collect();
+        stream::iter(fetches).buffered(CONCURRENT_URLS).collect().await
     }
 
-    async fn fetch(&self, wire: &Wire, url: &str) -> Result<(), ProviderError> {
+    async fn preload_url(&self, edge: &EdgeClient, url: &str) -> Result<(), ProviderError> {
         let target = Target::new(url)?;
-        let turns = self.of(&target.host);
-        // The semaphore is never closed.
-        let _turn = turns.acquire().await;
-        let fetched = tokio::time::timeout(FETCH, fetch(wire, &target)).await;
-        fetched.unwrap_or_else(|_| Err(ProviderError::Unavailable("the fetch takes too long".to_owned())))
+        let limit = self.limit_of(&target.host);
+        // Acquiring fails only on a closed semaphore, and this one is never closed.
+        let _permit = limit.acquire().await;
+        let fetched = tokio::time::timeout(FETCH_TIMEOUT, fetch(edge, &target)).await;
+        fetched.unwrap_or_else(|_| Err(ProviderError::Unavailable("the fetch timed out".to_owned())))
     }
 
-    fn of(&self, host: &str) -> Arc<Semaphore> {
-        let mut hosts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those in use are held by somebody else too.
-        hosts.retain(|_, turns| Arc::strong_count(turns) > 1);
-        hosts.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(FETCHES))).clone()
+    fn limit_of(&self, host: &str) -> Arc<Semaphore> {
+        let mut limits = self.limits.lock().unwrap_or_else(PoisonError::into_inner);
+        // Drops the hosts without a fetch: their semaphore has no other owner.
+        limits.retain(|_, limit| Arc::strong_count(limit) > 1);
+        limits.entry(host.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(FETCHES_PER_HOST))).clone()
     }
 }
 
-/// Where an object stood when the edge was asked for it.
+/// Cache status of an object at the time of a request.
 #[derive(PartialEq, Eq)]
-enum Found {
+enum CacheStatus {
     Cached,
     Fetched,
     Absent,
 }
 
-async fn fetch(wire: &Wire, target: &Target) -> Result<(), ProviderError> {
-    // nginx cannot be asked without being told to fetch; it waits for the fetch that is under way.
-    let probe = match wire.kind() {
+async fn fetch(edge: &EdgeClient, target: &Target) -> Result<(), ProviderError> {
+    if !target.is_cacheable() {
+        let reason = "the URL has a % that begins no escape, and the edges do not cache it";
+        return Err(ProviderError::Refused(reason.to_owned()));
+    }
+    // nginx has no way to check the cache without fetching; a second preload waits for the fetch in progress.
+    let probe = match edge.kind() {
         EdgeKind::Varnish => "probe",
         EdgeKind::Nginx => "preload",
     };
-    // The second time because a purge may have come between.
+    // Two rounds, because a purge may have removed the object between the two requests of the first.
     for verb in ["preload", probe, "preload", probe] {
-        if ask(wire, target, verb).await? == Found::Cached {
+        if request(edge, target, verb, true).await? == CacheStatus::Cached {
+            // Where the origin's response varies by Accept-Encoding, nginx caches another one for clients without gzip.
+            if edge.kind() == EdgeKind::Nginx {
+                request(edge, target, "preload", false).await?;
+            }
             return Ok(());
         }
     }
-    Err(ProviderError::Refused("the edge does not keep what the origin answers".to_owned()))
+    Err(ProviderError::Refused("the edge does not cache the origin's response".to_owned()))
 }
 
-async fn ask(wire: &Wire, target: &Target, verb: &'static str) -> Result<Found, ProviderError> {
-    let at = (Some(target.host.as_str()), target.uri.as_str());
-    // The edge fetches the whole object; only its head comes here.
-    let mut answer = wire.send(Method::HEAD, at, verb, [], String::new()).await?;
-    let status = answer.status();
-    let headers = std::mem::take(answer.headers_mut());
-    answer.bytes().await.map_err(|error| unavailable(&error))?;
+async fn request(
+    edge: &EdgeClient,
+    target: &Target,
+    verb: &'static str,
+    accept_gzip: bool,
+) -> Result<CacheStatus, ProviderError> {
+    // The edge fetches the whole object although a HEAD request returns only its headers.
+    let mut headers = Vec::new();
+    if accept_gzip {
+        headers.push((ACCEPT_ENCODING, HeaderValue::from_static("gzip")));
+    }
+    let request = EdgeRequest {
+        host: Some(&target.host),
+        headers,
+        ..EdgeRequest::new(Method::HEAD, &target.uri, verb)
+    };
+    let response = edge.send(request).await?;
+    let status = response.status();
+    let headers = edge.drain(response).await?;
     if verb == "probe" && headers.contains_key("x-pilothouse") {
-        return Ok(Found::Absent);
+        return Ok(CacheStatus::Absent);
     }
     if status.is_client_error() || status.is_server_error() {
         return Err(ProviderError::Refused(format!("the origin answered {}", status.as_u16())));
     }
     match headers.get("x-cache").and_then(|value| value.to_str().ok()) {
-        Some("HIT" | "REVALIDATED" | "UPDATING") => Ok(Found::Cached),
+        Some("HIT" | "REVALIDATED" | "UPDATING") => Ok(CacheStatus::Cached),
         Some("PASS" | "BYPASS") => {
-            Err(ProviderError::Unavailable("the edge keeps nothing at the moment".to_owned()))
+            Err(ProviderError::Unavailable("the edge bypasses its cache at the moment".to_owned()))
         }
-        _ => Ok(Found::Fetched),
+        _ => Ok(CacheStatus::Fetched),
     }
 }

@@ -1,4 +1,4 @@
-//! How a client is set up.
+//! Client builder: the client's options, their validation, and the connect.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,17 +12,26 @@ use reqwest::Url;
 use reqwest::header::HeaderValue;
 use tokio::sync::{Notify, watch};
 
+use crate::error::error_chain;
 use crate::node::{Node, OnChange, Outcomes, Rejection};
+use crate::node_api::{Identity, NodeApi};
 use crate::snapshot::Snapshot;
 use crate::state::Change;
 use crate::status::Status;
-use crate::wire::{Identity, Wire};
 use crate::{Client, Error, Result};
 
-/// How long setting up a connection may take.
-const CONNECT_TIME: Duration = Duration::from_secs(5);
+/// Time-out of opening a TCP connection, TLS included.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A client that is being set up; see [`Client::builder`].
+impl Client {
+    /// Creates a builder for an app and one of its app keys. `url` is the base URL of the server, with its path prefix
+    /// if it has one; [`Builder::url`] adds further servers.
+    pub fn builder(url: impl Into<String>, app: impl Into<String>, key: impl Into<String>) -> Builder {
+        Builder::new(url.into(), app.into(), key.into())
+    }
+}
+
+/// Builder of a [`Client`], made by [`Client::builder`].
 #[derive(Clone)]
 #[must_use = "nothing happens before `connect`"]
 pub struct Builder {
@@ -38,7 +47,7 @@ pub struct Builder {
     on_change: Option<OnChange>,
     backoff: (Duration, Duration),
     heartbeat: Duration,
-    start_time: Duration,
+    startup_timeout: Duration,
     http: Option<reqwest::Client>,
 }
 
@@ -57,57 +66,58 @@ impl Builder {
             on_change: None,
             backoff: (Duration::from_millis(100), Duration::from_secs(10)),
             heartbeat: Duration::from_secs(15),
-            start_time: Duration::from_secs(5),
+            startup_timeout: Duration::from_secs(5),
             http: None,
         }
     }
 
-    /// The profile, like `production`. There is no default.
+    /// Profile of the app, for instance `production`. Required: there is no default.
     pub fn profile(mut self, profile: impl Into<String>) -> Self {
         self.profile = profile.into();
         self
     }
 
-    /// Another server over the same store. When one fails the next is asked, and after the last the first.
+    /// Adds a server that shares the first one's database. When a server fails, the client uses the next, in a circle.
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
         self
     }
 
-    /// What identifies this node within app and profile. Without it one is made, once where there is a snapshot.
+    /// Node id, unique within app and profile. Default: a random one, which a snapshot keeps across restarts.
     pub fn node_id(mut self, node_id: impl Into<String>) -> Self {
         self.node_id = Some(node_id.into());
         self
     }
 
-    /// What the node list shows as the process; by default the id of this process.
+    /// Process that the node list shows. Default: the id of this process.
     pub fn pid(mut self, pid: impl Into<String>) -> Self {
         self.pid = pid.into();
         self
     }
 
-    /// The address that grey releases by address go by; by default the one the server sees.
+    /// IP address for grey releases that select nodes by address. Default: the address the server sees.
     pub fn ip(mut self, ip: IpAddr) -> Self {
         self.ip = Some(ip);
         self
     }
 
-    /// A label that grey releases may select nodes by, like `zone` and `a`.
+    /// Adds a label that grey releases may select nodes by, for instance `zone` with the value `a`.
     pub fn label(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(name.into(), value.into());
         self
     }
 
-    /// Keeps what the node holds, and its id, in this file (mode 0600), so that the program starts while no server
-    /// answers and a restart is the same node. The folder must exist; no other program may use the file.
+    /// Snapshot file (mode 0600) of the last known configuration and the node id. With it the program starts while no
+    /// server answers, and keeps its node id across restarts. The folder must exist; each program needs its own file.
     pub fn snapshot(mut self, file: impl Into<PathBuf>) -> Self {
         self.snapshot = Some(file.into());
         self
     }
 
-    /// Is asked about every change before it shows. An error rejects the value: the old one stays, and the server is
-    /// told with the message, as it is told of a panic. A removal is only announced. It may block. Values of the
-    /// snapshot were accepted by an earlier run and are not asked about again.
+    /// Callback that validates every change before it becomes visible. An error rejects the value: the old value stays
+    /// and the rejection is reported to the server with its message; a panic is reported as a failure. A removal cannot
+    /// be rejected. The callback may block. It is not called for values from the snapshot, which an earlier run has
+    /// accepted.
     pub fn on_change(
         mut self,
         on_change: impl Fn(&Change) -> Result<(), Rejection> + Send + Sync + 'static,
@@ -116,66 +126,66 @@ impl Builder {
         self
     }
 
-    /// The longest wait before another attempt: at first, and at most. The wait is random up to a bound that doubles
-    /// from the one (100 ms) to the other (10 s). A refused key is tried again after 3 to 6 times the latter.
-    pub fn backoff(mut self, first: Duration, most: Duration) -> Self {
-        self.backoff = (first, most);
+    /// Backoff of reconnects, with full jitter: each wait is random, up to a bound that doubles from `initial` (default
+    /// 100 ms) to `max` (default 10 s). A refused app key is retried after 3 to 6 times `max`.
+    pub fn backoff(mut self, initial: Duration, max: Duration) -> Self {
+        self.backoff = (initial, max);
         self
     }
 
-    /// How often the servers give a sign of life (15 s). A watch that is silent for 2.5 times as long is dead.
+    /// Heartbeat interval of the servers (default 15 s). A watch without a received byte for 2.5 intervals counts as
+    /// dead and is opened again.
     pub fn heartbeat(mut self, heartbeat: Duration) -> Self {
         self.heartbeat = heartbeat;
         self
     }
 
-    /// How long [`Self::connect`] waits for a server before it goes on with the snapshot, or fails (5 s).
-    pub fn start_time(mut self, start_time: Duration) -> Self {
-        self.start_time = start_time;
+    /// Time-out of [`Self::connect`] (default 5 s), after which it continues with the snapshot, or fails without one.
+    pub fn startup_timeout(mut self, startup_timeout: Duration) -> Self {
+        self.startup_timeout = startup_timeout;
         self
     }
 
-    /// The HTTP client to use, for instance with a certificate authority of one's own. It must not have a time-out for
+    /// HTTP client to use, for instance one that trusts a private certificate authority. It must not have a time-out for
     /// whole requests, which would end every watch.
     pub fn http(mut self, http: reqwest::Client) -> Self {
         self.http = Some(http);
         self
     }
 
-    /// Starts the client, and waits until it holds what the server wants it to hold. Where no server answers, it holds
-    /// what the snapshot says, and goes on trying; without a snapshot that is an error.
+    /// Starts the client and waits until it has received its configuration. When no server answers in time, the client
+    /// starts from the snapshot and keeps reconnecting; without a snapshot that is [`Error::Unreachable`].
     pub async fn connect(self) -> Result<Client> {
-        let (first, most) = self.backoff;
-        if first.is_zero() || most < first {
-            return Err(Error::Setup(
-                "backoff: the first wait must be more than nothing, and no longer than the most".into(),
-            ));
+        let (initial, max) = self.backoff;
+        if initial.is_zero() || max < initial {
+            let reason = "backoff: the initial wait must be longer than 0 and not longer than the maximum";
+            return Err(Error::Setup(reason.into()));
         }
-        let wire = |node_id| self.wire(node_id);
         let loaded = self.snapshot.as_deref().and_then(|path| Snapshot::load(path, &self.app, &self.profile));
-        let made_before = loaded.as_ref().map(|snapshot| snapshot.node_id.clone());
-        let new = loaded.is_none();
-        let node_id = match self.node_id.clone().or(made_before) {
+        let saved_id = loaded.as_ref().map(|snapshot| snapshot.node_id.clone());
+        let is_new = loaded.is_none();
+        let node_id = match self.node_id.clone().or(saved_id) {
             Some(node_id) => node_id,
-            None => make_id()?,
+            None => random_node_id()?,
         };
-        let wire = wire(node_id)?;
-        let held = loaded.and_then(Snapshot::state);
-        let has_state = held.is_some();
+        let api = self.node_api(node_id)?;
+        let saved_state = loaded.and_then(Snapshot::state);
+        let has_state = saved_state.is_some();
         let node = Arc::new(Node {
-            wire,
-            state: watch::Sender::new(Arc::new(held.unwrap_or_default())),
+            api,
+            state: watch::Sender::new(Arc::new(saved_state.unwrap_or_default())),
             status: watch::Sender::new(Status::Starting),
             on_change: self.on_change.clone(),
             snapshot: self.snapshot.clone(),
             backoff: self.backoff,
-            silence: self.heartbeat.mul_f64(2.5),
-            outcomes: Mutex::new(Outcomes::new()),
+            idle_timeout: self.heartbeat.mul_f64(2.5),
+            pending_outcomes: Mutex::new(Outcomes::new()),
             outcomes_changed: Notify::new(),
         });
-        if new {
-            // Before the server hears of the node: a program that fails and is started again must not be a new one each time.
-            node.save(None).await;
+        if is_new {
+            // Saves the node id before the server sees it, so that a program that crashes and restarts in a loop does not
+            // register a new node each time.
+            node.write_snapshot(None).await;
         }
         let client = Client::start(node);
         let mut status = client.node().status.subscribe();
@@ -184,26 +194,29 @@ impl Builder {
             Status::Disconnected(_) => has_state,
             Status::Starting => false,
         });
-        // Time running out is the same as a server that does not answer.
-        let _ = tokio::time::timeout(self.start_time, settled).await;
+        // The status below says whether it is connected; a time-out counts as a server that does not answer.
+        let _ = tokio::time::timeout(self.startup_timeout, settled).await;
         match client.status() {
             Status::Connected => Ok(client),
             _ if has_state => Ok(client),
-            Status::Refused(why) => Err(Error::Refused(why.to_string())),
-            Status::Disconnected(why) => Err(Error::Unreachable(why.to_string())),
-            Status::Starting => Err(Error::Unreachable(format!("no answer within {:?}", self.start_time))),
+            Status::Refused(reason) => Err(Error::Refused(reason.to_string())),
+            Status::Disconnected(reason) => Err(Error::Unreachable(reason.to_string())),
+            Status::Starting => {
+                Err(Error::Unreachable(format!("no answer within {:?}", self.startup_timeout)))
+            }
         }
     }
 
-    fn wire(&self, node_id: String) -> Result<Wire> {
-        let setup = |what: &str, why: String| Error::Setup(format!("{what}: {why}"));
-        for (what, text) in [("app", &self.app), ("profile", &self.profile), ("key", &self.key)] {
+    /// Validates the options that the node API needs.
+    fn node_api(&self, node_id: String) -> Result<NodeApi> {
+        let setup = |option: &str, reason: String| Error::Setup(format!("{option}: {reason}"));
+        for (option, text) in [("app", &self.app), ("profile", &self.profile), ("key", &self.key)] {
             if text.is_empty() {
-                return Err(setup(what, "must not be empty".into()));
+                return Err(setup(option, "must not be empty".into()));
             }
         }
         if HeaderValue::from_str(&self.key).is_err() {
-            return Err(setup("key", "holds characters that no key has".into()));
+            return Err(setup("key", "must contain only visible ASCII characters".into()));
         }
         let mut urls = Vec::new();
         for url in &self.urls {
@@ -212,19 +225,22 @@ impl Builder {
                 || parsed.query().is_some()
                 || parsed.fragment().is_some()
             {
-                return Err(setup(
-                    "url",
-                    format!("{url} is not http://host or https://host, with a prefix or without"),
-                ));
+                let reason =
+                    format!("{url}: must be http:// or https://, a host and an optional path prefix");
+                return Err(setup("url", reason));
             }
             urls.push(url.trim_end_matches('/').to_owned());
         }
         let http = match &self.http {
             Some(http) => http.clone(),
-            None => reqwest::Client::builder()
-                .connect_timeout(CONNECT_TIME)
-                .build()
-                .map_err(|error| setup("http", error.to_string()))?,
+            None => {
+                // Fails where the program has chosen one itself, which then counts.
+                let _ = rustls::crypto::ring::default_provider().install_default();
+                reqwest::Client::builder()
+                    .connect_timeout(CONNECT_TIMEOUT)
+                    .build()
+                    .map_err(|error| setup("http", error_chain(&error)))?
+            }
         };
         let identity = Identity {
             app: self.app.clone(),
@@ -234,16 +250,16 @@ impl Builder {
             ip: self.ip.map(|ip| ip.to_string()),
             labels: self.labels.clone(),
         };
-        Ok(Wire { http, urls, turn: AtomicUsize::new(0), key: self.key.clone(), identity })
+        Ok(NodeApi { http, urls, current: AtomicUsize::new(0), key: self.key.clone(), identity })
     }
 }
 
-/// 128 random bits.
-fn make_id() -> Result<String> {
+/// Generates a node id: 128 random bits in hexadecimal.
+fn random_node_id() -> Result<String> {
     let mut bits = [0; 16];
     getrandom::fill(&mut bits)
-        .map_err(|error| Error::Setup(format!("node_id: no randomness for one: {error}")))?;
-    Ok(hex::encode(bits))
+        .map_err(|error| Error::Setup(format!("node_id: the system has no random numbers: {error}")))?;
+    Ok(format!("{:032x}", u128::from_be_bytes(bits)))
 }
 
 impl fmt::Debug for Builder {

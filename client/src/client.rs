@@ -1,4 +1,4 @@
-//! The handle a program holds.
+//! Client handle: reads the configuration, follows its changes and deregisters the node.
 
 use std::fmt;
 use std::pin::Pin;
@@ -10,37 +10,33 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use crate::node::Node;
-use crate::state::{Change, changes};
+use crate::state::{Change, diff};
 use crate::status::Status;
-use crate::{Builder, Error, Result};
+use crate::{Error, Result};
 
-/// A node's configuration, kept current by a task in the background. Clones share it; the last one to be dropped ends
-/// the task, after which the server sees the node offline when its lease ends.
+/// Configuration of one node, kept current by a background task. Clones share it. Dropping the last clone ends the task;
+/// the server then shows the node as offline when its lease expires.
 #[derive(Clone)]
 pub struct Client(Arc<Handle>);
 
+/// Shared inner state of the clones of a client.
 struct Handle {
     node: Arc<Node>,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Client {
-    /// Begins to build a client for an app, with one of its keys. `url` is the server's, with its prefix if it has one;
-    /// [`Builder::url`] adds further servers.
-    pub fn builder(url: impl Into<String>, app: impl Into<String>, key: impl Into<String>) -> Builder {
-        Builder::new(url.into(), app.into(), key.into())
-    }
-
     pub(crate) fn start(node: Arc<Node>) -> Self {
         let task = tokio::spawn(node.clone().run());
         Self(Arc::new(Handle { node, task: Mutex::new(Some(task)) }))
     }
 
-    /// A value as a `T`: text as it is for strings and what is written as one (an address, a bare variant of an enum),
-    /// JSON for everything else. `None` where there is no such key, an error where the value is not a `T`.
+    /// Returns a value parsed as a `T`: verbatim for strings and types that deserialize from a string (an address, a bare
+    /// enum variant), as JSON for every other type. `None` for an unknown key, [`Error::Value`] for a value that is not a
+    /// `T`.
     ///
-    /// Cheap enough for every request: no I/O, no waiting; a value is parsed once in each version, for the type that
-    /// asks first.
+    /// Cheap enough to call per request: it does no I/O and does not wait. The parsed value is cached for each version,
+    /// for the type that is requested first.
     pub fn get<T>(&self, key: &str) -> Result<Option<Arc<T>>>
     where
         T: DeserializeOwned + Send + Sync + 'static,
@@ -49,32 +45,33 @@ impl Client {
         entry.map(|entry| entry.parse(key)).transpose()
     }
 
-    /// A value as it is.
+    /// Returns the text of a value; `None` for an unknown key.
     pub fn get_str(&self, key: &str) -> Option<Arc<str>> {
         self.0.node.state.borrow().entries.get(key).map(|entry| entry.value.clone())
     }
 
-    /// Every key, in order.
+    /// Lists all keys, in order.
     pub fn keys(&self) -> Vec<Arc<str>> {
         self.0.node.state.borrow().entries.keys().cloned().collect()
     }
 
-    /// The app's revision that the node holds; 0 before anything is known.
+    /// Revision of the app that the configuration belongs to; 0 before the first publication.
     pub fn revision(&self) -> i64 {
         self.0.node.state.borrow().revision
     }
 
-    /// The id under which the server knows this node.
+    /// Node id that the client registers with.
     pub fn node_id(&self) -> &str {
-        &self.0.node.wire.identity.node_id
+        &self.0.node.api.identity.node_id
     }
 
-    /// How the client stands with its servers.
+    /// Connection status at this moment; [`Client::statuses`] streams its changes.
     pub fn status(&self) -> Status {
         self.0.node.status.borrow().clone()
     }
 
-    /// Each status from now on; what passes while nobody looks is left out. Ends with the client.
+    /// Stream of the connection status after each change, from now on. A slow reader gets only the latest status. Ends
+    /// with the client.
     pub fn statuses(&self) -> BoxStream<'static, Status> {
         stream::unfold(self.0.node.status.subscribe(), |mut statuses| async {
             statuses.changed().await.ok()?;
@@ -84,22 +81,22 @@ impl Client {
         .boxed()
     }
 
-    /// The changes from now on. Who reads slowly is not told everything that happened, but what is different from what
-    /// it was told last: nothing piles up.
+    /// Stream of configuration changes from now on. Changes are not queued: a slow reader gets the difference between the
+    /// state it has seen last and the current one.
     pub fn changes(&self) -> Changes {
         let mut states = self.0.node.state.subscribe();
-        let told = states.borrow_and_update().clone();
-        let changes = stream::unfold((states, told), |(mut states, told)| async move {
+        let last_seen = states.borrow_and_update().clone();
+        let changes = stream::unfold((states, last_seen), |(mut states, last_seen)| async move {
             states.changed().await.ok()?;
             let state = states.borrow_and_update().clone();
-            let changes = changes(&told.entries, &state.entries);
+            let changes = diff(&last_seen.entries, &state.entries);
             Some((stream::iter(changes), (states, state)))
         });
         Changes(changes.flatten().boxed())
     }
 
-    /// Ends the client: sends what is still to be acknowledged, and takes the node off the server's list at once. What
-    /// it holds can still be read.
+    /// Stops the client and deregisters the node: sends the pending acknowledgements, and removes the node from the
+    /// server's list at once. The configuration can still be read.
     pub async fn leave(&self) -> Result<()> {
         let task = self.0.task.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(task) = task else { return Ok(()) };
@@ -110,11 +107,11 @@ impl Client {
         node.set_status(Status::Disconnected("left".into()));
         if connected {
             let state = node.state.borrow().clone();
-            node.save(Some(state)).await;
-            let _ = node.send_outcomes().await;
+            node.write_snapshot(Some(state)).await;
+            let _ = node.send_pending_outcomes().await;
         }
-        let left = node.wire.leave().await;
-        left.map_err(|error| Error::Unreachable(error.text().to_owned()))
+        let left = node.api.leave().await;
+        left.map_err(|error| Error::Unreachable(error.message().to_owned()))
     }
 
     pub(crate) fn node(&self) -> &Node {
@@ -133,7 +130,7 @@ impl Drop for Handle {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let identity = &self.0.node.wire.identity;
+        let identity = &self.0.node.api.identity;
         f.debug_struct("Client")
             .field("app", &identity.app)
             .field("profile", &identity.profile)
@@ -143,12 +140,12 @@ impl fmt::Debug for Client {
     }
 }
 
-/// The changes of a client, in the order of their keys where several come together; see [`Client::changes`]. Ends with
-/// the client.
+/// Stream of a client's changes, from [`Client::changes`]. Changes that arrive together are in key order. Ends with the
+/// client.
 pub struct Changes(BoxStream<'static, Change>);
 
 impl Changes {
-    /// The next change.
+    /// Waits for the next change; `None` after the end of the client.
     pub async fn next(&mut self) -> Option<Change> {
         self.0.next().await
     }

@@ -1,27 +1,39 @@
-//! What can go wrong.
+//! Client errors, and the text of an error with its causes.
 
-/// The answer of everything that can go wrong.
+/// Result of a client call.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why something was not done.
+/// Error of a client call.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An argument of the builder.
+    /// Invalid argument of the builder; the text names the argument.
     #[error("{0}")]
     Setup(String),
-    /// The server does not accept the app key: it was deleted, or is another app's.
+    /// App key refused by the server: it was deleted, or belongs to another app.
     #[error("the app key was refused: {0}")]
     Refused(String),
-    /// No server answered as one should, and there is no snapshot to go on with.
-    #[error("no server could be used: {0}")]
+    /// No server answered as a Pilothouse server does, and there is no snapshot to start from.
+    #[error("no server could be reached: {0}")]
     Unreachable(String),
-    /// A value is not what the program expects of it.
-    #[error("the value of {key}")]
+    /// Value that cannot be parsed as the requested type.
+    #[error("cannot parse the value of {key}")]
     Value {
-        /// Its key.
+        /// Configuration key of the value.
         key: String,
-        /// What is wrong with it.
+        /// Error of the JSON deserializer, with line and column.
         source: serde_json::Error,
     },
+}
+
+/// Renders an error and its causes, outermost first, separated by colons.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
 }

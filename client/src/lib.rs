@@ -1,17 +1,17 @@
 #![doc = include_str!("../README.md")]
 
-mod acknowledging;
+mod acknowledgements;
 mod builder;
 mod client;
 mod error;
 mod node;
+mod node_api;
 mod snapshot;
 mod sse;
 mod state;
 mod status;
 mod value;
-mod watching;
-mod wire;
+mod watcher;
 
 pub use builder::Builder;
 pub use client::{Changes, Client};

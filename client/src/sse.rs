@@ -1,52 +1,53 @@
-//! Server-sent events, as the HTML standard describes them, from a body that comes in pieces.
+//! Incremental parser of server-sent events (`text/event-stream` of the HTML standard).
 
 use std::mem::take;
 
-/// An event.
+/// One dispatched event of the stream.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Message {
-    /// Its name; empty where the server gave none.
-    pub(crate) name: String,
-    /// Its lines, with LF between them.
+    /// Value of the `event` field; empty for an event without one.
+    pub(crate) event: String,
+    /// Values of the `data` fields, joined with LF.
     pub(crate) data: String,
 }
 
-/// What is left of a line or an event until the rest of it comes. Ids are not kept: the revision is in the event too.
+/// Incremental parser: keeps an incomplete line or event between two chunks. Event ids are ignored, because a change
+/// event carries its revision in the data as well.
 #[derive(Debug, Default)]
 pub(crate) struct Parser {
     line: Vec<u8>,
     message: Message,
     has_data: bool,
-    /// The last piece ended in CR, so a LF at the start of the next one belongs to it.
+    /// Whether the last chunk ended in CR, so that LF at the start of the next one belongs to the same line end.
     after_cr: bool,
 }
 
 impl Parser {
-    /// The events that are complete with this piece.
-    pub(crate) fn feed(&mut self, mut piece: &[u8]) -> Vec<Message> {
+    /// Parses a chunk of the body and returns the events that it completes.
+    pub(crate) fn feed(&mut self, mut chunk: &[u8]) -> Vec<Message> {
         let mut complete = Vec::new();
-        if take(&mut self.after_cr) && piece.first() == Some(&b'\n') {
-            piece = &piece[1..];
+        if take(&mut self.after_cr) && chunk.first() == Some(&b'\n') {
+            chunk = &chunk[1..];
         }
-        while let Some(end) = piece.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
-            self.line.extend_from_slice(&piece[..end]);
+        while let Some(end) = chunk.iter().position(|byte| matches!(byte, b'\r' | b'\n')) {
+            self.line.extend_from_slice(&chunk[..end]);
             let line = take(&mut self.line);
-            complete.extend(self.take_line(&String::from_utf8_lossy(&line)));
-            let cr = piece[end] == b'\r';
-            piece = &piece[end + 1..];
+            complete.extend(self.parse_line(&String::from_utf8_lossy(&line)));
+            let cr = chunk[end] == b'\r';
+            chunk = &chunk[end + 1..];
             if cr {
-                match piece.first() {
-                    Some(b'\n') => piece = &piece[1..],
+                match chunk.first() {
+                    Some(b'\n') => chunk = &chunk[1..],
                     Some(_) => {}
                     None => self.after_cr = true,
                 }
             }
         }
-        self.line.extend_from_slice(piece);
+        self.line.extend_from_slice(chunk);
         complete
     }
 
-    fn take_line(&mut self, line: &str) -> Option<Message> {
+    fn parse_line(&mut self, line: &str) -> Option<Message> {
         if line.is_empty() {
             let message = take(&mut self.message);
             return take(&mut self.has_data).then_some(message);
@@ -54,7 +55,7 @@ impl Parser {
         let (field, value) = line.split_once(':').unwrap_or((line, ""));
         let value = value.strip_prefix(' ').unwrap_or(value);
         match field {
-            "event" => value.clone_into(&mut self.message.name),
+            "event" => value.clone_into(&mut self.message.event),
             "data" => {
                 if self.has_data {
                     self.message.data.push('\n');
@@ -62,7 +63,7 @@ impl Parser {
                 self.has_data = true;
                 self.message.data.push_str(value);
             }
-            // A comment has an empty field; ids and retry times are not wanted.
+            // A comment has an empty field name; `id` and `retry` are not used.
             _ => {}
         }
         None
@@ -73,19 +74,19 @@ impl Parser {
 mod tests {
     use super::*;
 
-    fn message(name: &str, data: &str) -> Message {
-        Message { name: name.into(), data: data.into() }
+    fn message(event: &str, data: &str) -> Message {
+        Message { event: event.into(), data: data.into() }
     }
 
     #[test]
-    fn however_it_is_cut() {
+    fn events_are_parsed_in_chunks_of_any_size() {
         let text = "\u{feff}: hello\r\n\r\nevent: change\r\nid: 7\r\ndata: {\"a\":\r\ndata:\"ü\"}\r\n\r\n: beat\n\n\
                     data\n\nevent:nothing\n\ndata: x: y\rdata:  z\r\revent: change\ndata: cut";
-        let wanted = [message("change", "{\"a\":\n\"ü\"}"), message("", ""), message("", "x: y\n z")];
+        let expected = [message("change", "{\"a\":\n\"ü\"}"), message("", ""), message("", "x: y\n z")];
         for size in 1..text.len() {
             let mut parser = Parser::default();
-            let got: Vec<_> = text.as_bytes().chunks(size).flat_map(|piece| parser.feed(piece)).collect();
-            assert_eq!(got, wanted, "in pieces of {size}");
+            let parsed: Vec<_> = text.as_bytes().chunks(size).flat_map(|chunk| parser.feed(chunk)).collect();
+            assert_eq!(parsed, expected, "chunks of {size} bytes");
             assert_eq!(parser.feed(b"\n\n"), [message("change", "cut")]);
         }
     }

@@ -1,4 +1,4 @@
-//! What a node holds, and how two such states differ.
+//! Configuration state of a node: an immutable set of entries, and the difference between two of them.
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -8,22 +8,23 @@ use serde::de::DeserializeOwned;
 
 use crate::{Error, Result, value};
 
-/// Everything a node holds. It never changes: a new one takes its place.
+/// Immutable configuration of a node, replaced as a whole on each change.
 #[derive(Debug, Default)]
 pub(crate) struct State {
-    /// The app's revision that this is the state of; 0 before anything is known.
+    /// Revision of the app that the entries belong to; 0 before the first publication.
     pub(crate) revision: i64,
     pub(crate) entries: Entries,
 }
 
+/// Entries by key, in key order.
 pub(crate) type Entries = BTreeMap<Arc<str>, Arc<Entry>>;
 
-/// One value, in one version.
+/// One version of one value, with a cache of its parsed form.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) value: Arc<str>,
     pub(crate) version: i64,
-    /// What the value means to the type that asked first.
+    /// Parsed value, for the type that was requested first.
     parsed: OnceLock<Arc<dyn Any + Send + Sync>>,
 }
 
@@ -32,6 +33,7 @@ impl Entry {
         Self { value: value.into(), version, parsed: OnceLock::new() }
     }
 
+    /// Returns the cached parsed value, or parses and caches it. `key` only names the value in an error.
     pub(crate) fn parse<T>(&self, key: &str) -> Result<Arc<T>>
     where
         T: DeserializeOwned + Send + Sync + 'static,
@@ -42,7 +44,7 @@ impl Entry {
             return Ok(parsed);
         }
         let parsed = Arc::new(parse::<T>(key, &self.value)?);
-        // Where another type was first, this one is parsed each time.
+        // The cache has room for one type: a second type is parsed on every call.
         let _ = self.parsed.set(parsed.clone());
         Ok(parsed)
     }
@@ -52,27 +54,27 @@ fn parse<T: DeserializeOwned>(key: &str, text: &str) -> Result<T> {
     value::parse(text).map_err(|source| Error::Value { key: key.to_owned(), source })
 }
 
-/// A key whose value is another one now.
+/// Change of one key's value: added, replaced or removed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Change {
-    /// The key.
+    /// Key of the item that changed.
     pub key: Arc<str>,
-    /// Its value before; `None` where there was none.
+    /// Previous value; `None` for an added key.
     pub old: Option<Arc<str>>,
-    /// Its value now; `None` where it was removed.
+    /// New value; `None` for a removed key.
     pub new: Option<Arc<str>>,
 }
 
 impl Change {
-    /// The new value as a `T`, as [`Client::get`](crate::Client::get) reads it; `None` where the key was removed.
+    /// Parses the new value as a `T`, by the rules of [`Client::get`](crate::Client::get); `None` for a removed key.
     pub fn parse<T: DeserializeOwned>(&self) -> Result<Option<T>> {
         self.new.as_deref().map(|text| parse(&self.key, text)).transpose()
     }
 }
 
-/// The keys whose values differ, in their order. A new version with the same value is no change.
-pub(crate) fn changes(old: &Entries, new: &Entries) -> Vec<Change> {
+/// Compares two states and returns the changed keys in key order. A new version with an equal value is no change.
+pub(crate) fn diff(old: &Entries, new: &Entries) -> Vec<Change> {
     let mut changes: Vec<_> = new
         .iter()
         .filter_map(|(key, entry)| {

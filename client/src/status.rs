@@ -1,18 +1,18 @@
-//! How a client stands with its servers.
+//! Connection status of a client.
 
 use std::sync::Arc;
 
-/// How a client stands with its servers.
+/// Connection status of a client towards its servers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Status {
-    /// It has not heard from a server yet.
+    /// First connection in progress: no server has answered yet.
     Starting,
-    /// Its watch is open: what it holds is what the server wants it to hold, less the values that were rejected.
+    /// Watch open: the local configuration is the one the server assigns to this node, except for rejected values.
     Connected,
-    /// It goes on with what it holds and tries again, for this reason.
+    /// Connection lost, for this reason. The client keeps its last configuration and reconnects.
     Disconnected(Arc<str>),
-    /// The app key is refused, with these words of the server. It goes on with what it holds and tries again, but
-    /// seldom: only somebody with permission on the app can put this right.
+    /// App key refused, with the server's message. The client keeps its last configuration and retries rarely, because
+    /// only somebody with permission on the app can repair this.
     Refused(Arc<str>),
 }

@@ -1,18 +1,20 @@
-//! What the text of a value means to a type.
+//! Value parsing: a deserializer that gives strings the text as it is and reads every other type as JSON.
 
 use serde::de::value::StrDeserializer;
 use serde::de::{DeserializeOwned, Deserializer, IntoDeserializer, Visitor};
 
 type Error = serde_json::Error;
 
-/// A string, and what is written as one, is the text as it is; everything else is read as JSON.
+/// Parses a value. Strings, and types that deserialize from a string (an address, a bare enum variant), get the text
+/// verbatim; every other type is read as JSON.
 pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Error> {
-    T::deserialize(Text(text))
+    T::deserialize(TextDeserializer(text))
 }
 
-struct Text<'a>(&'a str);
+struct TextDeserializer<'a>(&'a str);
 
-impl<'de> Text<'de> {
+impl<'de> TextDeserializer<'de> {
+    /// Reads the whole text as one JSON value.
     fn json<T>(
         self,
         read: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::StrRead<'de>>) -> Result<T, Error>,
@@ -40,7 +42,7 @@ macro_rules! as_text {
     )*};
 }
 
-impl<'de> Deserializer<'de> for Text<'de> {
+impl<'de> Deserializer<'de> for TextDeserializer<'de> {
     type Error = Error;
 
     as_text! { deserialize_str deserialize_string deserialize_char deserialize_identifier }
@@ -84,7 +86,7 @@ impl<'de> Deserializer<'de> for Text<'de> {
         visitor.visit_newtype_struct(self)
     }
 
-    /// A bare name is a variant without content; anything else is JSON.
+    /// Reads a bare name as a variant without content, and a JSON object or string as JSON.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
         name: &'static str,
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn text_is_text_and_the_rest_is_json() {
+    fn strings_are_verbatim_and_other_types_are_json() {
         assert_eq!(parse::<String>("\"as it is\" ").unwrap(), "\"as it is\" ");
         assert_eq!(parse::<Name>("12").unwrap(), Name("12".into()));
         assert_eq!(parse::<Option<String>>("a").unwrap(), Some("a".into()));
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_an_error() {
+    fn a_value_of_another_type_is_an_error() {
         assert!(parse::<u16>("70000").is_err());
         assert!(parse::<u16>("80 80").is_err());
         assert!(parse::<u16>("").is_err());

@@ -1,4 +1,4 @@
-//! What a use case answers when it does not do what was asked.
+//! Errors of use cases, and the kinds that the wire contract knows.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -8,8 +8,9 @@ use crate::ports::StorageError;
 /// The answer of every use case.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Why a use case was refused or failed. The HTTP families map [`Error::kind`] to their own codes, once each.
+/// Refusal or failure of a use case. The HTTP families map [`Error::kind`] to their own codes, once each.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// Our own fault: the store failed. The text never reaches a client.
     #[error("the store failed")]
@@ -25,7 +26,7 @@ pub enum Error {
     Invalid {
         /// The parameter, by its name on the wire.
         field: Cow<'static, str>,
-        /// What is wrong with it, with the limit.
+        /// Violated rule, with the limit.
         reason: Cow<'static, str>,
     },
     /// No caller, or one whose token expired or was revoked.
@@ -46,32 +47,55 @@ pub enum Error {
     /// Too many attempts; try again after the time given.
     #[error("too many requests")]
     TooMany {
-        /// How long to wait.
+        /// Time until the next attempt can succeed.
         retry_after: Duration,
     },
 }
 
-/// The kinds the wire contract knows.
+/// Kind of an error, as adapters map it to their codes. An adapter treats a kind it does not know as
+/// [`ErrorKind::Internal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ErrorKind {
-    /// Our own fault.
+    /// A fault of the server: storage, or a bug.
     Internal,
+    /// The store is out of reach or overloaded for the moment. Nothing was done.
+    Busy,
+    /// The store's answer to a commit was lost: it may have been done.
+    OutcomeUnknown,
     /// Something we depend on is down or not set up.
     Unavailable,
-    /// An invalid argument.
+    /// An argument that is missing, malformed or outside its limit.
     Invalid,
     /// Not authenticated, expired or revoked.
     Unauthenticated,
-    /// Not permitted.
+    /// A known caller without the right.
     Forbidden,
-    /// Already exists.
+    /// The name is taken.
     AlreadyExists,
-    /// Does not exist.
+    /// Nothing has that name or id.
     NotFound,
     /// A stale version or another conflict with the present state.
     Conflict,
-    /// Too many requests.
+    /// Throttled, with a time to wait.
     TooMany,
+}
+
+impl ErrorKind {
+    /// Every kind of this version, for tests of an adapter's mapping.
+    pub const ALL: [Self; 11] = [
+        Self::Internal,
+        Self::Busy,
+        Self::OutcomeUnknown,
+        Self::Unavailable,
+        Self::Invalid,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::AlreadyExists,
+        Self::NotFound,
+        Self::Conflict,
+        Self::TooMany,
+    ];
 }
 
 impl Error {
@@ -98,6 +122,10 @@ impl Error {
     /// The kind, for mapping to a code.
     pub fn kind(&self) -> ErrorKind {
         match self {
+            Self::Storage(StorageError::Unavailable(_)) => ErrorKind::Busy,
+            Self::Storage(StorageError::CommitUnknown(_) | StorageError::Stopped(_)) => {
+                ErrorKind::OutcomeUnknown
+            }
             Self::Storage(_) | Self::Internal(_) => ErrorKind::Internal,
             Self::Unavailable(_) => ErrorKind::Unavailable,
             Self::Invalid { .. } => ErrorKind::Invalid,
@@ -108,5 +136,38 @@ impl Error {
             Self::Conflict(_) => ErrorKind::Conflict,
             Self::TooMany { .. } => ErrorKind::TooMany,
         }
+    }
+}
+
+/// An error and its causes, for a log line.
+pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ErrorKind;
+
+    /// Position of a kind in [`ErrorKind::ALL`]; a new kind does not compile until it is listed.
+    fn position(kind: ErrorKind) -> usize {
+        match kind {
+            ErrorKind::Internal => 0,
+            ErrorKind::Busy => 1,
+            ErrorKind::OutcomeUnknown => 2,
+            ErrorKind::Unavailable => 3,
+            ErrorKind::Invalid => 4,
+            ErrorKind::Unauthenticated => 5,
+            ErrorKind::Forbidden => 6,
+            ErrorKind::AlreadyExists => 7,
+            ErrorKind::NotFound => 8,
+            ErrorKind::Conflict => 9,
+            ErrorKind::TooMany => 10,
+        }
+    }
+
+    #[test]
+    fn every_kind_is_listed() {
+        assert_eq!(ErrorKind::ALL.map(position), std::array::from_fn(|n| n));
     }
 }

@@ -1,35 +1,43 @@
-//! The domain of Pilothouse: what a thing is, what may happen to it, and who may do it.
-//!
-//! This crate knows no SQL, no HTTP and no files. It is used through [`Pilothouse`], which holds the use cases of
-//! four families, [`account`], [`ops`], [`config`] and [`cdn`], and reaches the outside through [`ports`]. One use
-//! case is one method and one transaction.
-//!
-//! | to learn | read |
-//! |---|---|
-//! | what a use case may answer | [`Error`] |
-//! | what a store must do | [`ports::Storage`], and the suite in `conformance` (feature of that name) |
-//! | who is calling | [`account::Caller`] |
+#![doc = include_str!("../README.md")]
 
 pub mod account;
 pub mod cdn;
 pub mod config;
+pub mod import;
 pub mod ops;
 pub mod ports;
+pub mod webhook;
 
+mod epoch;
 mod error;
+mod id;
+mod idempotency;
+mod lease;
+mod page;
 mod pilothouse;
+mod pruning;
+mod readiness;
 mod secret;
-mod shared;
+mod settings;
+mod store_identity;
+mod sync;
 mod text;
+mod time;
+mod worker_health;
 mod workers;
 
-#[cfg(feature = "conformance")]
-#[expect(clippy::unwrap_used, reason = "a failing case panics")]
-#[expect(clippy::missing_panics_doc, reason = "every case panics where the store fails it")]
-pub mod conformance;
-
-pub use error::{Error, ErrorKind, Result};
-pub use pilothouse::{Pilothouse, Settings};
+pub use epoch::Epoch;
+pub use error::{Error, ErrorKind, Result, error_chain};
+pub use idempotency::{IdempotencyKey, KeptAnswer, KeptAnswerRepository};
+pub use lease::Lease;
+pub use page::{Listing, Order, Page};
+pub use pilothouse::Pilothouse;
+pub use pruning::{Allowance, ClockMark, Prunable, PruningRepository};
+pub use readiness::Readiness;
 pub use secret::SecretKey;
-pub use text::{Page, check_text, check_token};
+pub use settings::Settings;
+pub use store_identity::{StoreIdentity, StoreIdentityRepository};
+pub use text::check_text;
+pub(crate) use text::check_token;
+pub use worker_health::{WorkerStatus, panic_text};
 pub use workers::Workers;

@@ -1,81 +1,42 @@
-//! The domain as one value: the use cases over a store, a clock and settings.
+//! The façade: the use cases of all families over one store, clock and settings.
 
-use std::collections::HashMap;
-use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
-
-use chrono::{DateTime, DurationRound, TimeDelta, Utc};
+use std::sync::Arc;
 
 use crate::account::{
-    Accounts, Audit, AuditRow, Caller, Entry, Gates, Group, Logins, Passwords, Scope, TokenId, Tokens,
+    Accounts, Audit, ConsoleSessions, Gates, LastUsedBuffer, Logins, Passwords, RefusalBuffer, Tokens,
 };
-use crate::cdn::{CdnLogins, Cdns, Companies, Customers, Domains, Edges, Jobs, LogShipper, Traffic};
-use crate::config::{AppKeys, Apps, FeedTable, Feeds, Grants, Items, Nodes, Releases, Reports, Rollouts};
-use crate::ops::{Machines, Tasks};
+use crate::cdn::{
+    Alarms, Billing, CdnLogins, Cdns, Companies, Customers, Domains, Edges, Jobs, LogDownloads, LogIntake,
+    Thresholds, Traffic,
+};
+use crate::config::{
+    AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer, Rollouts,
+};
+use crate::import::Imports;
+use crate::ops::{Agents, Batches, Blobs, Machines, Tasks, Updates};
 use crate::ports::{
-    Clock, Ids, LogArchive, LogReader, Providers, RandomIds, Storage, SystemClock, UnitOfWork,
+    BlobStore, Clock, Ids, LogArchive, LogReader, Providers, RandomIds, ReleaseSource, Storage, SystemClock,
+    WebhookSender,
 };
-use crate::{Error, Result, SecretKey};
-
-/// What an operator decides. `Settings::default()` holds the documented defaults.
-#[derive(Clone, Debug)]
-pub struct Settings {
-    /// How long a token lives: 12 hours.
-    pub token_life: TimeDelta,
-    /// The fewest characters of a password: 8.
-    pub password_min_length: usize,
-    /// The names of the cdns that have a provider: none.
-    pub cdns: Vec<String>,
-    /// The zone of the times people read, in which days of logs begin: `Asia/Shanghai`.
-    pub timezone: chrono_tz::Tz,
-    /// Where users reach the server, for links: `http://127.0.0.1:8080`.
-    pub public_url: String,
-    /// What keys are derived from: random, so that another process cannot read what this one signed.
-    pub secret: SecretKey,
-    /// Whether logs are read with a city database, without which there are no areas: false.
-    pub geo_city_database: bool,
-    /// For how many days kept lines can be downloaded: 92.
-    pub log_days: u32,
-    /// For how many days traffic is known by city: 92.
-    pub city_days: u32,
-    /// For how many days traffic is known: 800.
-    pub traffic_days: u32,
-    /// The edges that may ship their logs: none.
-    pub log_shippers: Vec<LogShipper>,
-    /// The profiles in which nobody approves their own change: none.
-    pub four_eyes_profiles: Vec<String>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            token_life: TimeDelta::hours(12),
-            password_min_length: 8,
-            cdns: Vec::new(),
-            timezone: chrono_tz::Asia::Shanghai,
-            public_url: "http://127.0.0.1:8080".to_owned(),
-            secret: SecretKey::default(),
-            geo_city_database: false,
-            log_days: 92,
-            city_days: 92,
-            traffic_days: 800,
-            log_shippers: Vec::new(),
-            four_eyes_profiles: Vec::new(),
-        }
-    }
-}
+use crate::pruning::ClockWatch;
+use crate::readiness::ReadinessProbe;
+use crate::worker_health::WorkerHealth;
+use crate::{Error, Result, Settings};
 
 /// The domain. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
-pub struct Pilothouse(Arc<Outfit>);
+pub struct Pilothouse(Arc<Handle>);
 
-/// The one domain with what may be added to it.
+/// Shared inner state plus optional adapters.
 #[derive(Clone, Debug)]
-struct Outfit {
+struct Handle {
     inner: Arc<Inner>,
     providers: Providers,
     log_archive: Option<Arc<dyn LogArchive>>,
     log_reader: Option<Arc<dyn LogReader>>,
+    webhook_sender: Option<Arc<dyn WebhookSender>>,
+    blob_store: Option<Arc<dyn BlobStore>>,
+    release_source: Option<Arc<dyn ReleaseSource>>,
 }
 
 #[derive(Debug)]
@@ -86,29 +47,22 @@ struct Inner {
     settings: Settings,
     passwords: Passwords,
     gates: Gates,
-    refusals: Mutex<HashMap<Refusal, i64>>,
-    last_used: Mutex<HashMap<TokenId, DateTime<Utc>>>,
-    feeds: FeedTable,
-    reports: Reports,
-}
-
-/// Refusals are counted per actor, address, right and minute, so that they cannot fill a disk.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Refusal {
-    minute: DateTime<Utc>,
-    actor: i64,
-    actor_name: String,
-    address: Option<std::net::IpAddr>,
-    right: String,
+    refusals: RefusalBuffer,
+    last_used: LastUsedBuffer,
+    app_cache: AppCache,
+    reports: ReportBuffer,
+    worker_health: WorkerHealth,
+    readiness_probe: ReadinessProbe,
+    clock_watch: ClockWatch,
 }
 
 impl Pilothouse {
-    /// Over a store, with the machine's clock and randomness.
+    /// Creates the domain over a store, with the machine's clock and randomness.
     pub fn new(storage: Arc<dyn Storage>, settings: Settings) -> Result<Self> {
         Self::with(storage, settings, Arc::new(SystemClock), Arc::new(RandomIds))
     }
 
-    /// Over a store, with a clock and a source of identifiers of one's own.
+    /// Creates the domain over a store, with the given clock and source of identifiers.
     pub fn with(
         storage: Arc<dyn Storage>,
         settings: Settings,
@@ -123,172 +77,89 @@ impl Pilothouse {
             settings,
             passwords,
             gates: Gates::default(),
-            refusals: Mutex::default(),
-            last_used: Mutex::default(),
-            feeds: FeedTable::default(),
-            reports: Reports::default(),
+            refusals: RefusalBuffer::default(),
+            last_used: LastUsedBuffer::default(),
+            app_cache: AppCache::default(),
+            reports: ReportBuffer::default(),
+            worker_health: WorkerHealth::default(),
+            readiness_probe: ReadinessProbe::default(),
+            clock_watch: ClockWatch::default(),
         };
-        let outfit = Outfit {
+        let handle = Handle {
             inner: Arc::new(inner),
             providers: Providers::default(),
             log_archive: None,
             log_reader: None,
+            webhook_sender: None,
+            blob_store: None,
+            release_source: None,
         };
-        Ok(Self(Arc::new(outfit)))
+        Ok(Self(Arc::new(handle)))
     }
 
-    /// With providers behind cdns, by the names in [`Settings::cdns`]. Clones made before go without.
+    /// Sets the providers of cdns, by the names in [`Settings::cdns`]. Clones made before go without.
     #[must_use]
     pub fn with_providers(mut self, providers: Providers) -> Self {
         Arc::make_mut(&mut self.0).providers = providers;
         self
     }
 
-    /// The same domain with a place for kept lines of access logs; without one there is nothing to download.
+    /// Sets the archive of kept log lines; without one there is nothing to download.
     #[must_use]
     pub fn with_log_archive(mut self, archive: Arc<dyn LogArchive>) -> Self {
         Arc::make_mut(&mut self.0).log_archive = Some(archive);
         self
     }
 
-    /// The same domain with somebody who understands the logs that edges ship; without, none can be taken in.
+    /// Sets the reader of logs that edges ship; without one none can be taken in.
     #[must_use]
     pub fn with_log_reader(mut self, reader: Arc<dyn LogReader>) -> Self {
         Arc::make_mut(&mut self.0).log_reader = Some(reader);
         self
     }
 
-    /// The use cases of accounts.
-    pub fn accounts(&self) -> Accounts<'_> {
-        Accounts(self)
+    /// Sets the sender of webhook deliveries; without one they stay where they are.
+    #[must_use]
+    pub fn with_webhook_sender(mut self, sender: Arc<dyn WebhookSender>) -> Self {
+        Arc::make_mut(&mut self.0).webhook_sender = Some(sender);
+        self
     }
 
-    /// Logging in.
-    pub fn logins(&self) -> Logins<'_> {
-        Logins(self)
+    /// Sets the store of contents; without one no task can have a content.
+    #[must_use]
+    pub fn with_blob_store(mut self, store: Arc<dyn BlobStore>) -> Self {
+        Arc::make_mut(&mut self.0).blob_store = Some(store);
+        self
     }
 
-    /// One's own tokens.
-    pub fn tokens(&self) -> Tokens<'_> {
-        Tokens(self)
+    /// Sets the source of releases, from which a task that names no blob takes its content; without one it has none.
+    #[must_use]
+    pub fn with_release_source(mut self, source: Arc<dyn ReleaseSource>) -> Self {
+        Arc::make_mut(&mut self.0).release_source = Some(source);
+        self
     }
 
-    /// The audit trail.
-    pub fn audit_trail(&self) -> Audit<'_> {
-        Audit(self)
-    }
-
-    /// Release tasks.
-    pub fn tasks(&self) -> Tasks<'_> {
-        Tasks(self)
-    }
-
-    /// Machines.
-    pub fn machines(&self) -> Machines<'_> {
-        Machines(self)
-    }
-
-    /// Cdns.
-    pub fn cdns(&self) -> Cdns<'_> {
-        Cdns(self)
-    }
-
-    /// Customers of the cdns.
-    pub fn customers(&self) -> Customers<'_> {
-        Customers(self)
-    }
-
-    /// Customers' domains.
-    pub fn domains(&self) -> Domains<'_> {
-        Domains(self)
-    }
-
-    /// Logging in to the cdn family alone.
-    pub fn cdn_logins(&self) -> CdnLogins<'_> {
-        CdnLogins(self)
-    }
-
-    /// Refreshes and preloads.
-    pub fn jobs(&self) -> Jobs<'_> {
-        Jobs(self)
-    }
-
-    /// Edges.
-    pub fn edges(&self) -> Edges<'_> {
-        Edges(self)
-    }
-
-    /// Companies.
-    pub fn companies(&self) -> Companies<'_> {
-        Companies(self)
-    }
-
-    /// Traffic, and the logs it is read from.
-    pub fn traffic(&self) -> Traffic<'_> {
-        Traffic(self)
-    }
-
-    /// Apps.
-    pub fn apps(&self) -> Apps<'_> {
-        Apps(self)
-    }
-
-    /// Grants on apps.
-    pub fn grants(&self) -> Grants<'_> {
-        Grants(self)
-    }
-
-    /// Configuration items.
-    pub fn items(&self) -> Items<'_> {
-        Items(self)
-    }
-
-    /// Releases of configuration items.
-    pub fn releases(&self) -> Releases<'_> {
-        Releases(self)
-    }
-
-    /// Keys of apps.
-    pub fn app_keys(&self) -> AppKeys<'_> {
-        AppKeys(self)
-    }
-
-    /// How far releases have come.
-    pub fn rollouts(&self) -> Rollouts<'_> {
-        Rollouts(self)
-    }
-
-    /// The apps' configuration as their nodes get it.
-    pub fn feeds(&self) -> Feeds<'_> {
-        Feeds(self)
-    }
-
-    /// Nodes.
-    pub fn nodes(&self) -> Nodes<'_> {
-        Nodes(self)
-    }
-
-    /// The store.
+    /// The store behind all use cases.
     pub fn storage(&self) -> &dyn Storage {
         &*self.0.inner.storage
     }
 
-    /// The clock.
+    /// Clock of this process; leases use the store's clock instead.
     pub fn clock(&self) -> &dyn Clock {
         &*self.0.inner.clock
     }
 
-    /// The settings.
+    /// The settings given at construction.
     pub fn settings(&self) -> &Settings {
         &self.0.inner.settings
     }
 
-    /// The providers.
+    /// The CDN providers, by cdn.
     pub fn providers(&self) -> &Providers {
         &self.0.providers
     }
 
-    /// Where kept lines lie; unavailable where the program that embeds this has set up none.
+    /// The log archive; unavailable where the host has set up none.
     pub(crate) fn log_archive(&self) -> Result<&Arc<dyn LogArchive>> {
         self.0
             .log_archive
@@ -296,137 +167,166 @@ impl Pilothouse {
             .ok_or_else(|| Error::Unavailable("no archive of logs is set up".to_owned()))
     }
 
+    /// The store of contents; unavailable where the host has set up none.
+    pub fn blob_store(&self) -> Result<&Arc<dyn BlobStore>> {
+        self.0.blob_store.as_ref().ok_or_else(|| Error::Unavailable("no store of blobs is set up".to_owned()))
+    }
+
+    pub(crate) fn release_source(&self) -> Option<&Arc<dyn ReleaseSource>> {
+        self.0.release_source.as_ref()
+    }
+
     pub(crate) fn log_reader(&self) -> Result<&Arc<dyn LogReader>> {
         self.0.log_reader.as_ref().ok_or_else(|| Error::Unavailable("no reader of logs is set up".to_owned()))
+    }
+
+    pub(crate) fn webhook_sender(&self) -> Option<&Arc<dyn WebhookSender>> {
+        self.0.webhook_sender.as_ref()
     }
 
     pub(crate) fn ids(&self) -> &dyn Ids {
         &*self.0.inner.ids
     }
 
+    /// The clock and the source of identifiers, for what outlives a borrow.
+    pub(crate) fn shared_sources(&self) -> (Arc<dyn Clock>, Arc<dyn Ids>) {
+        (self.0.inner.clock.clone(), self.0.inner.ids.clone())
+    }
+
     pub(crate) fn passwords(&self) -> &Passwords {
         &self.0.inner.passwords
     }
 
-    pub(crate) fn feed_table(&self) -> &FeedTable {
-        &self.0.inner.feeds
+    pub(crate) fn app_cache(&self) -> &AppCache {
+        &self.0.inner.app_cache
     }
 
-    pub(crate) fn reports(&self) -> &Reports {
+    pub(crate) fn refusals(&self) -> &RefusalBuffer {
+        &self.0.inner.refusals
+    }
+
+    pub(crate) fn last_used(&self) -> &LastUsedBuffer {
+        &self.0.inner.last_used
+    }
+
+    pub(crate) fn reports(&self) -> &ReportBuffer {
         &self.0.inner.reports
+    }
+
+    pub(crate) fn readiness_probe(&self) -> &ReadinessProbe {
+        &self.0.inner.readiness_probe
+    }
+
+    pub(crate) fn clock_watch(&self) -> &ClockWatch {
+        &self.0.inner.clock_watch
+    }
+
+    pub(crate) fn worker_health(&self) -> &WorkerHealth {
+        &self.0.inner.worker_health
     }
 
     pub(crate) fn gates(&self) -> &Gates {
         &self.0.inner.gates
     }
 
-    /// Refuses a caller that does not hold `group`.
-    pub(crate) fn require(&self, caller: &Caller, group: Group) -> Result<()> {
-        if caller.holds(group) { Ok(()) } else { Err(self.refuse(caller, &format!("group {}", group.id()))) }
-    }
-
-    /// Refuses a token that opens only the cdn family.
-    pub fn require_account_scope(&self, caller: &Caller) -> Result<()> {
-        match caller.scope {
-            Scope::Account => Ok(()),
-            Scope::Cdn => Err(self.refuse(caller, "a token for the whole account")),
-        }
-    }
-
-    /// Counts a refusal for the audit trail; `right` is what was missing.
-    pub(crate) fn refuse(&self, caller: &Caller, right: &str) -> Error {
-        let now = self.clock().now();
-        let refusal = Refusal {
-            minute: now.duration_trunc(TimeDelta::minutes(1)).unwrap_or(now),
-            actor: caller.id,
-            actor_name: caller.name.clone(),
-            address: caller.address,
-            right: right.to_owned(),
-        };
-        *lock(&self.0.inner.refusals).entry(refusal).or_default() += 1;
-        Error::Forbidden
-    }
-
-    /// Writes an entry within the transaction of the deed itself.
-    pub(crate) async fn audit(&self, work: &mut dyn UnitOfWork, caller: &Caller, entry: Entry) -> Result<()> {
-        self.append(work, Some(caller), entry).await
-    }
-
-    /// Writes an entry of the command line.
-    pub(crate) async fn audit_command(&self, work: &mut dyn UnitOfWork, entry: Entry) -> Result<()> {
-        self.append(work, None, entry).await
-    }
-
-    async fn append(&self, work: &mut dyn UnitOfWork, caller: Option<&Caller>, entry: Entry) -> Result<()> {
-        let Entry { action, object, old, new } = entry;
-        let row = AuditRow {
-            id: 0,
-            at: self.clock().now(),
-            actor: caller.map(|caller| caller.id),
-            actor_name: caller.map_or("command line", |caller| &caller.name).to_owned(),
-            address: caller.and_then(|caller| caller.address),
-            action: action.to_owned(),
-            object,
-            old,
-            new,
-            count: 1,
-        };
-        Ok(work.audit().append(&row).await?)
-    }
-
-    pub(crate) fn note_use(&self, token: TokenId, at: DateTime<Utc>) {
-        lock(&self.0.inner.last_used).insert(token, at);
-    }
-
-    pub(crate) async fn flush_last_used(&self) -> Result<()> {
-        let used: Vec<_> = mem::take(&mut *lock(&self.0.inner.last_used)).into_iter().collect();
-        if used.is_empty() {
-            return Ok(());
-        }
-        let mut work = self.storage().begin().await?;
-        work.tokens().touch(&used).await?;
-        Ok(work.commit().await?)
-    }
-
-    pub(crate) async fn flush_refusals(&self) -> Result<()> {
-        let refusals = mem::take(&mut *lock(&self.0.inner.refusals));
-        if refusals.is_empty() {
-            return Ok(());
-        }
-        let mut work = self.storage().begin().await?;
-        for (refusal, count) in refusals {
-            let row = AuditRow {
-                id: 0,
-                at: refusal.minute,
-                actor: Some(refusal.actor),
-                actor_name: refusal.actor_name,
-                address: refusal.address,
-                action: "refused".to_owned(),
-                object: refusal.right,
-                old: None,
-                new: None,
-                count,
-            };
-            work.audit().append(&row).await?;
-        }
-        Ok(work.commit().await?)
-    }
-
-    /// What is to be done every minute: notes kept in memory go to the store, what has ended is forgotten.
+    /// Housekeeping of every minute: flushes what is buffered in memory, and prunes what has ended.
     pub async fn housekeep(&self) -> Result<()> {
         self.flush_last_used().await?;
         self.flush_refusals().await?;
         self.flush_reports().await?;
-        self.tidy_nodes().await?;
+        self.prune_nodes().await?;
+        self.blobs().prune().await?;
         let mut work = self.storage().begin().await?;
         self.logins().prune(&mut *work).await?;
-        work.tokens().prune(self.clock().now()).await?;
-        self.jobs().prune(&mut *work).await?;
+        if let Some(pruning) = self.begin_pruning(&mut *work).await? {
+            work.tokens().prune(self.clock().now()).await?;
+            self.jobs().prune(&mut *work, pruning).await?;
+            self.alarms().prune(&mut *work, pruning).await?;
+            self.prune_webhook_deliveries(&mut *work, pruning).await?;
+        }
         Ok(work.commit().await?)
     }
 }
 
-/// A poisoned map is still a map: what it counts is never half-written.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Declares the use cases of the domain, each with its documentation: the method that gives them, and their type.
+macro_rules! use_cases {
+    ($($(#[$doc:meta])* $method:ident: $type:ident;)*) => {
+        impl Pilothouse {
+            $($(#[$doc])*
+            pub fn $method(&self) -> $type<'_> {
+                $type(self)
+            })*
+        }
+    };
+}
+
+use_cases! {
+    /// The use cases of accounts.
+    accounts: Accounts;
+    /// Log-ins with a password, throttled.
+    logins: Logins;
+    /// Sessions of the console.
+    console_sessions: ConsoleSessions;
+    /// The caller's own access tokens.
+    tokens: Tokens;
+    /// Reading the append-only audit trail.
+    audit_trail: Audit;
+    /// Release tasks and their status reports.
+    tasks: Tasks;
+    /// Machine inventory of the fleet.
+    machines: Machines;
+    /// Orders for tasks with a content.
+    updates: Updates;
+    /// Tasks for many machines, and their orders.
+    batches: Batches;
+    /// Agents of machines, and what they ask.
+    agents: Agents;
+    /// Contents of tasks.
+    blobs: Blobs;
+    /// The cdns that customers can be given.
+    cdns: Cdns;
+    /// Customers of the cdns.
+    customers: Customers;
+    /// Domains of customers, by cdn.
+    domains: Domains;
+    /// Logging in to the cdn family alone.
+    cdn_logins: CdnLogins;
+    /// Refresh and preload jobs.
+    jobs: Jobs;
+    /// State of own edges, for operators.
+    edges: Edges;
+    /// Thresholds of domains.
+    thresholds: Thresholds;
+    /// Alarms of domains, edges and their logs.
+    alarms: Alarms;
+    /// Companies and their owners' accounts.
+    companies: Companies;
+    /// Billable bandwidth of a month.
+    billing: Billing;
+    /// Downloads of kept log lines.
+    log_downloads: LogDownloads;
+    /// Intake of access logs.
+    log_intake: LogIntake;
+    /// Traffic, bandwidth and areas.
+    traffic: Traffic;
+    /// Apps of the configuration centre.
+    apps: Apps;
+    /// Grants of accounts on apps.
+    grants: Grants;
+    /// Configuration items with their versions.
+    items: Items;
+    /// Change sets: changes of several items at once.
+    change_sets: ChangeSets;
+    /// Releases of configuration items.
+    releases: Releases;
+    /// App keys, which nodes authenticate with.
+    app_keys: AppKeys;
+    /// Progress of releases over their nodes.
+    rollouts: Rollouts;
+    /// Configuration delivery to nodes.
+    delivery: Delivery;
+    /// Registered nodes, for operators.
+    nodes: Nodes;
+    /// Import of what other systems knew, for the command line.
+    imports: Imports;
 }

@@ -1,7 +1,9 @@
-//! The secret key and what is derived from it.
+//! Secret key of the operator, the keys derived from it, and what is signed and encrypted with them.
 
 use std::fmt;
 
+use chacha20poly1305::ChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead, Payload};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -16,7 +18,7 @@ impl SecretKey {
     /// The fewest bytes a secret may have.
     pub const MIN_BYTES: usize = 32;
 
-    /// From any text or bytes; refuses fewer than 32 bytes.
+    /// Takes any text or bytes; refuses fewer than 32 bytes.
     pub fn new(secret: &[u8]) -> Result<Self> {
         if secret.len() < Self::MIN_BYTES {
             return Err(Error::invalid(
@@ -28,7 +30,7 @@ impl SecretKey {
     }
 
     /// A key for one purpose, always the same for the same secret and purpose.
-    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+    pub(crate) fn derive(&self, purpose: &str) -> [u8; 32] {
         keyed(&self.0, purpose.as_bytes())
     }
 }
@@ -60,6 +62,23 @@ pub(crate) fn sign(key: &[u8; 32], parts: &[&[u8]]) -> [u8; 32] {
 pub(crate) fn verify(key: &[u8; 32], parts: &[&[u8]], signature: &[u8]) -> bool {
     measured(key, parts).verify_slice(signature).is_ok()
 }
+
+/// ChaCha20-Poly1305 of a text. Its nonce is constant, so no other text may ever be encrypted with this key. Only who gives
+/// the same `context` can decrypt it.
+pub(crate) fn encrypt(key: [u8; 32], context: &[u8], text: &[u8]) -> Result<Vec<u8>> {
+    let payload = Payload { msg: text, aad: context };
+    let encrypted = ChaCha20Poly1305::new(&key.into()).encrypt(&NONCE.into(), payload);
+    encrypted.map_err(|_| Error::Internal("a text could not be encrypted".to_owned()))
+}
+
+/// The text that [`encrypt`] was given with the same key and context; `None` where that is not what was encrypted.
+pub(crate) fn decrypt(key: [u8; 32], context: &[u8], encrypted: &[u8]) -> Option<Vec<u8>> {
+    let payload = Payload { msg: encrypted, aad: context };
+    ChaCha20Poly1305::new(&key.into()).decrypt(&NONCE.into(), payload).ok()
+}
+
+/// Nonce of each key's only text.
+const NONCE: [u8; 12] = [0; 12];
 
 fn measured(key: &[u8; 32], parts: &[&[u8]]) -> Hmac<Sha256> {
     let mut mac = mac(key, &[]);
@@ -97,6 +116,21 @@ mod tests {
     fn short_secrets_are_refused() {
         let refused = SecretKey::new(&[7; 31]).unwrap_err();
         assert_eq!(refused.to_string(), "secret_key: must be at least 32 bytes, not 31");
+    }
+
+    #[test]
+    fn an_encrypted_text_is_read_with_its_key_and_context_alone() {
+        let encrypted = encrypt([3; 32], b"context", b"a secret").unwrap();
+        assert_eq!(decrypt([3; 32], b"context", &encrypted).unwrap(), b"a secret");
+        assert!(!encrypted.windows(8).any(|part| part == b"a secret"));
+        assert_eq!(decrypt([4; 32], b"context", &encrypted), None);
+        assert_eq!(decrypt([3; 32], b"another", &encrypted), None);
+        for at in 0..encrypted.len() {
+            let mut changed = encrypted.clone();
+            changed[at] ^= 1;
+            assert_eq!(decrypt([3; 32], b"context", &changed), None);
+            assert_eq!(decrypt([3; 32], b"context", &encrypted[..at]), None);
+        }
     }
 
     #[test]

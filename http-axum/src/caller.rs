@@ -1,4 +1,4 @@
-//! Who is calling: the bearer token, checked afresh on every request.
+//! Authentication: the bearer token, checked afresh on every request.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -6,11 +6,12 @@ use axum::http::request::Parts;
 use pilothouse_core::Error;
 use pilothouse_core::account::Caller;
 
-use crate::envelope::{Failure, Family};
-use crate::guard::ClientAddress;
+use crate::envelope::Failure;
+use crate::family::Family;
+use crate::middleware::ClientAddress;
 use crate::state::ApiState;
 
-/// The authenticated caller. Tokens that open only the cdn family are refused by the others.
+/// The authenticated caller. A token that opens only some families is refused by the others.
 pub(crate) struct Auth(pub(crate) Caller);
 
 impl FromRequestParts<ApiState> for Auth {
@@ -19,17 +20,19 @@ impl FromRequestParts<ApiState> for Auth {
     async fn from_request_parts(parts: &mut Parts, api: &ApiState) -> Result<Self, Failure> {
         let token = bearer(parts).ok_or(Error::Unauthenticated)?;
         let caller = api.authenticator.authenticate(token, address(parts)).await?;
-        if parts.extensions.get::<Family>() != Some(&Family::Cdn) {
+        if parts.extensions.get::<Family>() == Some(&Family::Cdn) {
+            api.pilothouse.require_cdn_scope(&caller)?;
+        } else {
             api.pilothouse.require_account_scope(&caller)?;
         }
         Ok(Self(caller))
     }
 }
 
-/// Where the request comes from, for operations without a caller.
-pub(crate) struct From(pub(crate) Option<std::net::IpAddr>);
+/// Client address, for operations without a caller.
+pub(crate) struct PeerAddress(pub(crate) Option<std::net::IpAddr>);
 
-impl FromRequestParts<ApiState> for From {
+impl FromRequestParts<ApiState> for PeerAddress {
     type Rejection = Failure;
 
     async fn from_request_parts(parts: &mut Parts, _api: &ApiState) -> Result<Self, Failure> {

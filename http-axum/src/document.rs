@@ -1,26 +1,30 @@
 //! Completes the API document: what the routes cannot say about themselves one by one.
 
+use std::collections::BTreeSet;
+
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::schema::{Discriminator, SchemaType};
+use utoipa::openapi::schema::{AdditionalProperties, ArrayItems, Discriminator, SchemaType};
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{
     Components, ContactBuilder, Content, HeaderBuilder, InfoBuilder, LicenseBuilder, Object, ObjectBuilder,
-    OneOfBuilder, OpenApi, Ref, RefOr, Response, ResponseBuilder, Schema, ServerBuilder, Type,
+    OneOfBuilder, OpenApi, Paths, Ref, RefOr, Response, ResponseBuilder, Schema, ServerBuilder, Type,
 };
 
 use crate::config;
-use crate::envelope::Family;
+use crate::envelope::constant;
+use crate::family::Family;
 
 const ABOUT: &str = "One control room for a small fleet: accounts, machines and release tasks; configuration; CDN.
 
-Every answer is in the envelope of its family. The ops family (`/api`, `/admin`) succeeds with `\"code\": 200` and its \
-answer in `info`; the config family (`/app`, `/userauth`, `/config`, `/node`, `/publish`, `/audit`) with `\"code\": 0` \
+Every answer is in the envelope of its family. The ops family (`/api`, `/admin`) succeeds with `\"code\": 200`, `\"ok\": true` and \
+its answer in `info`; the config family (`/app`, `/userauth`, `/config`, `/changeset`, `/node`, `/publish`, `/audit`) with `\"code\": 0` \
 and `data`; the cdn family (`/level3`, `/useful`) with `\"err\": 0` beside the members of the answer. Most failures come \
 with HTTP 200 too: the code decides. Apollo's paths have no envelope: there the HTTP status does.
 
-Integers may be written as decimal strings, booleans as `true` and `false` in strings. Unknown query parameters are \
-ignored, unknown members of a body are refused. Passwords and tokens are never taken from a query string. Every text is \
+Bodies are JSON, forms or multipart forms. Integers may be written as decimal strings, booleans as 0 and 1 or as \
+strings, texts as numbers. Lists are written `a,b`, `x[]=`, `x[0]=`, `x.0=` or as a JSON array. Unknown parameters are \
+refused by name, except `_`, `callback` and `utm_*`. Passwords and tokens are never taken from a query string. Every text is \
 UTF-8 without control characters, except where it says otherwise.";
 
 const TAGS: [(&str, &str); 5] = [
@@ -36,11 +40,22 @@ const FAILURES: [(&str, &str, &str); 8] = [
     ("400", "BadRequest", "The bytes are not the declared JSON or form."),
     ("403", "Forbidden", "Not authenticated, or not permitted."),
     ("405", "MethodNotAllowed", "The settings allow no writes by GET."),
-    ("408", "Timeout", "The request took too long."),
-    ("413", "TooLarge", "The body is longer than 8 MiB."),
+    ("408", "Timeout", "The body took too long to arrive."),
+    ("413", "TooLarge", "The body is longer than 8 MiB, or than 64 MiB where the operation takes that."),
     ("429", "TooMany", "Too many requests."),
     ("500", "Internal", "Our own fault; the text names the request's id."),
-    ("503", "Unavailable", "Something the server depends on is down or not set up."),
+    (
+        "503",
+        "Unavailable",
+        "The store is out of reach or overloaded, or the request took too long: `done` says whether it may have been done. \
+         In the ops family also something else the server depends on is down or not set up.",
+    ),
+];
+
+/// Refusals of a request's head, before it is known which operation it is for. They have no body.
+const BARE_FAILURES: [(&str, &str, &str); 2] = [
+    ("414", "UriTooLong", "The URL is longer than 64 KiB. Without a body."),
+    ("431", "HeadTooLarge", "URL and headers together are longer than 96 KiB. Without a body."),
 ];
 
 /// Completes the document of these routes, served under `prefix`.
@@ -67,10 +82,14 @@ pub(crate) fn complete(mut document: OpenApi, prefix: &str) -> OpenApi {
         }
         for (method, operation) in operations(item) {
             let family = Family::of(path);
+            if matches!(family, Family::Ops | Family::Cdn) {
+                add_forms(operation, &mut components);
+            }
             finish(operation, &format!("{method}{path}"), family, &mut components);
             tags.extend(operation.tags.iter().flatten().cloned());
         }
     }
+    close_bodies(&mut document.paths, &mut components);
     let described = TAGS.into_iter().filter(|(name, _)| tags.iter().any(|tag| tag == name));
     let described =
         described.map(|(name, about)| TagBuilder::new().name(name).description(Some(about)).build());
@@ -93,6 +112,44 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut O
     let PathItem { get, put, post, delete, patch, .. } = item;
     let all = [("get", get), ("put", put), ("post", post), ("delete", delete), ("patch", patch)];
     all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// Says of an operation with a JSON body that it takes forms with the same members, too. A form has no objects: where the
+/// body has an `action` and its `data`, the data is JSON in the field.
+fn add_forms(operation: &mut Operation, components: &mut Components) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    let Some(RefOr::T(Content { schema: Some(schema), .. })) = body.content.get("application/json") else {
+        return;
+    };
+    let schema = schema.clone();
+    let named = match &schema {
+        RefOr::Ref(reference) => reference.ref_location.rsplit('/').next().unwrap_or_default(),
+        RefOr::T(_) => "",
+    };
+    let has_action = matches!(
+        components.schemas.get(named),
+        Some(RefOr::T(Schema::OneOf(choice))) if choice.discriminator.is_some()
+    );
+    let schema = if has_action { action_form(components) } else { schema };
+    for media in ["application/x-www-form-urlencoded", "multipart/form-data"] {
+        body.content.insert(media.to_owned(), Content::new(Some(schema.clone())).into());
+    }
+}
+
+/// The shared schema of a form with an action and its data, made where it is new.
+fn action_form(components: &mut Components) -> RefOr<Schema> {
+    let text = |about: &str| {
+        let text = ObjectBuilder::new().schema_type(Type::String).description(Some(about));
+        text.max_length(Some(8 << 20))
+    };
+    let form = ObjectBuilder::new()
+        .description(Some("What to do, and its data as JSON."))
+        .property("action", text("The action."))
+        .property("data", text("The data of the action: its JSON."))
+        .required("action")
+        .required("data");
+    components.schemas.entry("ActionForm".to_owned()).or_insert_with(|| form.into());
+    Ref::from_schema_name("ActionForm").into()
 }
 
 /// Gives an operation its id, says whom it is for, and adds the failures of its family.
@@ -126,9 +183,14 @@ fn finish(operation: &mut Operation, name: &str, family: Family, components: &mu
             response.content.insert("application/json".to_owned(), Content::new(Some(failure)).into());
         }
     }
+    for (status, name, about) in BARE_FAILURES {
+        let response = ResponseBuilder::new().description(about).build();
+        components.responses.entry(name.to_owned()).or_insert_with(|| response.into());
+        operation.responses.responses.insert(status.to_owned(), Ref::from_response_name(name).into());
+    }
     for (status, name, about) in FAILURES {
         let possible = match status {
-            "403" | "503" => family == Family::Ops && !health,
+            "403" => family == Family::Ops && !health,
             "405" => family == Family::Config,
             "408" | "500" => true,
             "429" => !health && family != Family::Apollo,
@@ -154,7 +216,7 @@ fn failure_response(
     let name = format!("{family:?}{name}");
     let mut response =
         ResponseBuilder::new().description(about).content("application/json", Content::new(Some(schema)));
-    if status == "429" {
+    if matches!(status, "429" | "503") {
         let seconds = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0));
         let wait = HeaderBuilder::new()
             .description(Some("Seconds until it is worth trying again."))
@@ -172,9 +234,9 @@ fn failure_name(family: Family, components: &mut Components) -> String {
             "code",
             "info",
             "400 invalid argument, 403 not authenticated or not permitted, 404 does not exist, 405 wrong method, \
-             408 took too long, 409 exists already or conflicts, 413 too long, 429 too many requests, 500 our own \
-             fault or something we depend on.",
-            &[400, 403, 404, 405, 408, 409, 413, 429, 500][..],
+             408 the body took too long, 409 exists already or conflicts, 413 too long, 416 no such range, 429 too many requests, 500 our own \
+             fault or something we depend on, 503 out of reach or out of time.",
+            &[400, 403, 404, 405, 408, 409, 413, 416, 429, 500, 503][..],
         ),
         Family::Apollo => (
             "status",
@@ -197,9 +259,62 @@ fn failure_name(family: Family, components: &mut Components) -> String {
         let why = ObjectBuilder::new().schema_type(Type::String);
         let why = why.description(Some("Why, with the parameter and its limit."));
         let failure = ObjectBuilder::new().description(Some("A failure."));
-        failure.property(code, kind).required(code).property(text, why).required(text).into()
+        let done = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(["no", "unknown"]));
+        let done = done.description(Some(
+            "With HTTP 503 alone: `no`, surely nothing was done, and the request may be repeated after `Retry-After`; \
+             `unknown`, it may have been done: look before it is repeated.",
+        ));
+        let failure = failure.property(code, kind).required(code).property(text, why).required(text);
+        let mut failure = failure.property("done", done);
+        if family == Family::Ops {
+            failure = failure.property("ok", constant::<false>()).required("ok");
+        }
+        failure.into()
     });
     name
+}
+
+/// Says of every object in a request body that it has no members but those it names.
+fn close_bodies(paths: &mut Paths, components: &mut Components) {
+    let mut named = Vec::new();
+    for item in paths.paths.values_mut() {
+        for (_, operation) in operations(item) {
+            let Some(RefOr::T(body)) = &mut operation.request_body else { continue };
+            for content in body.content.values_mut() {
+                if let RefOr::T(Content { schema: Some(schema), .. }) = content {
+                    close(schema, &mut named);
+                }
+            }
+        }
+    }
+    let mut closed = BTreeSet::new();
+    while let Some(name) = named.pop() {
+        if let Some(schema) = components.schemas.get_mut(&name)
+            && closed.insert(name)
+        {
+            close(schema, &mut named);
+        }
+    }
+}
+
+/// Closes the objects of a schema, and adds the names of those that it refers to.
+fn close(schema: &mut RefOr<Schema>, named: &mut Vec<String>) {
+    match schema {
+        RefOr::Ref(reference) => named.extend(reference.ref_location.rsplit('/').next().map(str::to_owned)),
+        RefOr::T(Schema::Object(object)) => {
+            object.properties.values_mut().for_each(|property| close(property, named));
+            if !object.properties.is_empty() {
+                object.additional_properties.get_or_insert(Box::new(AdditionalProperties::FreeForm(false)));
+            }
+        }
+        RefOr::T(Schema::Array(array)) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                close(items, named);
+            }
+        }
+        RefOr::T(Schema::OneOf(choice)) => choice.items.iter_mut().for_each(|item| close(item, named)),
+        RefOr::T(_) => {}
+    }
 }
 
 /// Gives the bodies that differ by their `action` names of their own, so that generators can tell them apart by it.

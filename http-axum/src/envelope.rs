@@ -10,103 +10,79 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use pilothouse_core::{Error, ErrorKind};
+use pilothouse_core::{Error, ErrorKind, error_chain};
 use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 
-/// One of the dialects: three envelopes, and Apollo's, which has none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Family {
-    /// `/api/*`, `/admin/*`, and paths of no family: `{"code":200,"info":…}`.
-    Ops,
-    /// `/app/*`, `/userauth/*`, `/config/*`, `/node/*`, `/publish*`, `/audit/*`: `{"code":0,"msg":"success","data":…}`.
-    Config,
-    /// `/level3/*`, `/useful/*`: `{"err":0,…}`.
-    Cdn,
-    /// `/services/*`, `/configs/*`, `/configfiles/*`, `/notifications/*`: Apollo's, where the HTTP status decides.
-    Apollo,
-}
+use crate::family::Family;
 
 impl Family {
-    /// The family a path belongs to.
-    pub fn of(path: &str) -> Self {
-        match path.split('/').nth(1) {
-            Some("app" | "userauth" | "config" | "node" | "publish" | "audit") => Self::Config,
-            Some("level3" | "useful") => Self::Cdn,
-            Some("services" | "configs" | "configfiles" | "notifications") => Self::Apollo,
-            _ => Self::Ops,
-        }
-    }
-
-    /// The code of an error kind inside the envelope, and the HTTP status around it.
-    pub(crate) fn code(self, kind: ErrorKind) -> (u16, StatusCode) {
-        if self == Self::Apollo {
-            let status = match kind {
-                ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-                ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-                ErrorKind::Invalid => StatusCode::BAD_REQUEST,
-                ErrorKind::Unauthenticated | ErrorKind::Forbidden => StatusCode::UNAUTHORIZED,
-                ErrorKind::NotFound => StatusCode::NOT_FOUND,
-                ErrorKind::AlreadyExists | ErrorKind::Conflict => StatusCode::CONFLICT,
-                ErrorKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
-            };
-            return (status.as_u16(), status);
-        }
-        if kind == ErrorKind::TooMany {
-            return (if self == Self::Ops { 429 } else { 2 }, StatusCode::TOO_MANY_REQUESTS);
-        }
-        if self == Self::Ops {
-            return match kind {
-                ErrorKind::Internal => (500, StatusCode::INTERNAL_SERVER_ERROR),
-                ErrorKind::Unavailable => (500, StatusCode::SERVICE_UNAVAILABLE),
-                ErrorKind::Unauthenticated | ErrorKind::Forbidden => (403, StatusCode::FORBIDDEN),
-                ErrorKind::NotFound => (404, StatusCode::OK),
-                ErrorKind::AlreadyExists | ErrorKind::Conflict => (409, StatusCode::OK),
-                ErrorKind::Invalid | ErrorKind::TooMany => (400, StatusCode::OK),
-            };
-        }
-        match kind {
-            ErrorKind::Internal => (1, StatusCode::INTERNAL_SERVER_ERROR),
-            ErrorKind::Unavailable => (1, StatusCode::OK),
-            ErrorKind::Invalid | ErrorKind::TooMany => (2, StatusCode::OK),
-            ErrorKind::Unauthenticated => (3, StatusCode::OK),
-            ErrorKind::Forbidden => (4, StatusCode::OK),
-            ErrorKind::AlreadyExists => (5, StatusCode::OK),
-            ErrorKind::NotFound => (6, StatusCode::OK),
-            ErrorKind::Conflict => (7, StatusCode::OK),
-        }
-    }
-
     /// A failure in this family's envelope. `status` overrides the one that belongs to the kind.
     pub(crate) fn failure(self, kind: ErrorKind, status: Option<StatusCode>, why: &str) -> Response {
         let (code, kind_status) = self.code(kind);
         let status = status.unwrap_or(kind_status);
         // Below the handlers the ops family repeats the HTTP status as its code.
         let code = if self == Self::Ops && status.is_client_error() { status.as_u16() } else { code };
-        let body = match self {
-            Self::Ops => json!({ "code": code, "info": why }),
+        let mut body = match self {
+            Self::Ops => json!({ "code": code, "ok": false, "info": why }),
             Self::Config => json!({ "code": code, "msg": why }),
             Self::Cdn => json!({ "err": code, "msg": why }),
             Self::Apollo => json!({ "status": status.as_u16(), "message": why }),
         };
-        (status, Json(body)).into_response()
+        let done = match kind {
+            ErrorKind::Busy => "no",
+            ErrorKind::OutcomeUnknown => "unknown",
+            _ => return (status, Json(body)).into_response(),
+        };
+        body["done"] = done.into();
+        (status, [(header::RETRY_AFTER, seconds(RETRY_AFTER))], Json(body)).into_response()
     }
 }
 
-/// Why a request got no answer of its own kind.
+impl Family {
+    /// Refusal of a piece that does not begin at the offset wanted, which the answer names.
+    fn wrong_offset(self, wanted: i64) -> Response {
+        let (code, _) = self.code(ErrorKind::Conflict);
+        let why = format!("the next piece begins at {wanted}");
+        let body = json!({ "code": code, "ok": false, "info": why, "offset": wanted });
+        (StatusCode::CONFLICT, Json(body)).into_response()
+    }
+}
+
+/// Failure of a request, before it is put into a family's envelope.
 #[derive(Clone, Debug)]
 pub(crate) enum Failure {
     /// The domain said no.
     Domain(Arc<Error>),
     /// The request never reached a use case: its own HTTP status, and what to say.
     Transport(StatusCode, &'static str),
+    /// A piece of a blob that begins elsewhere than at the offset wanted.
+    WrongOffset {
+        /// Offset at which the next piece begins.
+        wanted: i64,
+    },
+    /// The request was not answered in time. What only reads has done nothing; what else it began goes on.
+    TimedOut {
+        /// Whether it only reads.
+        reads: bool,
+    },
 }
 
 impl<E: Into<Error>> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::Domain(Arc::new(error.into()))
+    }
+}
+
+impl Failure {
+    /// The HTTP status that is the family's code, for paths that say it twice; `None` where the status is no success.
+    pub(crate) fn code_as_status(&self, family: Family) -> Option<StatusCode> {
+        let Self::Domain(error) = self else { return None };
+        let (code, status) = family.code(error.kind());
+        let code = StatusCode::from_u16(code).ok();
+        code.filter(|_| status == StatusCode::OK)
     }
 }
 
@@ -135,12 +111,25 @@ impl Failure {
                 };
                 return family.failure(kind, Some(*status), why);
             }
+            Self::WrongOffset { wanted } => return family.wrong_offset(*wanted),
+            Self::TimedOut { reads: true } => {
+                return family.failure(ErrorKind::Busy, None, "the request took too long");
+            }
+            Self::TimedOut { reads: false } => {
+                let why = "the request took too long; what it began goes on";
+                return family.failure(ErrorKind::OutcomeUnknown, None, why);
+            }
             Self::Domain(error) => error,
         };
         match &**error {
             Error::Storage(_) | Error::Internal(_) => {
-                tracing::error!(request_id, error = chain(error), "a request failed");
-                family.failure(ErrorKind::Internal, None, &format!("internal error, request {request_id}"))
+                tracing::error!(request_id, error = error_chain(error), "a request failed");
+                let why = match error.kind() {
+                    ErrorKind::Busy => "the store is not available and nothing was done",
+                    ErrorKind::OutcomeUnknown => "it is unknown whether it was done",
+                    _ => "internal error",
+                };
+                family.failure(error.kind(), None, &format!("{why}, request {request_id}"))
             }
             Error::TooMany { retry_after } => {
                 let why = error.to_string();
@@ -153,23 +142,14 @@ impl Failure {
     }
 }
 
+/// Time after which a request that found the store out of reach is worth repeating.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+
 fn seconds(wait: Duration) -> HeaderValue {
     HeaderValue::from(wait.as_secs() + u64::from(wait.subsec_nanos() > 0))
 }
 
-/// An error with everything it wraps, for the log.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-/// What a handler answers.
+/// Answer of a handler.
 pub(crate) type Reply<T> = Result<Json<T>, Failure>;
 
 /// The one code of a success, so that a client can tell it from a failure.
@@ -177,32 +157,40 @@ fn only<const CODE: u16>() -> Object {
     ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([CODE])).examples([CODE]).build()
 }
 
+/// The one value of a boolean, so that a client can tell a success from a failure.
+pub(crate) fn constant<const VALUE: bool>() -> Object {
+    ObjectBuilder::new().schema_type(Type::Boolean).enum_values(Some([VALUE])).examples([VALUE]).build()
+}
+
 /// The ops family's success.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Info<T> {
-    /// 200.
+    /// Always 200.
     #[schema(schema_with = only::<200>)]
     code: u16,
-    /// The answer.
+    /// Always true; false in a failure.
+    #[schema(schema_with = constant::<true>)]
+    ok: bool,
+    /// Answer of the operation.
     info: T,
 }
 
 /// A success of the ops family.
 #[expect(clippy::unnecessary_wraps, reason = "handlers end in it")]
 pub(crate) fn info<T>(info: T) -> Reply<Info<T>> {
-    Ok(Json(Info { code: 200, info }))
+    Ok(Json(Info { code: 200, ok: true, info }))
 }
 
 /// The config family's success.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Data<T> {
-    /// 0.
+    /// Always 0.
     #[schema(schema_with = only::<0>)]
     code: u16,
-    /// `success`.
+    /// Always `success`.
     #[schema(example = "success")]
     msg: &'static str,
-    /// The answer.
+    /// Answer of the operation.
     data: T,
 }
 
@@ -215,7 +203,7 @@ pub(crate) fn data<T>(data: T) -> Reply<Data<T>> {
 /// The cdn family's success.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct Done<T> {
-    /// 0.
+    /// Always 0.
     #[schema(schema_with = only::<0>)]
     err: u16,
     /// The members of the answer stand beside it.
@@ -233,4 +221,118 @@ pub(crate) fn done<T>(answer: T) -> Reply<Done<T>> {
 pub(crate) fn enclosed<T: Serialize>(data: &T) -> Bytes {
     let envelope = Data { code: 0, msg: "success", data };
     serde_json::to_vec(&envelope).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use pilothouse_core::ports::StorageError;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Status, seconds of `Retry-After`, code and `done` of a failure in a family.
+    async fn rendered(failure: &Failure, family: Family) -> (u16, Option<String>, i64, Option<String>) {
+        let response = failure.render(family, "request-7");
+        let wait = response.headers().get(header::RETRY_AFTER).map(|wait| wait.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let body: Value =
+            serde_json::from_slice(&to_bytes(response.into_body(), 1 << 16).await.unwrap()).unwrap();
+        assert!(!body.to_string().contains("secret"), "{body}");
+        let code = ["code", "err", "status"].into_iter().find_map(|name| body[name].as_i64()).unwrap();
+        (status, wait, code, body["done"].as_str().map(str::to_owned))
+    }
+
+    #[tokio::test]
+    async fn failures_that_pass_say_when_and_whether_to_repeat() {
+        let storage = |error: fn(Box<dyn std::error::Error + Send + Sync>) -> StorageError| {
+            Failure::from(error("secret".into()))
+        };
+        let again = Some("2".to_owned());
+        for (failure, done) in [
+            (storage(StorageError::Unavailable), "no"),
+            (storage(StorageError::CommitUnknown), "unknown"),
+            (storage(StorageError::Stopped), "unknown"),
+            (Failure::TimedOut { reads: true }, "no"),
+            (Failure::TimedOut { reads: false }, "unknown"),
+        ] {
+            for (family, code) in
+                [(Family::Ops, 503), (Family::Config, 1), (Family::Cdn, 1), (Family::Apollo, 503)]
+            {
+                let expected = (503, again.clone(), code, Some(done.to_owned()));
+                assert_eq!(rendered(&failure, family).await, expected, "{failure:?} in {family:?}");
+            }
+        }
+        let fault = storage(StorageError::Backend);
+        for (family, code) in
+            [(Family::Ops, 500), (Family::Config, 1), (Family::Cdn, 1), (Family::Apollo, 500)]
+        {
+            assert_eq!(rendered(&fault, family).await, (500, None, code, None), "{family:?}");
+        }
+    }
+
+    /// Codes of the families that number kinds from 1 to 7.
+    const NUMBERED: [(u16, u16); ErrorKind::ALL.len()] = [
+        (1, 500),
+        (1, 503),
+        (1, 503),
+        (1, 200),
+        (2, 200),
+        (3, 200),
+        (4, 200),
+        (5, 200),
+        (6, 200),
+        (7, 200),
+        (2, 429),
+    ];
+
+    /// Codes of every kind, in the order of [`ErrorKind::ALL`]. A kind that core adds changes the length of that list, and
+    /// this does not compile until the kind has a code of its own.
+    const CODES: [(Family, [(u16, u16); ErrorKind::ALL.len()]); 4] = [
+        (
+            Family::Ops,
+            [
+                (500, 500),
+                (503, 503),
+                (503, 503),
+                (500, 503),
+                (400, 200),
+                (403, 403),
+                (403, 403),
+                (409, 200),
+                (404, 200),
+                (409, 200),
+                (429, 429),
+            ],
+        ),
+        (Family::Config, NUMBERED),
+        (Family::Cdn, NUMBERED),
+        (
+            Family::Apollo,
+            [
+                (500, 500),
+                (503, 503),
+                (503, 503),
+                (503, 503),
+                (400, 400),
+                (401, 401),
+                (401, 401),
+                (409, 409),
+                (404, 404),
+                (409, 409),
+                (429, 429),
+            ],
+        ),
+    ];
+
+    #[test]
+    fn every_kind_has_a_code_in_every_family() {
+        for (family, codes) in CODES {
+            let answered = ErrorKind::ALL.map(|kind| {
+                let (code, status) = family.code(kind);
+                (code, status.as_u16())
+            });
+            assert_eq!(answered, codes, "{family:?}");
+        }
+    }
 }

@@ -1,10 +1,9 @@
-//! Whether the process lives, and whether it can serve.
-
-use std::time::Duration;
+//! Health checks: whether the process lives, and whether it can serve.
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use pilothouse_core::Readiness;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,14 +11,11 @@ use utoipa_axum::routes;
 
 use crate::state::ApiState;
 
-/// How long the store may take to say that it is there.
-const PATIENCE: Duration = Duration::from_secs(3);
-
 pub(crate) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::new().routes(routes!(healthz)).routes(routes!(readyz))
 }
 
-/// How it stands.
+/// Health of the process.
 #[derive(Serialize, ToSchema)]
 struct Health {
     /// `ok`, or what is missing.
@@ -39,7 +35,8 @@ async fn healthz() -> Json<Health> {
     Json(Health { status: "ok" })
 }
 
-/// Answers 200 only when the store answers, its schema is current and its wake-ups arrive.
+/// Answers 200 only when a write would succeed: the store answers, its schema is one that this version serves, its wake-ups
+/// arrive, and the background jobs of this process are alive. At most a second old.
 #[utoipa::path(
     get,
     path = "/readyz",
@@ -47,16 +44,15 @@ async fn healthz() -> Json<Health> {
     extensions(("x-permission" = json!("none"))),
     responses(
         (status = 200, description = "The server can serve.", body = Health),
-        (status = 503, description = "The store is not ready.", body = Health),
+        (status = 503, description = "The server cannot serve, for the reason named.", body = Health),
     ),
 )]
 async fn readyz(State(api): State<ApiState>) -> (StatusCode, Json<Health>) {
-    match tokio::time::timeout(PATIENCE, api.pilothouse.storage().ready()).await {
-        Ok(Ok(())) => (StatusCode::OK, Json(Health { status: "ok" })),
-        Ok(Err(error)) => {
-            tracing::warn!(%error, "not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "the store is not ready" }))
-        }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status: "the store does not answer" })),
-    }
+    let status = match api.pilothouse.readiness().await {
+        Readiness::Ready => return (StatusCode::OK, Json(Health { status: "ok" })),
+        Readiness::StoreSilent => "the store does not answer",
+        Readiness::WorkerStalled => "a background job is stalled",
+        _ => "the store is not ready",
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, Json(Health { status }))
 }

@@ -1,27 +1,36 @@
-//! The documented HTTP API of Pilothouse as axum routers that nest under any prefix in any host.
-//!
-//! [`router`] serves all three families with their document and health checks; [`ops_router`], [`config_router`] and
-//! [`cdn_router`] serve one alone.
-//! Every path, parameter and answer is in the OpenAPI document that comes with the router, because the routes are made
-//! from it.
+#![doc = include_str!("../README.md")]
 
 mod account;
-mod apollo;
 mod args;
+mod base_url;
 mod caller;
 mod cdn;
+mod compression;
 mod config;
+mod cors;
 mod docs;
 mod document;
 mod envelope;
-mod guard;
+mod family;
 mod health;
-mod lenient;
+mod idempotency;
+mod json_refusal;
+mod lenient_json;
+mod list;
+mod middleware;
+mod named_values;
 mod ops;
+mod optional_member;
+mod page;
+mod pieces;
+mod plain_path;
 mod query;
 mod router;
 mod state;
+mod unique_json;
+mod unread_body;
 
-pub use envelope::Family;
+pub use cors::{InvalidOrigin, Origin};
+pub use family::Family;
 pub use router::{apollo_router, cdn_router, config_router, ops_router, router};
 pub use state::{ApiState, HttpSettings};

@@ -1,13 +1,13 @@
-//! Query strings and forms, strictly: what is not UTF-8 is refused, and nothing is said twice in two ways.
+//! Strict query strings and forms: text that is not UTF-8 is refused.
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
 use pilothouse_core::{Error, Result};
-use serde_json::{Map, Value};
 
 /// Parameters that carry a secret and are therefore taken from bodies only: query strings end up in logs.
-const SECRETS: [&str; 6] = ["password", "passwd", "old_passwd", "new_passwd", "token", "access_token"];
+const SECRETS: [&str; 7] =
+    ["password", "passwd", "old_passwd", "new_passwd", "token", "access_token", "secret"];
 
 /// The parameters of a query string or form, all of them text.
 pub(crate) fn parse(text: &[u8]) -> Result<Vec<(String, String)>> {
@@ -31,29 +31,17 @@ fn decode(text: &[u8]) -> Option<String> {
     percent_decode(&text).decode_utf8().ok().map(Cow::into_owned)
 }
 
+/// Whether a parameter of this name carries a secret.
+pub(crate) fn is_secret(name: &str) -> bool {
+    SECRETS.contains(&name)
+}
+
 /// Refuses secrets in a query string.
 pub(crate) fn refuse_secrets(pairs: &[(String, String)]) -> Result<()> {
-    match pairs.iter().find(|(name, _)| SECRETS.contains(&name.as_str())) {
+    match pairs.iter().find(|(name, _)| is_secret(name)) {
         Some((name, _)) => Err(Error::invalid(name.clone(), "is not accepted in a query string")),
         None => Ok(()),
     }
-}
-
-/// Adds parameters; the same name with another value is refused.
-pub(crate) fn merge(into: &mut Map<String, Value>, pairs: Vec<(String, String)>) -> Result<()> {
-    for (name, value) in pairs {
-        let same = into.get(&name).is_none_or(|held| match held {
-            Value::String(held) => *held == value,
-            Value::Bool(held) => value.parse() == Ok(*held),
-            Value::Number(held) => value.parse::<i64>().ok() == held.as_i64(),
-            _ => false,
-        });
-        if !same {
-            return Err(Error::invalid(name, "is given twice, with different values"));
-        }
-        into.entry(name).or_insert(Value::String(value));
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -67,14 +55,5 @@ mod tests {
         assert_eq!(pairs, [("a", "1"), ("b", "x y&"), ("c", ""), ("d", "中")]);
         assert_eq!(parse(b"value=%ff").unwrap_err().to_string(), "value: must be UTF-8");
         assert!(refuse_secrets(&parse(b"password=x").unwrap()).is_err());
-    }
-
-    #[test]
-    fn twice_the_same_is_once() {
-        let mut into = Map::new();
-        into.insert("id".into(), Value::from(5));
-        merge(&mut into, parse(b"id=5&id=5&x=1").unwrap()).unwrap();
-        assert!(merge(&mut into, parse(b"id=6").unwrap()).is_err());
-        assert!(merge(&mut into, parse(b"x=").unwrap()).is_err());
     }
 }

@@ -1,21 +1,17 @@
-//! The commands that do one thing and end.
+//! One-shot commands: they do one thing and exit.
 
-use std::fs::{self, OpenOptions};
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 use std::sync::Arc;
 
 use pilothouse_core::Pilothouse;
 use pilothouse_http_axum::{ApiState, router};
 use pilothouse_storage_memory::MemoryStorage;
 
-use crate::args::{Ingest, Superuser};
+use crate::args::{Import, Ingest, Superuser};
 use crate::compose;
 use crate::failure::Failure;
-use crate::ingest;
 use crate::settings::Settings;
-use crate::terminal::{password, print};
+use crate::terminal::{ask_new_password, password, print};
+use crate::{edge_logs, import, ingest};
 
 /// Says what was applied.
 pub(crate) async fn migrate(settings: Settings) -> Result<(), Failure> {
@@ -28,9 +24,9 @@ pub(crate) async fn migrate(settings: Settings) -> Result<(), Failure> {
 
 /// Makes an account with every right.
 pub(crate) async fn create_superuser(settings: Settings, account: Superuser) -> Result<(), Failure> {
-    let password = password()?;
+    let password = if account.password_stdin { password()? } else { ask_new_password().await? };
     let opened = compose::open(&settings).await?;
-    let pilothouse = compose::domain(&settings, opened.storage).await?;
+    let pilothouse = compose::domain(&settings, &opened).await?;
     pilothouse.accounts().create_superuser(&account.name, &account.mail, &password).await?;
     print(&format!("made the account {} with every right", account.name))
 }
@@ -38,7 +34,7 @@ pub(crate) async fn create_superuser(settings: Settings, account: Superuser) -> 
 /// Asks every provider for its domains and records them.
 pub(crate) async fn sync(settings: Settings) -> Result<(), Failure> {
     let opened = compose::open(&settings).await?;
-    let pilothouse = compose::domain(&settings, opened.storage).await?;
+    let pilothouse = compose::domain(&settings, &opened).await?;
     let mut failed = None;
     for synced in pilothouse.sync().await? {
         match synced.changed {
@@ -49,35 +45,28 @@ pub(crate) async fn sync(settings: Settings) -> Result<(), Failure> {
     failed.map_or(Ok(()), Err)
 }
 
-/// Takes access logs into the statistics.
+/// Ingests access log files into the statistics.
 pub(crate) async fn ingest(settings: Settings, options: Ingest) -> Result<(), Failure> {
+    let stamp = edge_logs::stamp_of(&settings.cdn, &options.cdn, &options.edge)?;
     let opened = compose::open(&settings).await?;
-    let pilothouse = compose::domain(&settings, opened.storage).await?;
-    let (folder, cities) = (compose::log_folder(&settings)?, compose::cities(&settings)?);
-    ingest::ingest(pilothouse, folder, cities, options).await.map(|_| ())
+    let pilothouse = compose::domain(&settings, &opened).await?;
+    ingest::ingest(&compose::log_pipeline(&settings, pilothouse)?, options, stamp).await
 }
 
-/// Copies the embedded store.
-pub(crate) async fn backup(settings: Settings, file: &Path) -> Result<(), Failure> {
+/// Forgets access log files that were ingested with the same options.
+pub(crate) async fn forget_log(settings: Settings, options: Ingest) -> Result<(), Failure> {
+    let stamp = edge_logs::stamp_of(&settings.cdn, &options.cdn, &options.edge)?;
     let opened = compose::open(&settings).await?;
-    let Some(file_name) = file.to_str() else {
-        return Err(Failure::usage("the backup's name must be UTF-8"));
-    };
-    let Some(database) = opened.database else {
-        return Err(Failure::usage("backup: the memory store has nothing to copy"));
-    };
-    // Made before the store writes to it, so that nobody else may read the password hashes in it at any moment.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(file);
-    made.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => Failure::usage(format!("backup: {} exists", file.display())),
-        _ => Failure::failed(format!("backup {}", file.display()), error),
-    })?;
-    if let Err(error) = database.backup(file_name).await {
-        // What is half a backup must not be taken for one.
-        let _ = fs::remove_file(file);
-        return Err(error.into());
-    }
-    print(&format!("wrote {}", file.display()))
+    let pilothouse = compose::domain(&settings, &opened).await?;
+    ingest::forget(&compose::log_pipeline(&settings, pilothouse)?, options, stamp).await
+}
+
+/// Imports a file of another system's objects.
+pub(crate) async fn import(settings: Settings, options: Import) -> Result<(), Failure> {
+    let document = import::read(&options.file)?;
+    let opened = compose::open(&settings).await?;
+    let pilothouse = compose::domain(&settings, &opened).await?;
+    import::import(&pilothouse, &document, &options).await
 }
 
 /// Prints the API description.

@@ -1,36 +1,37 @@
-//! Puts the crates together: the store, the domain and the routers, as the settings say.
+//! Composition of the crates by the settings: the store, the domain, log intake and the routers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::TimeDelta;
-use pilothouse_access_log::city::CityDatabase;
-use pilothouse_cdn_providers::providers;
+use pilothouse_cdn_providers::{CdnSettings, providers};
 use pilothouse_core::ports::Storage;
 use pilothouse_core::{Pilothouse, SecretKey, Workers};
 use pilothouse_http_axum::{ApiState, HttpSettings};
+use pilothouse_log_intake::{ArchiveError, CityDatabase, FolderArchive, LogPipeline, ShippedLogReader};
 use pilothouse_storage_memory::MemoryStorage;
-use pilothouse_storage_sqlx::SqlxStorage;
+use pilothouse_storage_sqlx::{PostgresSettings, SqliteSettings, SqlxStorage};
 use tokio_util::sync::CancellationToken;
 
-use crate::archive::LogFolder;
 use crate::failure::Failure;
-use crate::follow::{Target, follow};
-use crate::reader::ShippedLogs;
+use crate::folder_blobs::FolderBlobs;
+use crate::folder_releases::FolderReleases;
 use crate::settings::{Database, Settings};
-use crate::{edge_logs, folder};
+use crate::webhook::{WebhookClient, WebhookSettings};
+use crate::{console, data_folder, edge_logs};
 
-/// An open store with this version's schema.
+/// Open store with this version's schema.
 pub(crate) struct Opened {
     pub(crate) storage: Arc<dyn Storage>,
-    /// The same where it is a database.
+    /// The store as a database, unless it is in memory.
     pub(crate) database: Option<SqlxStorage>,
-    /// The migrations that were applied just now.
+    /// Names of the migrations that were applied when it was opened.
     pub(crate) applied: Vec<&'static str>,
 }
 
 /// Opens the store and migrates it.
 pub(crate) async fn open(settings: &Settings) -> Result<Opened, Failure> {
-    folder::prepare(&settings.data_dir)?;
+    data_folder::prepare(&settings.data_dir)?;
     let database = match settings.database()? {
         Database::Memory => {
             return Ok(Opened {
@@ -39,76 +40,168 @@ pub(crate) async fn open(settings: &Settings) -> Result<Opened, Failure> {
                 applied: Vec::new(),
             });
         }
-        Database::Sqlite(path) => SqlxStorage::sqlite(path).await?,
-        Database::Postgres(url) => SqlxStorage::postgres(&url).await?,
+        Database::Sqlite(path) => {
+            data_folder::refuse_lost_database(settings, &path)?;
+            let mut sqlite = SqliteSettings::new(path).watch_content();
+            if let Some(connections) = settings.database_connections {
+                sqlite = sqlite.readers(connections);
+            }
+            sqlite.open().await?
+        }
+        Database::Postgres(url) => {
+            let mut postgres = PostgresSettings::new(&url)?;
+            if let Some(connections) = settings.database_connections {
+                postgres = postgres.connections(connections);
+            }
+            postgres.connect().await?
+        }
     };
     let applied = database.migrate().await?;
     Ok(Opened { storage: Arc::new(database.clone()), database: Some(database), applied })
 }
 
-/// The domain over an open store.
-pub(crate) async fn domain(settings: &Settings, storage: Arc<dyn Storage>) -> Result<Pilothouse, Failure> {
-    let secret = folder::secret(settings, &settings.database()?)?;
-    let domain = pilothouse_core::Settings {
-        token_life: TimeDelta::hours(settings.token_hours.into()),
-        password_min_length: settings.password_min_length,
-        timezone: settings.timezone,
-        four_eyes_profiles: settings.four_eyes_profiles.clone(),
-        public_url: settings.public_url(),
-        secret: SecretKey::new(&secret)?,
-        geo_city_database: settings.geo_city_database.is_some(),
-        log_days: settings.log_days,
-        city_days: settings.city_days,
-        traffic_days: settings.traffic_days,
-        cdns: settings.cdn.iter().map(|cdn| cdn.name().to_owned()).collect(),
-        log_shippers: edge_logs::shippers(&settings.cdn)?,
-    };
-    let pilothouse = Pilothouse::new(storage, domain)?
+/// Creates the domain over an open store, by the settings. Refuses a secret other than the one that the store is used
+/// with, and a folder of log lines that is another store's.
+pub(crate) async fn domain(settings: &Settings, opened: &Opened) -> Result<Pilothouse, Failure> {
+    let secret = data_folder::secret_key(settings, &settings.database()?)?;
+    let domain = pilothouse_core::Settings::default()
+        .with_token_life(TimeDelta::hours(settings.token_hours.into()))
+        .with_password_min_length(settings.password_min_length)
+        .with_tokens_per_account(settings.tokens_per_account)
+        .with_apps_per_account(settings.apps_per_account)
+        .with_nodes_per_app(settings.nodes_per_app)
+        .with_timezone(settings.timezone)
+        .with_four_eyes_profiles(settings.four_eyes_profiles.iter().cloned())
+        .with_nodes_all_online_is_full(settings.nodes_all_online_is_full)
+        .with_secret(SecretKey::new(&secret)?)
+        .with_geo_city_database(settings.geo_city_database.is_some())
+        .with_blob_max_bytes(settings.blob_max_bytes)
+        .with_log_days(settings.log_days)
+        .with_city_days(settings.city_days)
+        .with_traffic_days(settings.traffic_days)
+        .with_unregistered_days(settings.unregistered_days)
+        .with_top_url_days(settings.top_url_days)
+        .with_edge_silent_after(TimeDelta::seconds(settings.edge_silent_seconds.into()))
+        .with_cdns(settings.cdn.iter().map(CdnSettings::name))
+        .with_log_shippers(edge_logs::shippers(&settings.cdn)?)
+        .with_webhooks(settings.webhook.iter().map(WebhookSettings::subscription).collect());
+    // A client needs the certificates of the system, which a server without webhooks does without.
+    let webhooks =
+        (!settings.webhook.is_empty()).then(|| WebhookClient::new(&settings.webhook)).transpose()?;
+    let pilothouse = Pilothouse::new(opened.storage.clone(), domain)?;
+    if !pilothouse.confirm_secret().await? {
+        return Err(Failure::usage(format!(
+            "secret_key: {} is not the secret that this store is used with; app keys, those that were brought along too, and log links would \
+             be invalid",
+            data_folder::secret_origin(settings)
+        )));
+    }
+    let archive = log_archive(settings)?;
+    claim(settings, opened, &archive, &pilothouse).await?;
+    let blobs = blobs(settings, &pilothouse).await?;
+    let mut pilothouse = pilothouse
         .with_providers(providers(settings.cdn.clone())?)
-        .with_log_archive(Arc::new(log_folder(settings)?));
+        .with_log_archive(Arc::new(archive))
+        .with_blob_store(Arc::new(blobs));
+    if let Some(webhooks) = webhooks {
+        pilothouse = pilothouse.with_webhook_sender(Arc::new(webhooks));
+    }
+    if let Some(folder) = &settings.release_root {
+        let releases = FolderReleases::open(folder)
+            .map_err(|error| Failure::failed(format!("release_root {}", folder.display()), error))?;
+        pilothouse = pilothouse.with_release_source(Arc::new(releases));
+    }
     pilothouse.cdns().ensure_configured().await?;
     Ok(pilothouse)
 }
 
-/// Where kept lines of access logs lie.
-pub(crate) fn log_folder(settings: &Settings) -> Result<LogFolder, Failure> {
-    LogFolder::open(&settings.log_dir.clone().unwrap_or_else(|| settings.data_dir.join("logs")))
+/// Folder of blobs. With Postgres there may be other servers, so it must be the one of all of them, else it is not used.
+async fn blobs(settings: &Settings, pilothouse: &Pilothouse) -> Result<FolderBlobs, Failure> {
+    let folder = settings.blob_folder();
+    let failed = |error| Failure::failed(format!("blob_dir {}", folder.display()), error);
+    let blobs = FolderBlobs::open(&folder).map_err(failed)?;
+    if !matches!(settings.database()?, Database::Postgres(_)) {
+        return Ok(blobs);
+    }
+    let id = blobs.id().map_err(failed)?;
+    if pilothouse.confirm_blob_folder(&id).await? {
+        return Ok(blobs);
+    }
+    tracing::warn!(
+        blob_dir = %folder.display(),
+        "blob_dir is not the folder that the other servers on this store use; blobs are refused here"
+    );
+    Ok(blobs.refused("blob_dir of this server is not the folder that the other servers on its store use"))
 }
 
-/// Where addresses are, if that is set up.
-pub(crate) fn cities(settings: &Settings) -> Result<Option<CityDatabase>, Failure> {
-    let opened = settings.geo_city_database.as_deref().map(CityDatabase::open).transpose();
-    opened.map_err(|error| Failure::failed("geo_city_database", error))
-}
-
-/// The same domain, able to read the logs of edges.
-pub(crate) fn with_logs(
+/// Makes the folder of log lines the store's. A store in memory claims none, and uses none that was claimed.
+async fn claim(
     settings: &Settings,
-    pilothouse: Pilothouse,
-) -> Result<(Pilothouse, Target), Failure> {
-    let (folder, cities) = (log_folder(settings)?, cities(settings)?.map(Arc::new));
-    let reader = ShippedLogs {
-        folder: folder.clone(),
-        cities: cities.clone(),
-        timezone: settings.timezone,
-        layouts: Arc::new(edge_logs::layouts(&settings.cdn)),
+    opened: &Opened,
+    archive: &FolderArchive,
+    pilothouse: &Pilothouse,
+) -> Result<(), Failure> {
+    let folder = settings.log_folder();
+    let failed = |error| match error {
+        ArchiveError::OtherOwner { .. } => {
+            Failure::usage(format!("log_dir: {error}; each store needs a folder of its own"))
+        }
+        error => Failure::failed(format!("log_dir {}", folder.display()), error),
     };
-    let pilothouse = pilothouse.with_log_reader(Arc::new(reader));
-    Ok((pilothouse.clone(), Target { pilothouse, folder, cities }))
+    let is_claimed = FolderArchive::owner(&folder).map_err(failed)?.is_some();
+    if opened.database.is_none() && !is_claimed {
+        return Ok(());
+    }
+    archive.claim(&pilothouse.store_identity().await?.id).map_err(failed)
 }
 
-/// What happens without being asked for: the domain's work, and logs that are followed.
-pub(crate) async fn work(settings: &Settings, target: &Target, ended: CancellationToken) {
-    follow(edge_logs::followed(&settings.cdn), target, &ended);
-    Workers::new(target.pilothouse.clone()).run(ended).await;
+/// Archive of kept lines of access logs.
+fn log_archive(settings: &Settings) -> Result<FolderArchive, Failure> {
+    let folder = settings.log_folder();
+    FolderArchive::open(&folder)
+        .map_err(|error| Failure::failed(format!("log_dir {}", folder.display()), error))
 }
 
-/// What the routers are given.
-pub(crate) fn api(settings: &Settings, pilothouse: Pilothouse) -> ApiState {
-    ApiState::new(pilothouse).settings(HttpSettings {
-        trusted_proxies: settings.trusted_proxies.iter().map(|proxy| proxy.0).collect(),
-        config_get_writes: settings.config_get_writes,
-        apollo_unsigned_apps: settings.apollo_unsigned_apps.clone(),
-        ..HttpSettings::default()
+/// City database of client addresses, if one is set.
+fn cities(settings: &Settings) -> Result<Option<Arc<CityDatabase>>, Failure> {
+    let opened = settings.geo_city_database.as_deref().map(CityDatabase::open).transpose();
+    Ok(opened.map_err(|error| Failure::failed("geo_city_database", error))?.map(Arc::new))
+}
+
+/// Log pipeline into the domain, which can read shipped logs from then on.
+pub(crate) fn log_pipeline(settings: &Settings, pilothouse: Pilothouse) -> Result<LogPipeline, Failure> {
+    let (archive, cities) = (log_archive(settings)?, cities(settings)?);
+    let mut reader = ShippedLogReader::new(archive.clone(), settings.timezone);
+    reader = edge_logs::with_layouts(reader, &settings.cdn);
+    if let Some(cities) = cities.clone() {
+        reader = reader.cities(cities);
+    }
+    let pipeline = LogPipeline::new(pilothouse.with_log_reader(Arc::new(reader)), archive);
+    Ok(match cities {
+        Some(cities) => pipeline.cities(cities),
+        None => pipeline,
     })
+}
+
+/// Background work: the domain's jobs, and the following of logs.
+pub(crate) async fn work(settings: &Settings, pipeline: LogPipeline, ended: CancellationToken) {
+    let workers = Workers::new(pipeline.pilothouse().clone());
+    // Not awaited: a log that is just being read is safe to drop.
+    tokio::spawn(pipeline.follow(edge_logs::followed(&settings.cdn), ended.clone()));
+    workers.run(ended).await;
+}
+
+/// State of the routers, with HTTP settings.
+pub(crate) fn api(settings: &Settings, pilothouse: Pilothouse) -> ApiState {
+    ApiState::new(pilothouse).settings(
+        HttpSettings::default()
+            .with_public_url(settings.public_url.clone())
+            .with_tls(settings.tls_certificate.is_some())
+            .with_front(console::is_served(settings).then(|| console::PATH.to_owned()))
+            .with_trusted_proxies(settings.trusted_proxies.iter().map(|proxy| proxy.0))
+            .with_config_get_writes(settings.config_get_writes)
+            .with_apollo_unsigned_apps(&settings.apollo_unsigned_apps)
+            .with_long_poll(Duration::from_secs(settings.long_poll_seconds.into()))
+            .with_cors_origins(settings.cors_origins.iter().cloned()),
+    )
 }

@@ -1,38 +1,42 @@
-//! Why a command ends without having done its work.
+//! Failures of commands, with the exit status they end with.
 
 use std::error::Error as StdError;
 use std::fmt::{self, Display};
 use std::process::ExitCode;
 
-use pilothouse_core::{Error, ErrorKind};
+use pilothouse_core::{Error, ErrorKind, error_chain};
 
-/// What is printed, and the exit status it ends with.
+/// Failure of a command: the text to print, and its exit status.
 #[derive(Debug)]
 pub(crate) struct Failure {
     text: String,
-    usage: bool,
+    status: u8,
 }
 
 impl Failure {
     /// Wrong settings or usage: exit status 2.
     pub(crate) fn usage(text: impl Into<String>) -> Self {
-        Self { text: text.into(), usage: true }
+        Self { text: text.into(), status: 2 }
     }
 
     /// The work failed: exit status 1. `what` was being done or used.
     pub(crate) fn failed(what: impl Display, error: impl StdError + 'static) -> Self {
-        let mut text = format!("{what}: {error}");
-        let mut source = error.source();
-        while let Some(cause) = source {
-            text.push_str(": ");
-            text.push_str(&cause.to_string());
-            source = cause.source();
-        }
-        Self { text, usage: false }
+        let text = format!("{what}: {}", error_chain(&error));
+        Self { text, status: 1 }
+    }
+
+    /// The process cannot go on: exit status 1.
+    pub(crate) fn died(text: impl Into<String>) -> Self {
+        Self { text: text.into(), status: 1 }
+    }
+
+    /// What was only tried would change something: exit status 3.
+    pub(crate) fn would_change(text: impl Into<String>) -> Self {
+        Self { text: text.into(), status: 3 }
     }
 
     pub(crate) fn status(&self) -> ExitCode {
-        if self.usage { ExitCode::from(2) } else { ExitCode::FAILURE }
+        ExitCode::from(self.status)
     }
 }
 

@@ -1,27 +1,38 @@
-//! The Pilothouse server and its commands.
-//!
-//! `pilothouse` alone is `pilothouse serve`. Exit status: 0 done, 1 failed, 2 wrong usage or settings.
+#![doc = include_str!("../README.md")]
 
-mod archive;
+mod apply;
 mod args;
+mod authorities;
+mod backup;
+mod check;
 mod command;
 mod compose;
+mod connections;
+mod console;
+mod data_folder;
 mod edge_config;
 mod edge_logs;
+mod environment;
 mod failure;
-mod folder;
-mod follow;
+mod folder_blobs;
+mod folder_releases;
+mod import;
 mod ingest;
 mod logging;
 mod metrics;
-mod prompt;
-mod reader;
-mod recorder;
+mod process_metrics;
+mod repeated_lines;
+mod restore;
 mod serve;
+mod service_manager;
 mod settings;
+mod ship;
 mod terminal;
+mod tls;
 mod watch;
+mod webhook;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -31,7 +42,7 @@ use crate::args::{Args, Command};
 use crate::failure::Failure;
 use crate::settings::Settings;
 
-/// How long threads that wait for a disk may go on at the end.
+/// Time limit of threads that wait for a disk at the end.
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Gives back to the system what it no longer needs: the C library's keeps the 19 MiB of each password hash per thread.
@@ -44,7 +55,8 @@ fn main() -> ExitCode {
     match run(args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("pilothouse: {failure}");
+            // Nobody may read it any more; the exit status says the same.
+            let _ = writeln!(std::io::stderr(), "pilothouse: {failure}");
             failure.status()
         }
     }
@@ -59,20 +71,28 @@ fn run(args: Args) -> Result<(), Failure> {
         command => command,
     };
     let settings = Settings::load(args.settings)?;
-    logging::start(settings.log_format);
+    let _log = logging::start(settings.log_format);
     // Postgres and TLS share one provider; without a default one, the first use would have to guess.
-    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::failed("the runtime", error))?;
     let done = runtime.block_on(async {
         match command {
             Command::Serve(serve) => serve::serve(settings, serve).await,
             Command::Worker => serve::work(settings).await,
+            Command::Ship(options) => ship::ship(options).await,
+            Command::Apply(options) => apply::apply(options).await,
             Command::Ingest(options) => command::ingest(settings, options).await,
+            Command::ForgetLog(options) => command::forget_log(settings, options).await,
+            // Boxed: it is large, and each of the others would take its room on the stack.
+            Command::Import(options) => Box::pin(command::import(settings, options)).await,
             Command::Sync => command::sync(settings).await,
             Command::Migrate => command::migrate(settings).await,
             Command::CreateSuperuser(account) => command::create_superuser(settings, account).await,
-            Command::Backup { file } => command::backup(settings, &file).await,
+            Command::Backup { file, keep } => backup::backup(settings, &file, keep).await,
+            Command::Restore { file, replace } => restore::restore(settings, &file, replace).await,
+            Command::RenewEpoch => restore::renew_epoch(settings).await,
+            Command::Check => check::check(settings).await,
             Command::Watch(options) => watch::watch(settings, options).await,
             Command::Openapi | Command::EdgeConfig(_) => Ok(()),
         }

@@ -1,4 +1,4 @@
-//! What the operator decided: flags beat the environment, which beats the file, which beats the defaults.
+//! Settings of the program: flags beat the environment, which beats the file, which beats the defaults.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -8,11 +8,14 @@ use std::{env, fs};
 use chrono_tz::Tz;
 use ipnet::IpNet;
 use pilothouse_cdn_providers::{CdnSettings, SecretSource};
+use pilothouse_http_axum::Origin;
 use serde::{Deserialize, Deserializer};
 use toml::{Table, Value};
 
 use crate::args::Flags;
+use crate::environment::{KEYS, value};
 use crate::failure::Failure;
+use crate::webhook::WebhookSettings;
 
 /// All settings but those of single commands. The README explains each.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) data_dir: PathBuf,
     pub(crate) database_url: Option<String>,
+    /// Connections to the store; `None` for as many as it opens by itself.
+    pub(crate) database_connections: Option<u32>,
     pub(crate) public_url: Option<String>,
     pub(crate) log_format: LogFormat,
     pub(crate) secret_key: Option<SecretSource>,
@@ -29,18 +34,39 @@ pub(crate) struct Settings {
     pub(crate) timezone: Tz,
     pub(crate) token_hours: u32,
     pub(crate) password_min_length: usize,
+    pub(crate) tokens_per_account: usize,
+    pub(crate) apps_per_account: usize,
+    pub(crate) nodes_per_app: usize,
     pub(crate) trusted_proxies: Vec<Proxy>,
     pub(crate) config_get_writes: bool,
     pub(crate) four_eyes_profiles: Vec<String>,
+    pub(crate) nodes_all_online_is_full: bool,
     pub(crate) apollo_unsigned_apps: Vec<String>,
+    pub(crate) cors_origins: Vec<Origin>,
+    pub(crate) console: bool,
+    pub(crate) console_language: ConsoleLanguage,
     pub(crate) geo_city_database: Option<PathBuf>,
     pub(crate) log_dir: Option<PathBuf>,
+    pub(crate) blob_dir: Option<PathBuf>,
+    pub(crate) blob_max_bytes: i64,
+    pub(crate) release_root: Option<PathBuf>,
     pub(crate) log_days: u32,
     pub(crate) city_days: u32,
     pub(crate) traffic_days: u32,
+    pub(crate) unregistered_days: u32,
+    pub(crate) top_url_days: u32,
+    pub(crate) edge_silent_seconds: u32,
     pub(crate) metrics_listen: Option<SocketAddr>,
+    pub(crate) connections_per_address: usize,
+    pub(crate) keep_alive_seconds: u32,
+    pub(crate) long_poll_seconds: u32,
     /// Only in the file.
     pub(crate) cdn: Vec<CdnSettings>,
+    /// Only in the file.
+    pub(crate) webhook: Vec<WebhookSettings>,
+    /// The file that the settings were read from.
+    #[serde(skip)]
+    pub(crate) file: Option<PathBuf>,
 }
 
 impl Default for Settings {
@@ -49,6 +75,7 @@ impl Default for Settings {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             data_dir: PathBuf::from("pilothouse-data"),
             database_url: None,
+            database_connections: None,
             public_url: None,
             log_format: LogFormat::Text,
             secret_key: None,
@@ -57,27 +84,68 @@ impl Default for Settings {
             timezone: Tz::Asia__Shanghai,
             token_hours: 12,
             password_min_length: 8,
+            tokens_per_account: 100,
+            apps_per_account: 1_000,
+            nodes_per_app: 20_000,
             trusted_proxies: Vec::new(),
             config_get_writes: true,
             four_eyes_profiles: Vec::new(),
+            nodes_all_online_is_full: true,
             apollo_unsigned_apps: Vec::new(),
+            cors_origins: Vec::new(),
+            console: true,
+            console_language: ConsoleLanguage::Auto,
             geo_city_database: None,
             log_dir: None,
+            blob_dir: None,
+            blob_max_bytes: 1 << 30,
+            release_root: None,
             log_days: 92,
             city_days: 92,
             traffic_days: 800,
+            unregistered_days: 7,
+            top_url_days: 31,
+            edge_silent_seconds: 60,
             metrics_listen: None,
+            connections_per_address: 10_000,
+            keep_alive_seconds: 75,
+            long_poll_seconds: 50,
             cdn: Vec::new(),
+            webhook: Vec::new(),
+            file: None,
         }
     }
 }
 
-/// How log lines look.
+/// Format of log lines.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LogFormat {
     Text,
     Json,
+}
+
+/// Language of the console.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) enum ConsoleLanguage {
+    /// That of each browser.
+    #[serde(rename = "auto")]
+    Auto,
+    #[serde(rename = "en")]
+    English,
+    #[serde(rename = "zh-CN")]
+    Chinese,
+}
+
+#[cfg(feature = "console")]
+impl ConsoleLanguage {
+    pub(crate) fn language(self) -> Option<pilothouse_console::Language> {
+        match self {
+            Self::Auto => None,
+            Self::English => Some(pilothouse_console::Language::English),
+            Self::Chinese => Some(pilothouse_console::Language::Chinese),
+        }
+    }
 }
 
 /// An address or a block of addresses.
@@ -94,39 +162,8 @@ impl<'de> Deserialize<'de> for Proxy {
     }
 }
 
-/// How the text of an environment variable becomes a value.
-#[derive(Clone, Copy)]
-enum Kind {
-    Text,
-    Integer,
-    Boolean,
-    List,
-}
-
-/// Every key that has an environment variable.
-const KEYS: [(&str, Kind); 21] = [
-    ("listen", Kind::Text),
-    ("data_dir", Kind::Text),
-    ("database_url", Kind::Text),
-    ("public_url", Kind::Text),
-    ("log_format", Kind::Text),
-    ("secret_key", Kind::Text),
-    ("tls_certificate", Kind::Text),
-    ("tls_key", Kind::Text),
-    ("timezone", Kind::Text),
-    ("token_hours", Kind::Integer),
-    ("password_min_length", Kind::Integer),
-    ("trusted_proxies", Kind::List),
-    ("config_get_writes", Kind::Boolean),
-    ("four_eyes_profiles", Kind::List),
-    ("apollo_unsigned_apps", Kind::List),
-    ("geo_city_database", Kind::Text),
-    ("log_dir", Kind::Text),
-    ("log_days", Kind::Integer),
-    ("city_days", Kind::Integer),
-    ("traffic_days", Kind::Integer),
-    ("metrics_listen", Kind::Text),
-];
+/// Greatest `blob_max_bytes`: 1 TiB.
+const MOST_BLOB_BYTES: i64 = 1 << 40;
 
 const PREFIX: &str = "PILOTHOUSE_";
 
@@ -184,9 +221,10 @@ impl Settings {
             Self::deserialize(alone)
                 .map_err(|error| Failure::usage(format!("{key}: {}", error.message())))?;
         }
-        let settings =
+        let mut settings =
             Self::deserialize(table).map_err(|error| Failure::usage(error.message().to_owned()))?;
         settings.check()?;
+        settings.file = file;
         Ok(settings)
     }
 
@@ -201,9 +239,40 @@ impl Settings {
         if !(1..=1024).contains(&self.password_min_length) {
             return wrong("password_min_length", "must be from 1 to 1024");
         }
-        for (key, days) in
-            [("log_days", self.log_days), ("city_days", self.city_days), ("traffic_days", self.traffic_days)]
-        {
+        if self.database_connections.is_some_and(|connections| !(2..=1000).contains(&connections)) {
+            return wrong("database_connections", "must be from 2 to 1000");
+        }
+        if !(1..=MOST_BLOB_BYTES).contains(&self.blob_max_bytes) {
+            return wrong("blob_max_bytes", "must be from 1 to 1099511627776");
+        }
+        if self.connections_per_address == 0 {
+            return wrong("connections_per_address", "must be at least 1");
+        }
+        if !(1..=3600).contains(&self.keep_alive_seconds) {
+            return wrong("keep_alive_seconds", "must be from 1 to 3600");
+        }
+        if !(5..=86_400).contains(&self.edge_silent_seconds) {
+            return wrong("edge_silent_seconds", "must be from 5 to 86400");
+        }
+        if !(5..=60).contains(&self.long_poll_seconds) {
+            return wrong("long_poll_seconds", "must be from 5 to 60");
+        }
+        for (key, most) in [
+            ("tokens_per_account", self.tokens_per_account),
+            ("apps_per_account", self.apps_per_account),
+            ("nodes_per_app", self.nodes_per_app),
+        ] {
+            if !(1..=1_000_000).contains(&most) {
+                return wrong(key, "must be from 1 to 1000000");
+            }
+        }
+        for (key, days) in [
+            ("log_days", self.log_days),
+            ("city_days", self.city_days),
+            ("traffic_days", self.traffic_days),
+            ("unregistered_days", self.unregistered_days),
+            ("top_url_days", self.top_url_days),
+        ] {
             if !(1..=36_500).contains(&days) {
                 return wrong(key, "must be from 1 to 36500");
             }
@@ -211,14 +280,29 @@ impl Settings {
         Ok(())
     }
 
-    /// How clients reach this server, without a slash at the end.
-    pub(crate) fn public_url(&self) -> String {
+    /// URL of the server for a client on this machine: `public_url`, or the address it listens on.
+    pub(crate) fn server_url(&self) -> String {
+        self.url_of(self.listen)
+    }
+
+    /// URL of a server that listens on an address: `public_url`, or that address.
+    pub(crate) fn url_of(&self, address: SocketAddr) -> String {
         let scheme = if self.tls_certificate.is_some() { "https" } else { "http" };
-        let url = self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{}", self.listen));
+        let url = self.public_url.clone().unwrap_or_else(|| format!("{scheme}://{address}"));
         url.trim_end_matches('/').to_owned()
     }
 
-    /// Where the store is.
+    /// Folder of contents of tasks.
+    pub(crate) fn blob_folder(&self) -> PathBuf {
+        self.blob_dir.clone().unwrap_or_else(|| self.data_dir.join("blobs"))
+    }
+
+    /// Folder of kept log lines.
+    pub(crate) fn log_folder(&self) -> PathBuf {
+        self.log_dir.clone().unwrap_or_else(|| self.data_dir.join("logs"))
+    }
+
+    /// Location of the store.
     pub(crate) fn database(&self) -> Result<Database, Failure> {
         match self.database_url.as_deref() {
             None => Ok(Database::Sqlite(self.data_dir.join("pilothouse.db"))),
@@ -240,18 +324,6 @@ pub(crate) enum Database {
     Sqlite(PathBuf),
     Postgres(String),
     Memory,
-}
-
-fn value(kind: Kind, text: &str) -> Result<Value, &'static str> {
-    match kind {
-        Kind::Text => Ok(Value::String(text.to_owned())),
-        Kind::Integer => text.parse().map(Value::Integer).map_err(|_| "must be an integer"),
-        Kind::Boolean => text.parse().map(Value::Boolean).map_err(|_| "must be true or false"),
-        Kind::List => {
-            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
-            Ok(Value::Array(items.map(|item| Value::String(item.to_owned())).collect()))
-        }
-    }
 }
 
 #[cfg(test)]
@@ -290,8 +362,23 @@ mod tests {
         assert!(refused(&[("PILOTHOUSE_TIMEZONE", "Mars/Base")]).starts_with("timezone: "));
         assert_eq!(refused(&[("PILOTHOUSE_TOKEN_HOURS", "x")]), "PILOTHOUSE_TOKEN_HOURS: must be an integer");
         assert_eq!(refused(&[("PILOTHOUSE_TOKEN_HOURS", "0")]), "token_hours: must be from 1 to 8760");
+        for origin in ["*", "https://a.example/", "a.example", "https://a.example,*"] {
+            let reason = refused(&[("PILOTHOUSE_CORS_ORIGINS", origin)]);
+            assert!(
+                reason.starts_with("cors_origins: must be http:// or https://, a host"),
+                "{origin}: {reason}"
+            );
+        }
         let secret = refused(&[("PILOTHOUSE_SECRET_KEY", "hunter2hunter2")]);
         assert!(secret.starts_with("secret_key: ") && !secret.contains("hunter2"), "{secret}");
+    }
+
+    /// Cargo hands what the build script sets to the programs that it runs, too: to this test, and to the server.
+    #[test]
+    fn nothing_that_the_build_sets_is_taken_for_a_setting() {
+        let taken = std::env::vars().map(|(name, _)| name).filter(|name| name.starts_with(PREFIX));
+        let taken: Vec<_> = taken.filter(|name| !name.starts_with("PILOTHOUSE_TEST_")).collect();
+        assert_eq!(taken, Vec::<String>::new());
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub(crate) async fn watch(settings: Settings, options: Watch) -> Result<(), Fail
     let Watch { app, profile, url, key, node_id } = options;
     let source: SecretSource = key.parse().map_err(|why| Failure::usage(format!("--key: {why}")))?;
     let key = source.read("--key")?;
-    let url = url.unwrap_or_else(|| settings.public_url());
+    let url = url.unwrap_or_else(|| settings.server_url());
     let ended = ended_by_signal()?;
     let mut builder = Client::builder(&url, &app, key).profile(&profile).label("client", "watch");
     if let Some(node_id) = node_id {
@@ -63,7 +63,7 @@ fn failure(error: Error) -> Failure {
     }
 }
 
-/// How a change is shown.
+/// Text of a change, as it is printed.
 struct Line {
     zone: Tz,
     coloured: bool,

@@ -1,13 +1,16 @@
-//! Pilothouse storage in memory: real transactions and snapshots, nothing durable. For tests and for embedders' tests.
-//!
-//! The state is a set of persistent maps, so a snapshot is a clone that shares everything, a write transaction changes
-//! a clone of its own, and a commit puts that clone in the place of the old one.
+#![doc = include_str!("../README.md")]
 
 mod account;
 mod cdn;
 mod config;
+mod idempotency;
+mod import;
 mod ops;
+mod pruning;
 mod state;
 mod storage;
+mod store_identity;
+mod strict;
+mod webhook;
 
 pub use storage::MemoryStorage;

@@ -5,16 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
-use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
-use pilothouse_core::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, EdgeRepository,
-    JobRepository, LogChunkRepository, LogSourceRepository, TrafficRepository,
-};
-use pilothouse_core::config::{
-    AppKeyRepository, AppRepository, DeliveryRepository, GrantRepository, ItemRepository, NodeRepository,
-    ReleaseRepository,
-};
-use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
     Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
     UnitOfWork,
@@ -22,13 +12,18 @@ use pilothouse_core::ports::{
 use tokio::sync::{OwnedMutexGuard, broadcast};
 
 use crate::state::State;
+use crate::store_identity::IdentityState;
+use crate::strict::NothingElseAwaited;
 
-/// How many wake-ups a slow waiter may fall behind before it is told that it lost some.
+/// Wake-ups that a slow waiter may fall behind before it is told that it lost some.
 const SIGNALS: usize = 1024;
 
 /// A store in memory. Clones are one store.
 #[derive(Clone, Debug)]
-pub struct MemoryStorage(Arc<Shared>);
+pub struct MemoryStorage {
+    shared: Arc<Shared>,
+    strict: bool,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -46,24 +41,44 @@ impl MemoryStorage {
 
     /// An empty store whose [`UnitOfWork::now`] is `clock`'s.
     pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
-        Self(Arc::new(Shared {
+        let state = State { identity: IdentityState::new(clock.now()), ..State::default() };
+        let shared = Shared {
             clock,
-            committed: Mutex::default(),
+            committed: Mutex::new(state),
             writer: Arc::default(),
             signals: broadcast::channel(SIGNALS).0,
-        }))
+        };
+        Self { shared: Arc::new(shared), strict: false }
+    }
+
+    /// The same store, which panics where its user awaits anything else while a transaction or a snapshot is open: on a
+    /// real store that keeps others waiting. Only noticed on a runtime with one thread.
+    #[must_use]
+    pub fn strict(mut self) -> Self {
+        self.strict = true;
+        self
     }
 
     /// Another store, which begins with all that this one has committed: for tests that share an expensive beginning.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let fork = Self::with_clock(self.0.clock.clone());
-        *fork.0.committed.lock().unwrap_or_else(PoisonError::into_inner) = self.snapshot();
+        let fork = Self { strict: self.strict, ..Self::with_clock(self.shared.clock.clone()) };
+        *fork.shared.committed.lock().unwrap_or_else(PoisonError::into_inner) = self.snapshot();
         fork
     }
 
+    /// Puts the committed state of another store in the place of this one's, as the restore of a backup does.
+    pub fn replace_with(&self, backup: &Self) {
+        *self.shared.committed.lock().unwrap_or_else(PoisonError::into_inner) = backup.snapshot();
+    }
+
+    fn open(&self, write: Option<(Self, OwnedMutexGuard<()>)>) -> Transaction {
+        let strict = self.strict.then(NothingElseAwaited::watch).flatten();
+        Transaction { state: self.snapshot(), write, _strict: strict }
+    }
+
     fn snapshot(&self) -> State {
-        self.0.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.committed.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -76,27 +91,23 @@ impl Default for MemoryStorage {
 #[async_trait]
 impl Storage for MemoryStorage {
     async fn begin(&self) -> StorageResult<Box<dyn UnitOfWork>> {
-        let writer = self.0.writer.clone().lock_owned().await;
-        Ok(Box::new(Transaction { state: self.snapshot(), write: Some((self.clone(), writer)) }))
+        let writer = self.shared.writer.clone().lock_owned().await;
+        Ok(Box::new(self.open(Some((self.clone(), writer)))))
     }
 
     async fn read(&self) -> StorageResult<Box<dyn Repositories>> {
-        Ok(Box::new(Transaction { state: self.snapshot(), write: None }))
-    }
-
-    async fn peek(&self) -> StorageResult<Box<dyn Repositories>> {
-        self.read().await
+        Ok(Box::new(self.open(None)))
     }
 
     async fn announce(&self, topics: &[Topic]) {
         for topic in topics {
             // Without a waiter there is nobody to wake.
-            let _ = self.0.signals.send(*topic);
+            let _ = self.shared.signals.send(*topic);
         }
     }
 
     fn signals(&self) -> BoxStream<'static, Signal> {
-        Box::pin(futures_util::stream::unfold(self.0.signals.subscribe(), |mut signals| async {
+        Box::pin(futures_util::stream::unfold(self.shared.signals.subscribe(), |mut signals| async {
             match signals.recv().await {
                 Ok(topic) => Some((Signal::Changed(topic), signals)),
                 Err(broadcast::error::RecvError::Lagged(_)) => Some((Signal::Lost, signals)),
@@ -108,6 +119,10 @@ impl Storage for MemoryStorage {
     async fn ready(&self) -> StorageResult<()> {
         Ok(())
     }
+
+    async fn check_writable(&self) -> StorageResult<()> {
+        Ok(())
+    }
 }
 
 /// A snapshot, or a write transaction where it holds the writer.
@@ -115,10 +130,11 @@ impl Storage for MemoryStorage {
 pub(crate) struct Transaction {
     state: State,
     write: Option<(MemoryStorage, OwnedMutexGuard<()>)>,
+    _strict: Option<NothingElseAwaited>,
 }
 
 impl Transaction {
-    /// What this transaction sees.
+    /// State as this transaction sees it.
     pub(crate) fn state(&self) -> &State {
         &self.state
     }
@@ -126,100 +142,6 @@ impl Transaction {
     /// The same, to change it; refused in a snapshot.
     pub(crate) fn state_mut(&mut self) -> StorageResult<&mut State> {
         if self.write.is_some() { Ok(&mut self.state) } else { Err(StorageError::ReadOnly) }
-    }
-}
-
-impl Repositories for Transaction {
-    fn accounts(&mut self) -> &mut dyn AccountRepository {
-        self
-    }
-
-    fn tokens(&mut self) -> &mut dyn TokenRepository {
-        self
-    }
-
-    fn login_failures(&mut self) -> &mut dyn LoginFailureRepository {
-        self
-    }
-
-    fn audit(&mut self) -> &mut dyn AuditRepository {
-        self
-    }
-
-    fn tasks(&mut self) -> &mut dyn TaskRepository {
-        self
-    }
-
-    fn machines(&mut self) -> &mut dyn MachineRepository {
-        self
-    }
-
-    fn cdns(&mut self) -> &mut dyn CdnRepository {
-        self
-    }
-
-    fn customers(&mut self) -> &mut dyn CustomerRepository {
-        self
-    }
-
-    fn domains(&mut self) -> &mut dyn DomainRepository {
-        self
-    }
-
-    fn companies(&mut self) -> &mut dyn CompanyRepository {
-        self
-    }
-
-    fn traffic(&mut self) -> &mut dyn TrafficRepository {
-        self
-    }
-
-    fn cities(&mut self) -> &mut dyn CityRepository {
-        self
-    }
-
-    fn log_sources(&mut self) -> &mut dyn LogSourceRepository {
-        self
-    }
-
-    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
-        self
-    }
-
-    fn jobs(&mut self) -> &mut dyn JobRepository {
-        self
-    }
-
-    fn edges(&mut self) -> &mut dyn EdgeRepository {
-        self
-    }
-
-    fn apps(&mut self) -> &mut dyn AppRepository {
-        self
-    }
-
-    fn grants(&mut self) -> &mut dyn GrantRepository {
-        self
-    }
-
-    fn items(&mut self) -> &mut dyn ItemRepository {
-        self
-    }
-
-    fn releases(&mut self) -> &mut dyn ReleaseRepository {
-        self
-    }
-
-    fn app_keys(&mut self) -> &mut dyn AppKeyRepository {
-        self
-    }
-
-    fn nodes(&mut self) -> &mut dyn NodeRepository {
-        self
-    }
-
-    fn deliveries(&mut self) -> &mut dyn DeliveryRepository {
-        self
     }
 }
 
@@ -232,18 +154,18 @@ impl UnitOfWork for Transaction {
 
     async fn now(&mut self) -> StorageResult<DateTime<Utc>> {
         match &self.write {
-            Some((storage, _)) => Ok(storage.0.clock.now()),
+            Some((storage, _)) => Ok(storage.shared.clock.now()),
             None => Err(StorageError::ReadOnly),
         }
     }
 
     async fn commit(self: Box<Self>) -> StorageResult<()> {
         let (storage, _writer) = self.write.ok_or(StorageError::ReadOnly)?;
-        *storage.0.committed.lock().unwrap_or_else(PoisonError::into_inner) = self.state;
+        *storage.shared.committed.lock().unwrap_or_else(PoisonError::into_inner) = self.state;
         Ok(())
     }
 
-    async fn commit_unflushed(self: Box<Self>) -> StorageResult<()> {
+    async fn commit_relaxed(self: Box<Self>) -> StorageResult<()> {
         self.commit().await
     }
 

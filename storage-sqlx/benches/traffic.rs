@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use pilothouse_conformance::Rng;
+use pilothouse_conformance::rows::add_account;
 use pilothouse_core::account::{Caller, Groups, Scope};
 use pilothouse_core::cdn::{
-    Batch, Block, Cell, City, CityCell, Counters, Customer, EdgeRef, Figures, Part, SourceChange,
-    TrafficQuery,
+    Batch, BatchCityCell, Block, BlockKind, Cell, City, Counters, Customer, Day, DomainId, EdgeRef, Figures,
+    SourceChange, TrafficQuery,
 };
-use pilothouse_core::conformance::account::add_account;
 use pilothouse_core::ports::{LockKey, Storage};
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_storage_sqlx::SqlxStorage;
@@ -19,7 +20,7 @@ use pilothouse_storage_sqlx::SqlxStorage;
 const CUSTOMERS: i64 = 25;
 const DOMAINS_EACH: usize = 40;
 const DAYS: i64 = 31;
-const CITIES: i64 = 40;
+const CITIES: u8 = 40;
 /// 2016-08-01.
 const FIRST_DAY: i64 = 17_014;
 const QUERIES: u64 = 300;
@@ -56,19 +57,9 @@ async fn main() {
     }
 }
 
-/// A stream of numbers that looks random and is always the same.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, end: u64) -> i64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        ((self.0 >> 20) % end).cast_signed()
-    }
-}
-
 struct Tenant {
     caller: Caller,
-    domains: Vec<(i64, String)>,
+    domains: Vec<(DomainId, String)>,
 }
 
 async fn measure(storage: SqlxStorage, size: impl AsyncFn() -> u64) {
@@ -76,19 +67,19 @@ async fn measure(storage: SqlxStorage, size: impl AsyncFn() -> u64) {
     let storage: Arc<dyn Storage> = Arc::new(storage);
     let (tenants, edge) = tenants(&storage).await;
     let settings =
-        Settings { traffic_days: 36_500, city_days: 36_500, geo_city_database: true, ..Settings::default() };
+        Settings::default().with_traffic_days(36_500).with_city_days(36_500).with_geo_city_database(true);
     let pilothouse = Pilothouse::new(storage.clone(), settings).unwrap();
     let first = tenants[0].domains[0].0;
     let begun = Instant::now();
     record(&pilothouse, edge, first).await;
     println!("  record {DAYS} days of one domain, {CITIES} cities: {:?}", begun.elapsed());
     let begun = Instant::now();
-    let sealed = pilothouse.traffic().maintain().await.unwrap().sealed_days;
+    let sealed = pilothouse.maintain().await.unwrap().sealed_days;
     println!("  seal them, {sealed} days: {:?}", begun.elapsed());
 
-    let all: Vec<i64> = tenants.iter().flat_map(|tenant| &tenant.domains).map(|(id, _)| *id).collect();
+    let all: Vec<DomainId> = tenants.iter().flat_map(|tenant| &tenant.domains).map(|(id, _)| *id).collect();
     let points = f64::from(u32::try_from(all.len()).unwrap()) * 288.0 * 31.0;
-    for part in [Part::Flux, Part::Counts, Part::Cities] {
+    for part in [BlockKind::Flux, BlockKind::Counts, BlockKind::Cities] {
         let empty = size().await;
         copy(&storage, part, first, &all).await;
         #[expect(clippy::cast_precision_loss, reason = "for showing")]
@@ -96,11 +87,11 @@ async fn measure(storage: SqlxStorage, size: impl AsyncFn() -> u64) {
         println!("  {part:?}: {:.2} bytes a point on disk", bytes / points);
     }
 
-    let mut random = Random(1);
+    let mut random = Rng::with_seed(1);
     for (count, days) in [(1, 31), (30, 31), (1, 400)] {
         let mut times = Vec::new();
         for _ in 0..QUERIES / count as u64 {
-            let tenant = &tenants[usize::try_from(random.below(25)).unwrap()];
+            let tenant = &tenants[random.usize(..25)];
             let query = query(tenant, &mut random, count, days);
             let begun = Instant::now();
             let points = pilothouse.traffic().fluxs(&tenant.caller, &query).await.unwrap();
@@ -125,11 +116,11 @@ fn show(what: &str, mut times: Vec<Duration>) {
     println!("  {what}: p50 {:?}, p99 {:?}", at(50), at(99));
 }
 
-fn query(tenant: &Tenant, random: &mut Random, count: usize, days: i64) -> TrafficQuery {
-    let from = usize::try_from(random.below((DOMAINS_EACH - count + 1) as u64)).unwrap();
+fn query(tenant: &Tenant, random: &mut Rng, count: usize, days: i64) -> TrafficQuery {
+    let from = random.usize(..=DOMAINS_EACH - count);
     let domains = tenant.domains[from..from + count].iter().map(|(_, name)| name.clone()).collect();
     let start_time = FIRST_DAY * 86_400;
-    TrafficQuery { domains, start_time, end_time: start_time + days * 86_400 - 1 }
+    TrafficQuery { login_email: None, domains, start_time, end_time: start_time + days * 86_400 - 1 }
 }
 
 async fn tenants(storage: &Arc<dyn Storage>) -> (Vec<Tenant>, EdgeRef) {
@@ -152,33 +143,38 @@ async fn tenants(storage: &Arc<dyn Storage>) -> (Vec<Tenant>, EdgeRef) {
         }
         work.commit().await.unwrap();
         let (name, groups, scope) = (format!("name{n}"), Groups::NONE, Scope::Cdn);
-        let caller = Caller { id, name, mail, groups, scope, token: None, address: None };
+        let caller = Caller { id, name, mail, groups, scope, limits: None, token: None, address: None };
         tenants.push(Tenant { caller, domains });
     }
     (tenants, EdgeRef { cdn_id, edge: "edge-1".to_owned() })
 }
 
 /// Records a month of one domain: up to 4 GB in five minutes, as irregular as it gets.
-async fn record(pilothouse: &Pilothouse, edge: EdgeRef, domain_id: i64) {
-    let mut random = Random(7);
+async fn record(pilothouse: &Pilothouse, edge: EdgeRef, domain_id: DomainId) {
+    let mut random = Rng::with_seed(7);
     let (mut cells, mut city_cells) = (Vec::new(), Vec::new());
     for bucket in FIRST_DAY * 288..(FIRST_DAY + DAYS) * 288 {
-        let (flux, requests) = (random.below(4_000_000_000), random.below(5000));
-        let hits = random.below(requests.unsigned_abs() + 1);
-        let classes = [requests - hits / 10, hits / 20, hits / 30, random.below(5)];
+        let (flux, requests) = (random.i64(0..4_000_000_000), random.i64(0..5000));
+        let hits = random.i64(0..=requests);
+        let classes = [requests - hits / 10, hits / 20, hits / 30, random.i64(0..5)];
         cells.push(Cell { domain_id, bucket, figures: Figures { flux, requests, hits, classes } });
-        for city_id in 0..CITIES {
-            if random.below(4) == 0 {
-                city_cells.push(CityCell { domain_id, bucket, city_id, flux: flux / CITIES });
+        for city in 0..CITIES {
+            if random.i64(0..4) == 0 {
+                city_cells.push(BatchCityCell {
+                    domain_id,
+                    bucket,
+                    city: city.into(),
+                    flux: flux / i64::from(CITIES),
+                });
             }
         }
     }
     let cities = (0..CITIES).map(|n| City {
-        geoname_id: n + 1,
+        geoname_id: i64::from(n) + 1,
         name: format!("City {n}"),
         name_cn: format!("城市 {n}"),
     });
-    let seen = pilothouse.traffic().sources(&edge, &[[0; 16]]).await.unwrap().seen;
+    let seen = pilothouse.log_intake().sources(&edge, &[[0; 16]]).await.unwrap().seen;
     let batch = Batch {
         edge,
         change: SourceChange::New(seen),
@@ -191,16 +187,17 @@ async fn record(pilothouse: &Pilothouse, edge: EdgeRef, domain_id: i64) {
         city_cells,
         pack: String::new(),
         kept: Vec::new(),
-        withdrawn: None,
+        ..Batch::default()
     };
-    pilothouse.traffic().record(batch).await.unwrap();
+    pilothouse.log_intake().record(batch).await.unwrap();
 }
 
 /// Gives every domain the blocks of one, day by day as sealing would.
-async fn copy(storage: &Arc<dyn Storage>, part: Part, from: i64, to: &[i64]) {
+async fn copy(storage: &Arc<dyn Storage>, part: BlockKind, from: DomainId, to: &[DomainId]) {
     let blocks = storage.read().await.unwrap();
     let mut blocks = blocks;
-    let blocks = blocks.traffic().blocks(part, &[from], FIRST_DAY..=FIRST_DAY + DAYS).await.unwrap();
+    let days = Day(FIRST_DAY)..=Day(FIRST_DAY + DAYS);
+    let blocks = blocks.traffic().blocks(part, &[from], days).await.unwrap();
     for block in blocks {
         let mut work = storage.begin().await.unwrap();
         work.lock(LockKey::Traffic).await.unwrap();

@@ -1,17 +1,43 @@
-//! Pilothouse storage in SQLite and Postgres, behind the features `sqlite` and `postgres`.
-//!
-//! SQL is written once, as constants with `$1`; the module `database` is the only module that knows there are two databases.
-//! Times are microseconds since the epoch, addresses text, identifiers of the domain bytes.
+#![cfg_attr(feature = "sqlite", doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(feature = "sqlite"),
+    doc = "Store of Pilothouse in Postgres; SQLite is not enabled in this build."
+)]
+
+#[cfg(not(any(feature = "postgres", feature = "sqlite")))]
+compile_error!(
+    "pilothouse-storage-sqlx stores nothing without a database: enable the feature `sqlite` or `postgres`"
+);
 
 mod account;
 mod cdn;
 mod config;
+mod connection;
 mod database;
+mod error;
+mod history;
+mod id;
+mod idempotency;
+mod import;
 mod migrate;
 mod ops;
-mod storage;
-mod value;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod pruning;
+mod row;
+mod session;
 #[cfg(feature = "sqlite")]
-mod wal;
+mod sqlite;
+mod statement;
+mod stop;
+mod storage;
+mod store_identity;
+mod transaction;
+mod value;
+mod webhook;
 
+#[cfg(feature = "postgres")]
+pub use postgres::PostgresSettings;
+#[cfg(feature = "sqlite")]
+pub use sqlite::{CheckedBackup, RestoreError, Restored, SqliteSettings};
 pub use storage::SqlxStorage;

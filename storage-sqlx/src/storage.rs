@@ -1,51 +1,53 @@
-//! The store, its transactions and its wake-ups.
+//! The store in SQLite or Postgres: opening, closing, transactions and wake-ups.
 
 use std::fmt;
+#[cfg(feature = "sqlite")]
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
-use pilothouse_core::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
-use pilothouse_core::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, EdgeRepository,
-    JobRepository, LogChunkRepository, LogSourceRepository, TrafficRepository,
-};
-use pilothouse_core::config::{
-    AppKeyRepository, AppRepository, DeliveryRepository, GrantRepository, ItemRepository, NodeRepository,
-    ReleaseRepository,
-};
-use pilothouse_core::ops::{MachineRepository, TaskRepository};
 use pilothouse_core::ports::{
-    Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
-    UnitOfWork,
+    Clock, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic, UnitOfWork,
 };
-use tokio::sync::broadcast;
+use tokio::sync::{RwLock, broadcast};
+use tokio::task::JoinSet;
 
-use crate::database::{Connection, Database, refused};
+use crate::connection::Connection;
+use crate::database::Database;
 use crate::migrate;
-use crate::value::{time, values};
+use crate::statement::statements;
+use crate::stop::{Reason, Stop};
+use crate::transaction::Transaction;
+use crate::value::values;
 
-/// How many wake-ups a slow waiter may fall behind before it is told that it lost some.
-const SIGNALS: usize = 1024;
-/// The Postgres channel of the wake-ups.
 #[cfg(feature = "postgres")]
-const CHANNEL: &str = "pilothouse";
-/// The Postgres schema that holds all tables.
-#[cfg(feature = "postgres")]
-const SCHEMA: &str = "pilothouse";
-/// How often SQLite is asked whether another process has written.
+use crate::postgres::{PostgresPool, PostgresSettings};
 #[cfg(feature = "sqlite")]
-const POLL: Duration = Duration::from_millis(250);
+use crate::sqlite::{SqlitePools, SqliteSettings};
 
-/// A store in SQLite or Postgres. Clones are one store.
+/// Wake-ups that a slow receiver may fall behind before it gets [`Signal::Lost`] instead.
+const SIGNALS: usize = 1024;
+
+statements! {
+    PROBE = "INSERT INTO write_probe (id, at) VALUES (1, $1) ON CONFLICT (id) DO UPDATE SET at = excluded.at";
+}
+
+/// Store in SQLite or Postgres. Clones share one store; its background tasks and connections end with the last clone,
+/// or with [`SqlxStorage::close`].
 #[derive(Clone)]
-pub struct SqlxStorage {
+pub struct SqlxStorage(Arc<Inner>);
+
+struct Inner {
     database: Database,
     clock: Arc<dyn Clock>,
     signals: broadcast::Sender<Signal>,
+    stop: Stop,
+    /// Read-locked by every write transaction until it ends; closing the store takes the write lock.
+    writing: Arc<RwLock<()>>,
+    /// Background tasks, aborted on drop.
+    tasks: Mutex<JoinSet<()>>,
 }
 
 impl fmt::Debug for SqlxStorage {
@@ -55,110 +57,202 @@ impl fmt::Debug for SqlxStorage {
     }
 }
 
+/// Parts of a store that exist before its pools.
+struct Foundation {
+    signals: broadcast::Sender<Signal>,
+    stop: Stop,
+    tasks: JoinSet<()>,
+}
+
+impl Foundation {
+    fn new() -> Self {
+        Self { signals: broadcast::channel(SIGNALS).0, stop: Stop::default(), tasks: JoinSet::new() }
+    }
+
+    fn store(self, database: Database) -> SqlxStorage {
+        let Self { signals, stop, tasks } = self;
+        let (clock, writing) = (Arc::new(SystemClock), Arc::default());
+        SqlxStorage(Arc::new(Inner { database, clock, signals, stop, writing, tasks: Mutex::new(tasks) }))
+    }
+}
+
+#[cfg(feature = "sqlite")]
 impl SqlxStorage {
-    /// Opens the SQLite database in a file, making it where it is missing. Call [`SqlxStorage::migrate`] before use.
-    #[cfg(feature = "sqlite")]
-    pub async fn sqlite(path: impl AsRef<Path>) -> StorageResult<Self> {
-        let pools = crate::wal::SqlitePools::open(path.as_ref()).await?;
-        let signals = broadcast::channel(SIGNALS).0;
-        tokio::spawn(poll_file(pools.clone(), signals.clone()));
-        Ok(Self { database: Database::Sqlite(pools), clock: Arc::new(SystemClock), signals })
-    }
-
-    /// Connects to Postgres by a `postgres://` URL. All tables live in the schema `pilothouse`.
+    /// Opens an SQLite database file, which is created where it is missing, with the defaults of [`SqliteSettings`].
     /// Call [`SqlxStorage::migrate`] before use.
-    #[cfg(feature = "postgres")]
-    pub async fn postgres(url: &str) -> StorageResult<Self> {
-        use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-        let options: PgConnectOptions = url.parse().map_err(refused)?;
-        let options = options.options([("search_path", SCHEMA)]).application_name("pilothouse");
-        let pool = PgPoolOptions::new()
-            .max_connections(20)
-            .acquire_timeout(Duration::from_secs(5))
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .map_err(refused)?;
-        let signals = broadcast::channel(SIGNALS).0;
-        tokio::spawn(listen(pool.clone(), signals.clone()));
-        Ok(Self { database: Database::Postgres(pool), clock: Arc::new(SystemClock), signals })
+    pub async fn sqlite(path: impl AsRef<Path>) -> StorageResult<Self> {
+        SqliteSettings::new(path.as_ref()).open().await
     }
 
-    /// Brings the schema to this version's and names the migrations applied.
-    pub async fn migrate(&self) -> StorageResult<Vec<&'static str>> {
-        let mut connection = self.database.begin().await?;
-        #[cfg(feature = "postgres")]
-        if let Connection::Postgres(_) = connection {
-            connection.script("SELECT pg_advisory_xact_lock(5784109367)").await?;
-            connection.script("CREATE SCHEMA IF NOT EXISTS pilothouse").await?;
-        }
-        let done = migrate::migrate(&mut connection, self.clock.now().timestamp_micros()).await?;
-        self.finish(connection).await?;
-        Ok(done)
+    /// Builds a store on an embedder's pools of one SQLite file. They stay open when the store is closed.
+    ///
+    /// `writer` has at most one connection, with `journal_mode = WAL` and `foreign_keys = ON`; the connections of
+    /// `readers` have `query_only = ON`. Pools without these are refused. `synchronous = NORMAL` is enough, because the
+    /// store flushes the log itself before it acknowledges a commit. Set a `busy_timeout` where other processes write.
+    /// An embedder that writes should do so through `writer`: commits on other connections wake the store's waiters in
+    /// vain.
+    pub async fn from_sqlite_pools(
+        writer: sqlx::SqlitePool,
+        readers: sqlx::SqlitePool,
+    ) -> StorageResult<Self> {
+        let mut base = Foundation::new();
+        let pools = SqlitePools::adopt(writer, readers, &base.stop, &base.signals, &mut base.tasks).await?;
+        Ok(base.store(Database::Sqlite(pools)))
+    }
+
+    pub(crate) async fn open_sqlite(settings: SqliteSettings) -> StorageResult<Self> {
+        let mut base = Foundation::new();
+        let pools = SqlitePools::open(&settings, &base.stop, &base.signals, &mut base.tasks).await?;
+        Ok(base.store(Database::Sqlite(pools)))
     }
 
     /// Writes a consistent copy of the SQLite database into a new or an empty file, while it is in use.
-    #[cfg(feature = "sqlite")]
     pub async fn backup(&self, file: &str) -> StorageResult<()> {
-        use sqlx::ConnectOptions;
-        match &self.database {
-            Database::Sqlite(pools) => {
-                // It only reads the database, but SQLite takes it for a write.
-                let options = pools.readers.connect_options().as_ref().clone().pragma("query_only", "OFF");
-                let mut connection = options.connect().await.map_err(refused)?;
-                let copy = sqlx::query("VACUUM INTO $1").bind(file).execute(&mut connection).await;
-                copy.map(|_| ()).map_err(refused)
-            }
+        match &self.0.database {
+            Database::Sqlite(pools) => pools.copy_to(file).await,
             #[cfg(feature = "postgres")]
             Database::Postgres(_) => Err(StorageError::backend("Postgres has its own tools for backups")),
         }
     }
+}
 
-    /// Commits, and on SQLite waits for the disk after the writer was released.
-    async fn finish(&self, connection: Connection) -> StorageResult<()> {
-        connection.commit().await?;
-        match &self.database {
-            #[cfg(feature = "sqlite")]
-            Database::Sqlite(pools) => pools.flushed().await,
-            #[cfg(feature = "postgres")]
-            Database::Postgres(_) => Ok(()),
+#[cfg(feature = "postgres")]
+impl SqlxStorage {
+    /// Connects to Postgres by a `postgres://` URL, with the defaults of [`PostgresSettings`]. All tables live in the
+    /// schema `pilothouse`. Call [`SqlxStorage::migrate`] before use.
+    pub async fn postgres(url: &str) -> StorageResult<Self> {
+        PostgresSettings::new(url)?.connect().await
+    }
+
+    /// Builds a store on an embedder's pool, which stays open when the store is closed.
+    ///
+    /// Open its connections with the options of [`PostgresSettings::session`]; a pool without the schema in its search
+    /// path is refused. The store opens one connection more with the options of the pool, which listens for wake-ups.
+    pub async fn from_postgres_pool(pool: sqlx::PgPool) -> StorageResult<Self> {
+        let mut base = Foundation::new();
+        let pool = PostgresPool::adopt(pool, &base.signals, &mut base.tasks).await?;
+        Ok(base.store(Database::Postgres(pool)))
+    }
+
+    pub(crate) async fn connect_postgres(settings: PostgresSettings) -> StorageResult<Self> {
+        let mut base = Foundation::new();
+        let pool = PostgresPool::connect(settings, &base.signals, &mut base.tasks).await?;
+        Ok(base.store(Database::Postgres(pool)))
+    }
+}
+
+impl SqlxStorage {
+    /// Applies the missing migrations and returns their names. Renews the epoch where the database may hold another history
+    /// than was last served, as after a restore or a fail-over.
+    pub async fn migrate(&self) -> StorageResult<Vec<&'static str>> {
+        let mut work = self.write().await?;
+        let now = self.0.clock.now();
+        let done = migrate::migrate(&mut work.connection, now.timestamp_micros()).await?;
+        self.0.database.verify_history(&mut work.connection, now).await?;
+        Box::new(work).commit().await?;
+        self.0.database.begin_mark().await;
+        Ok(done)
+    }
+
+    /// Brings a restored backup to this version's schema and renews its epoch, beyond `known`; the new epoch.
+    #[cfg(feature = "sqlite")]
+    pub(crate) async fn migrate_restored(
+        &self,
+        known: pilothouse_core::Epoch,
+    ) -> StorageResult<pilothouse_core::Epoch> {
+        let mut work = self.write().await?;
+        let now = self.0.clock.now();
+        migrate::migrate(&mut work.connection, now.timestamp_micros()).await?;
+        let epoch = crate::history::renew(&mut work.connection, known, now, "a backup was restored").await?;
+        Box::new(work).commit().await?;
+        self.0.database.begin_mark().await;
+        Ok(epoch)
+    }
+
+    /// Closes the store: refuses new transactions with [`StorageError::Stopped`], waits for open transactions and
+    /// snapshots, flushes what was committed, ends the background tasks and closes the connections. On SQLite the last
+    /// connection copies the log into the database file.
+    pub async fn close(&self) {
+        self.0.stop.stop(Reason::Closed);
+        let _nobody_writes = self.0.writing.write().await;
+        if let Err(error) = self.0.database.flush_rest().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::error!(error, "the last writes to a closed store may be lost");
         }
+        let mut tasks = std::mem::take(&mut *self.0.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        tasks.shutdown().await;
+        self.0.database.write_mark().await;
+        self.0.database.close().await;
+    }
+
+    /// Waits until the store stops, and returns the reason as [`StorageError::Stopped`]: a failed flush to the disk, an
+    /// SQLite file that was replaced or deleted, or [`SqlxStorage::close`]. Only opening the store again helps, so a
+    /// server ends its process.
+    pub async fn stopped(&self) -> StorageError {
+        StorageError::Stopped(self.0.stop.stopped().await.into())
+    }
+
+    async fn write(&self) -> StorageResult<Transaction> {
+        let writing = self.0.writing.clone().read_owned().await;
+        self.0.stop.check()?;
+        let connection = self.0.database.write().await?;
+        Ok(Transaction::write(connection, self.clone(), writing))
+    }
+
+    /// Commits; on SQLite waits for the flush after releasing the writer.
+    pub(crate) async fn commit(&self, connection: Connection) -> StorageResult<()> {
+        let begun = std::time::Instant::now();
+        connection.commit().await?;
+        let committed = begun.elapsed();
+        self.0.database.flushed().await?;
+        // Of SQLite the flush is a part of its own; Postgres flushes within the commit.
+        metrics::histogram!("pilothouse_store_commit_seconds").record(committed.as_secs_f64());
+        Ok(())
+    }
+
+    /// Time of this process, which a store on the same machine shares.
+    pub(crate) fn local_time(&self) -> DateTime<Utc> {
+        self.0.clock.now()
     }
 }
 
 #[async_trait]
 impl Storage for SqlxStorage {
     async fn begin(&self) -> StorageResult<Box<dyn UnitOfWork>> {
-        Ok(Box::new(Transaction { connection: self.database.begin().await?, storage: Some(self.clone()) }))
+        Ok(Box::new(self.write().await?))
     }
 
     async fn read(&self) -> StorageResult<Box<dyn Repositories>> {
-        Ok(Box::new(Transaction { connection: self.database.read().await?, storage: None }))
+        self.0.stop.check()?;
+        Ok(Box::new(Transaction::read(self.0.database.snapshot().await?)))
     }
 
     async fn peek(&self) -> StorageResult<Box<dyn Repositories>> {
-        Ok(Box::new(Transaction { connection: self.database.peek().await?, storage: None }))
+        self.0.stop.check()?;
+        Ok(Box::new(Transaction::read(self.0.database.peek().await?)))
     }
 
     async fn announce(&self, topics: &[Topic]) {
-        for topic in topics {
-            match &self.database {
-                #[cfg(feature = "sqlite")]
-                // Without a waiter there is nobody to wake.
-                Database::Sqlite(_) => drop(self.signals.send(Signal::Changed(*topic))),
-                #[cfg(feature = "postgres")]
-                Database::Postgres(pool) => {
-                    let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(encode(*topic));
-                    if let Err(error) = notify.execute(pool).await {
-                        tracing::warn!(%error, "a wake-up was lost; waiters will find out by themselves");
-                    }
+        match &self.0.database {
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(_) => {
+                for topic in topics {
+                    // Sending fails only without receivers.
+                    let _ = self.0.signals.send(Signal::Changed(*topic));
+                }
+            }
+            #[cfg(feature = "postgres")]
+            Database::Postgres(pool) => {
+                if let Err(error) = pool.announce(topics).await {
+                    let error = &error as &dyn std::error::Error;
+                    tracing::warn!(error, "a wake-up was lost; waiters find out by polling");
                 }
             }
         }
     }
 
     fn signals(&self) -> BoxStream<'static, Signal> {
-        Box::pin(futures_util::stream::unfold(self.signals.subscribe(), |mut signals| async {
+        Box::pin(futures_util::stream::unfold(self.0.signals.subscribe(), |mut signals| async {
             match signals.recv().await {
                 Ok(signal) => Some((signal, signals)),
                 Err(broadcast::error::RecvError::Lagged(_)) => Some((Signal::Lost, signals)),
@@ -168,219 +262,15 @@ impl Storage for SqlxStorage {
     }
 
     async fn ready(&self) -> StorageResult<()> {
-        migrate::check(&mut self.database.read().await?).await
-    }
-}
-
-/// A snapshot, or a write transaction where it knows its store.
-pub(crate) struct Transaction {
-    pub(crate) connection: Connection,
-    storage: Option<SqlxStorage>,
-}
-
-impl Repositories for Transaction {
-    fn accounts(&mut self) -> &mut dyn AccountRepository {
-        self
+        self.0.stop.check()?;
+        migrate::check(&mut self.0.database.snapshot().await?).await
     }
 
-    fn tokens(&mut self) -> &mut dyn TokenRepository {
-        self
-    }
-
-    fn login_failures(&mut self) -> &mut dyn LoginFailureRepository {
-        self
-    }
-
-    fn audit(&mut self) -> &mut dyn AuditRepository {
-        self
-    }
-
-    fn tasks(&mut self) -> &mut dyn TaskRepository {
-        self
-    }
-
-    fn machines(&mut self) -> &mut dyn MachineRepository {
-        self
-    }
-
-    fn cdns(&mut self) -> &mut dyn CdnRepository {
-        self
-    }
-
-    fn customers(&mut self) -> &mut dyn CustomerRepository {
-        self
-    }
-
-    fn domains(&mut self) -> &mut dyn DomainRepository {
-        self
-    }
-
-    fn companies(&mut self) -> &mut dyn CompanyRepository {
-        self
-    }
-
-    fn traffic(&mut self) -> &mut dyn TrafficRepository {
-        self
-    }
-
-    fn cities(&mut self) -> &mut dyn CityRepository {
-        self
-    }
-
-    fn log_sources(&mut self) -> &mut dyn LogSourceRepository {
-        self
-    }
-
-    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository {
-        self
-    }
-
-    fn jobs(&mut self) -> &mut dyn JobRepository {
-        self
-    }
-
-    fn edges(&mut self) -> &mut dyn EdgeRepository {
-        self
-    }
-
-    fn apps(&mut self) -> &mut dyn AppRepository {
-        self
-    }
-
-    fn grants(&mut self) -> &mut dyn GrantRepository {
-        self
-    }
-
-    fn items(&mut self) -> &mut dyn ItemRepository {
-        self
-    }
-
-    fn releases(&mut self) -> &mut dyn ReleaseRepository {
-        self
-    }
-
-    fn app_keys(&mut self) -> &mut dyn AppKeyRepository {
-        self
-    }
-
-    fn nodes(&mut self) -> &mut dyn NodeRepository {
-        self
-    }
-
-    fn deliveries(&mut self) -> &mut dyn DeliveryRepository {
-        self
-    }
-}
-
-#[async_trait]
-impl UnitOfWork for Transaction {
-    async fn lock(&mut self, key: LockKey) -> StorageResult<()> {
-        let sql = "SELECT 1 FROM (SELECT pg_advisory_xact_lock($1)) AS locked";
-        match self.connection.pick(Some(sql), None) {
-            Some(sql) => self.connection.execute(sql, values![lock_number(key)]).await.map(|_| ()),
-            // There is one writer at a time, so every lock is held already.
-            None => Ok(()),
-        }
-    }
-
-    async fn now(&mut self) -> StorageResult<DateTime<Utc>> {
-        let storage = self.storage.as_ref().ok_or(StorageError::ReadOnly)?;
-        let sql = "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000000 AS BIGINT)";
-        match self.connection.pick(Some(sql), None) {
-            Some(sql) => {
-                let (micros,): (i64,) = self.connection.one(sql, values![]).await?;
-                time(micros)
-            }
-            None => Ok(storage.clock.now()),
-        }
-    }
-
-    async fn commit(self: Box<Self>) -> StorageResult<()> {
-        let storage = self.storage.ok_or(StorageError::ReadOnly)?;
-        storage.finish(self.connection).await
-    }
-
-    async fn commit_unflushed(self: Box<Self>) -> StorageResult<()> {
-        self.storage.as_ref().ok_or(StorageError::ReadOnly)?;
-        self.connection.commit().await
-    }
-
-    async fn rollback(self: Box<Self>) -> StorageResult<()> {
-        self.connection.rollback().await
-    }
-}
-
-/// A number that no other program on the database is likely to lock: a mark of ours, the kind, and the row.
-fn lock_number(key: LockKey) -> i64 {
-    const MARK: i64 = 0x5048 << 48;
-    let (kind, row) = match key {
-        LockKey::Accounts => (1, 0),
-        LockKey::Customer(account_id) => (3, account_id),
-        LockKey::Cdns => (4, 0),
-        LockKey::Traffic => (5, 0),
-        LockKey::App(id) => (2, id),
-    };
-    MARK | (kind << 40) | (row & 0xff_ffff_ffff)
-}
-
-#[cfg(feature = "postgres")]
-fn encode(topic: Topic) -> String {
-    match topic {
-        Topic::Jobs => "jobs".to_owned(),
-        Topic::App(id) => format!("app:{id}"),
-    }
-}
-
-#[cfg(feature = "postgres")]
-fn decode(payload: &str) -> Option<Topic> {
-    match payload.split_once(':') {
-        None if payload == "jobs" => Some(Topic::Jobs),
-        Some(("app", id)) => id.parse().ok().map(Topic::App),
-        _ => None,
-    }
-}
-
-/// Passes on what other processes announce, and says so when the connection was lost meanwhile.
-#[cfg(feature = "postgres")]
-async fn listen(pool: sqlx::PgPool, signals: broadcast::Sender<Signal>) {
-    while !pool.is_closed() {
-        let listened = async {
-            let mut listener = sqlx::postgres::PgListener::connect_with(&pool).await?;
-            listener.listen(CHANNEL).await?;
-            // Whatever was announced before now went unheard.
-            let _ = signals.send(Signal::Lost);
-            loop {
-                let signal = match listener.try_recv().await? {
-                    Some(notification) => decode(notification.payload()).map(Signal::Changed),
-                    None => Some(Signal::Lost),
-                };
-                if let Some(signal) = signal {
-                    let _ = signals.send(signal);
-                }
-            }
-        };
-        let lost: sqlx::Result<()> = listened.await;
-        if let Err(error) = lost {
-            tracing::debug!(%error, "not listening for wake-ups; trying again");
-        }
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
-}
-
-/// Notices what other processes have written. `data_version` changes with every commit of another connection, and the
-/// writer is the only connection of this process that commits.
-#[cfg(feature = "sqlite")]
-async fn poll_file(pools: crate::wal::SqlitePools, signals: broadcast::Sender<Signal>) {
-    let mut last = None;
-    while !pools.writer.is_closed() {
-        tokio::time::sleep(POLL).await;
-        if signals.receiver_count() == 0 {
-            continue;
-        }
-        let version = sqlx::query_scalar::<_, i64>("PRAGMA data_version").fetch_one(&pools.writer).await.ok();
-        if last.is_some() && version.is_some() && version != last {
-            let _ = signals.send(Signal::Lost);
-        }
-        last = version.or(last);
+    async fn check_writable(&self) -> StorageResult<()> {
+        self.0.stop.check()?;
+        // SQLite meets a full disk when it appends to its log, before any flush; a flush that fails stops the store.
+        let now = self.local_time().timestamp_micros();
+        self.0.database.writer().await?.execute_alone(PROBE, values![now]).await?;
+        self.0.stop.check()
     }
 }

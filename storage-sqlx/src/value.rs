@@ -1,21 +1,25 @@
-//! What goes into a statement and what comes out of a row, for both databases alike.
+//! Parameters of statements, for both databases alike: times as microseconds and days as days since 1970.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use chrono::{DateTime, NaiveDate, Utc};
-use pilothouse_core::ports::{StorageError, StorageResult};
 
-/// A bound value. Each variant has one type in both databases, also when it is null.
+/// Parameter. Each variant has one type in both databases, even when it is null.
 #[derive(Clone, Debug)]
 pub(crate) enum Value<'a> {
     Int(Option<i64>),
     Text(Option<Cow<'a, str>>),
     Bytes(Option<Cow<'a, [u8]>>),
     Bool(bool),
+    /// Many ids in one parameter: an array for Postgres, JSON for SQLite.
+    Ids(Vec<i64>),
+    /// Many texts in one parameter, likewise.
+    Texts(Vec<Cow<'a, str>>),
 }
 
-/// The values of a statement, in the order of its placeholders.
+/// Parameters of a statement, in the order of its placeholders.
 macro_rules! values {
     ($($value:expr),* $(,)?) => { &[$($crate::value::Value::from($value)),*] };
 }
@@ -39,7 +43,7 @@ macro_rules! into_value {
     )*};
 }
 
-/// Which null stands for an absent `T`.
+/// The typed null that stands for an absent `T`: Postgres wants to know the type.
 trait Null<T> {
     const NULL: Self;
 }
@@ -80,23 +84,24 @@ impl From<bool> for Value<'_> {
     }
 }
 
-/// A column of microseconds.
-pub(crate) fn time(micros: i64) -> StorageResult<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(micros).ok_or(StorageError::Corrupt { what: "time" })
+/// Ids for the `$1` of an [`of_ids`](crate::statement::of_ids) statement.
+pub(crate) fn ids<T: Copy + Into<i64>>(ids: &[T]) -> Value<'static> {
+    Value::Ids(ids.iter().map(|id| (*id).into()).collect())
 }
 
-/// A column of days since 1970.
-pub(crate) fn date(days: i64) -> StorageResult<NaiveDate> {
-    let date = i32::try_from(days).ok().and_then(NaiveDate::from_epoch_days);
-    date.ok_or(StorageError::Corrupt { what: "date" })
+/// Texts for the parameter of an [`among_texts`](crate::statement::among_texts) statement.
+pub(crate) fn texts<'a>(texts: &[&'a str]) -> Value<'a> {
+    Value::Texts(texts.iter().map(|text| Cow::from(*text)).collect())
 }
 
-/// A column with an address.
-pub(crate) fn address(text: &str) -> StorageResult<IpAddr> {
-    text.parse().map_err(|_| StorageError::Corrupt { what: "address" })
-}
-
-/// A column of bytes with one length.
-pub(crate) fn array<const N: usize>(bytes: &[u8], what: &'static str) -> StorageResult<[u8; N]> {
-    bytes.try_into().map_err(|_| StorageError::Corrupt { what })
+/// Pairs of numbers for the `$1` of a [`with_pairs`](crate::statement::with_pairs) statement, as JSON.
+pub(crate) fn pairs(pairs: impl IntoIterator<Item = (i64, i64)>) -> Value<'static> {
+    let mut text = String::from("[");
+    for (first, second) in pairs {
+        let comma = if text.len() > 1 { "," } else { "" };
+        // Writing to a string does not fail.
+        let _ = write!(text, "{comma}[{first},{second}]");
+    }
+    text.push(']');
+    text.into()
 }

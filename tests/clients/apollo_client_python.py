@@ -1,25 +1,30 @@
-"""Prints what apollo-client-python holds of a key, a line for each value: URL APP CLUSTER KEY [SECRET]."""
+"""Polls a key with apollo-client-python and prints each new value on a line: URL APP CLUSTER KEY [SECRET].
 
+The environment may name a namespace.
+"""
+
+import os
 import sys
 import time
 
 from apollo import ApolloClient
 
 url, app, cluster, key, *secret = sys.argv[1:]
+namespace = os.environ.get("NAMESPACE", "application")
 client = ApolloClient(
     config_url=url,
     app_id=app,
     cluster=cluster,
-    namespaces=["application"],
+    namespaces=[namespace],
     secret=secret[0] if secret else "",
     enable_long_pool_updates=True,
     auto_update_enabled=True,
     enable_dotenv=False,
 )
-shown = object()
+last = object()
 while True:
-    value = client.get_value(key)
-    if value != shown:
+    value = client.get_value(key, namespace=namespace)
+    if value != last:
         print(value, flush=True)
-        shown = value
+        last = value
     time.sleep(0.05)

@@ -1,4 +1,5 @@
-// Prints what ctrip-apollo holds of a key, a line for each value: URL APP CLUSTER KEY. It cannot sign.
+// Polls a key with ctrip-apollo and prints each new value on a line: URL APP CLUSTER KEY. No secret: the client cannot sign.
+// The environment may name a namespace.
 const apollo = require('ctrip-apollo')
 
 const [url, app, cluster, key] = process.argv.slice(2)
@@ -11,14 +12,14 @@ async function main () {
     ip: process.env.CLIENT_IP,
     enableUpdateNotification: true,
     enableFetch: true
-  }).cluster(cluster).namespace('application')
+  }).cluster(cluster).namespace(process.env.NAMESPACE || 'application')
   await namespace.ready()
-  let shown = {}
+  let last = {}
   setInterval(() => {
     const value = namespace.get(key)
-    if (value !== shown) {
+    if (value !== last) {
       console.log(value === undefined ? 'None' : value)
-      shown = value
+      last = value
     }
   }, 50)
 }

@@ -1,4 +1,4 @@
-"""Prints what py3-apollo-client holds of a key, a line for each value: URL APP CLUSTER KEY [SECRET]."""
+"""Polls a key with py3-apollo-client and prints each new value on a line: URL APP CLUSTER KEY [SECRET]."""
 
 import os
 import sys
@@ -17,10 +17,10 @@ client = ApolloClient(
     cache_path=cache,
     log_level="CRITICAL",
 )
-shown = object()
+last = object()
 while True:
     value = client.get_value(key)
-    if value != shown:
+    if value != last:
         print(value, flush=True)
-        shown = value
+        last = value
     time.sleep(0.05)

@@ -1,20 +1,24 @@
-//! The date of the `combined` formats: `17/May/2015:10:05:03 +0000`.
+//! Date parser of the `combined` formats: `17/May/2015:10:05:03 +0000`.
 
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate};
 
-/// Bytes between the brackets.
+/// Length of a date in bytes, without its brackets.
 pub(super) const LENGTH: usize = 26;
+/// Most bytes of a date in another form: with a fraction of a second, or in ISO 8601.
+pub(super) const LONGEST: usize = 40;
 
-/// Reads dates and remembers the last one and its day: neighbouring lines mostly share them.
+/// Date parser that caches the last date and its day: neighbouring lines mostly share them.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Dates {
+pub(super) struct DateParser {
     last: Option<([u8; LENGTH], i64)>,
     day: Option<([u8; 11], i64)>,
+    /// Last date in another form.
+    other: Option<(Vec<u8>, i64)>,
 }
 
-impl Dates {
-    /// Unix seconds of `text`, or nothing if it is no date from 1970 to 9999. A leap second is the second after it.
-    pub(super) fn read(&mut self, text: &[u8; LENGTH]) -> Option<i64> {
+impl DateParser {
+    /// Parses a date to unix seconds; nothing if it is no date from 1970 to 9999. A leap second is the second after it.
+    pub(super) fn parse(&mut self, text: &[u8; LENGTH]) -> Option<i64> {
         if let Some((last, seconds)) = &self.last
             && last == text
         {
@@ -23,6 +27,28 @@ impl Dates {
         let seconds = self.seconds(text)?;
         self.last = Some((*text, seconds));
         Some(seconds)
+    }
+
+    /// Parses a date with a fraction of a second, or in ISO 8601, to unix seconds, rounded down.
+    pub(super) fn parse_other(&mut self, text: &[u8]) -> Option<i64> {
+        if let Some((last, seconds)) = &self.other
+            && last == text
+        {
+            return Some(*seconds);
+        }
+        let seconds = self.seconds_before_fraction(text).or_else(|| iso_8601(text))?;
+        self.other = Some((text.to_vec(), seconds));
+        Some(seconds)
+    }
+
+    fn seconds_before_fraction(&mut self, text: &[u8]) -> Option<i64> {
+        let (start, rest) = text.split_at_checked(20)?;
+        let digits = rest.strip_prefix(b".")?.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if digits == 0 {
+            return None;
+        }
+        let plain = [start, &rest[1 + digits..]].concat();
+        self.seconds(plain.as_slice().try_into().ok()?)
     }
 
     fn seconds(&mut self, text: &[u8; LENGTH]) -> Option<i64> {
@@ -45,6 +71,7 @@ impl Dates {
         (0..super::field::END_OF_TIME.cast_signed()).contains(&seconds).then_some(seconds)
     }
 
+    /// Unix seconds of the beginning of a day in UTC.
     fn midnight(&mut self, text: &[u8; 11]) -> Option<i64> {
         if let Some((last, seconds)) = &self.day
             && last == text
@@ -75,6 +102,21 @@ impl Dates {
     }
 }
 
+/// Parses a time in ISO 8601 with a zone to unix seconds from 1970 to 9999, rounded down.
+pub(super) fn iso_8601(text: &[u8]) -> Option<i64> {
+    // Everything else is excluded by one byte.
+    if text.len() > LONGEST || text.get(4) != Some(&b'-') {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let time = DateTime::parse_from_rfc3339(text)
+        .or_else(|_| DateTime::parse_from_str(text, "%Y-%m-%dT%H:%M:%S%.f%z"))
+        .ok()?
+        .timestamp();
+    (0..super::field::END_OF_TIME.cast_signed()).contains(&time).then_some(time)
+}
+
+/// Number of two decimal digits.
 fn two(tens: u8, ones: u8) -> Option<i64> {
     let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
     (tens <= 9 && ones <= 9).then(|| i64::from(tens * 10 + ones))
@@ -85,19 +127,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(text: &str) -> Option<i64> {
-        Dates::default().read(text.as_bytes().try_into().unwrap())
+    fn parse(text: &str) -> Option<i64> {
+        DateParser::default().parse(text.as_bytes().try_into().unwrap())
     }
 
     #[test]
-    fn zones_count() {
-        assert_eq!(read("17/May/2015:10:05:03 +0000"), Some(1_431_857_103));
-        assert_eq!(read("17/May/2015:18:05:03 +0800"), Some(1_431_857_103));
-        assert_eq!(read("17/May/2015:06:35:03 -0330"), Some(1_431_857_103));
+    fn the_zone_is_subtracted() {
+        assert_eq!(parse("17/May/2015:10:05:03 +0000"), Some(1_431_857_103));
+        assert_eq!(parse("17/May/2015:18:05:03 +0800"), Some(1_431_857_103));
+        assert_eq!(parse("17/May/2015:06:35:03 -0330"), Some(1_431_857_103));
     }
 
     #[test]
-    fn what_is_no_date_is_refused() {
+    fn invalid_dates_are_refused() {
         for bad in [
             "99/Foo/2015:10:05:03 +0000",
             "30/Feb/2015:10:05:03 +0000",
@@ -112,20 +154,20 @@ mod tests {
             "01/Jan/1970:00:00:00 +0100",
             "31/Dec/9999:23:59:59 -0100",
         ] {
-            assert_eq!(read(bad), None, "{bad}");
+            assert_eq!(parse(bad), None, "{bad}");
         }
     }
 
     proptest! {
         #[test]
         fn agrees_with_chrono_and_with_itself(times in proptest::collection::vec((0i64..253_402_200_000, -23 * 60..23 * 60i32), 1..20)) {
-            let mut dates = Dates::default();
+            let mut dates = DateParser::default();
             for (time, offset) in times {
                 let zone = chrono::FixedOffset::east_opt(offset * 60).unwrap();
                 let date = chrono::DateTime::from_timestamp(time, 0).unwrap().with_timezone(&zone);
                 let text = date.format("%d/%b/%Y:%H:%M:%S %z").to_string();
                 prop_assume!(text.len() == LENGTH);
-                prop_assert_eq!(dates.read(text.as_bytes().try_into().unwrap()), Some(time), "{}", text);
+                prop_assert_eq!(dates.parse(text.as_bytes().try_into().unwrap()), Some(time), "{}", text);
             }
         }
     }

@@ -1,17 +1,18 @@
-//! One flat JSON object a line. Only what is needed is read: the rest, nested values too, is stepped over.
+//! Parser of one flat JSON object a line. Only the needed members are read; the others, nested values too, are skipped.
 
-use super::{Line, field};
-use memchr::memchr2;
+use super::{ParsedLine, field};
+use memchr::{memchr, memchr2};
 
-/// A member's value as written, without quotes.
+/// Value of a member as written, without quotes.
 #[derive(Clone, Copy)]
 enum Value<'a> {
-    /// Had no escapes: what is written is what it means.
+    /// String without escapes.
     Text(&'a [u8]),
-    /// Had escapes. No host, method or number needs one, so such a value is never looked into.
+    /// String with escapes. No host, method or number needs one, so such a value is never decoded.
     Escaped,
-    /// A number, `null`, `true` or `false`.
+    /// Number, `null`, `true` or `false`.
     Bare(&'a [u8]),
+    /// Object or array.
     Nested,
 }
 
@@ -20,31 +21,43 @@ impl<'a> Value<'a> {
         if let Self::Text(text) = self { Some(text) } else { None }
     }
 
-    /// Numbers come bare or quoted, as writers differ.
+    /// Integer, which some writers give a fraction of zeros.
+    fn integer(self) -> Option<&'a [u8]> {
+        let text = self.number()?;
+        let Some(point) = memchr(b'.', text) else { return Some(text) };
+        let is_whole = text.len() > point + 1 && text[point + 1..].iter().all(|&digit| digit == b'0');
+        is_whole.then_some(&text[..point])
+    }
+
+    /// Number, bare or quoted, since servers differ in how they write it.
     fn number(self) -> Option<&'a [u8]> {
         if let Self::Text(text) | Self::Bare(text) = self { Some(text) } else { None }
     }
 }
 
-/// A member given twice counts as given last. What comes before a break in the line still stands.
-pub(super) fn parse(line: &[u8]) -> Line<'_> {
-    let mut read = Line::default();
-    let (mut method, mut uri) = (None, false);
+/// Parses a line. A member given twice counts as given last. Members before a syntax error still stand.
+pub(super) fn parse(line: &[u8]) -> ParsedLine<'_> {
+    let mut read = ParsedLine::default();
+    let (mut method, mut has_uri) = (None, false);
     let mut members = Members { rest: line.trim_ascii_start().strip_prefix(b"{").unwrap_or_default() };
     while let Some((name, value)) = members.next() {
         match name {
             b"t" => read.time = value.number().and_then(field::seconds),
             b"h" => read.host = value.text().and_then(field::host),
-            b"s" => read.status = value.number().and_then(field::status),
-            b"b" => read.bytes = value.number().and_then(field::bytes),
+            b"s" => read.status = value.integer().and_then(field::status),
+            b"b" => read.bytes = value.integer().and_then(field::bytes),
             b"ip" => read.address = value.text(),
             b"c" => read.hit = value.text().is_some_and(field::is_hit),
+            b"rt" => read.duration = value.number(),
             b"m" => method = value.text().filter(|method| !method.is_empty()),
-            b"u" => uri = matches!(value, Value::Escaped) || value.text().is_some_and(|uri| !uri.is_empty()),
+            b"u" => {
+                read.uri = value.text().filter(|uri| !uri.is_empty());
+                has_uri = matches!(value, Value::Escaped) || read.uri.is_some();
+            }
             _ => {}
         }
     }
-    read.method = method.filter(|_| uri);
+    read.method = method.filter(|_| has_uri);
     read
 }
 
@@ -54,16 +67,16 @@ struct Members<'a> {
 
 impl<'a> Members<'a> {
     fn next(&mut self) -> Option<(&'a [u8], Value<'a>)> {
-        self.blanks();
+        self.skip_blanks();
         let name = match self.string()? {
             Value::Text(name) => name,
             _ => b"",
         };
-        self.blanks();
+        self.skip_blanks();
         self.rest = self.rest.strip_prefix(b":")?;
-        self.blanks();
+        self.skip_blanks();
         let value = self.value()?;
-        self.blanks();
+        self.skip_blanks();
         self.rest = match self.rest.split_first() {
             Some((b',', rest)) => rest,
             _ => &[],
@@ -71,7 +84,7 @@ impl<'a> Members<'a> {
         Some((name, value))
     }
 
-    fn blanks(&mut self) {
+    fn skip_blanks(&mut self) {
         self.rest = self.rest.trim_ascii_start();
     }
 
@@ -88,7 +101,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// The string that `rest` begins with; nothing if it begins otherwise or has no end.
+    /// Takes the string that `rest` begins with; nothing if it begins otherwise or has no end.
     fn string(&mut self) -> Option<Value<'a>> {
         let text = self.rest.strip_prefix(b"\"")?;
         let (mut from, mut escaped) = (0, false);
@@ -102,7 +115,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    /// Steps over an object or array; brackets in strings do not count. Depth is a number, so it cannot exhaust the stack.
+    /// Skips an object or array; brackets in strings do not count. Depth is a number, so that it cannot exhaust the stack.
     fn nested(&mut self) -> Option<Value<'a>> {
         let mut depth = 0_usize;
         loop {
@@ -135,16 +148,20 @@ mod tests {
         assert_eq!((line.time, line.host), (Some(1_795_237_945), Some(&b"a.example.com"[..])));
         assert_eq!((line.status, line.bytes, line.hit), (Some(200), Some(17), true));
         assert_eq!((line.method, line.address), (Some(&b"GET"[..]), Some(&b"1.2.3.4"[..])));
+        assert_eq!(line.duration, Some(&b"0.1"[..]));
     }
 
     #[test]
     fn the_last_of_two_counts_and_dash_is_zero() {
         let line = parse(br#"{"b":5,"b":"-","s":200,"s":404}"#);
         assert_eq!((line.bytes, line.status), (Some(0), Some(404)));
+        let line = parse(br#"{"b":1000.0,"s":200.00,"t":"2026-11-28T10:00:00+08:00"}"#);
+        assert_eq!((line.bytes, line.status, line.time), (Some(1000), Some(200), Some(1_795_831_200)));
+        assert_eq!(parse(br#"{"b":1000.,"s":.0}"#), ParsedLine::default());
     }
 
     #[test]
-    fn a_break_spares_what_came_before() {
+    fn members_before_a_syntax_error_are_read() {
         let line = parse(br#"{"t":1795237945.037,"h":"a.example.com","s":200,"b":5,"m":"GET","u":"/x"#);
         assert!(line.host.is_some() && line.time.is_some() && line.bytes == Some(5) && line.method.is_none());
         let line = parse(br#"{"t":1795237945.037,"h":"a.example.com" "s":200}"#);
@@ -152,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_value_of_its_kind_is_not_read() {
+    fn values_of_a_wrong_type_are_not_read() {
         for line in [
             r#"{"t":-1,"h":null,"s":true,"b":1.5}"#,
             r#"{"t":NaN,"h":["a"],"s":{"a":1},"b":-5}"#,
@@ -169,7 +186,7 @@ mod tests {
             "{{{{",
             "{\"x\":[[[[",
         ] {
-            assert_eq!(parse(line.as_bytes()), Line::default(), "{line}");
+            assert_eq!(parse(line.as_bytes()), ParsedLine::default(), "{line}");
         }
     }
 }

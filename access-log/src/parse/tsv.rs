@@ -1,25 +1,26 @@
-//! TAB separated lines, which nginx and varnishncsa are told to write.
+//! Parser of TAB separated lines, which the shipped edges write.
 
-use super::{Line, field};
+use super::{ParsedLine, field};
 
-/// The second of the last line as it was written: the next line mostly has the same.
+/// Cache of the last line's time, as it was written and in unix seconds: the next line mostly has the same.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Seconds {
+pub(super) struct TimeCache {
     last: Option<([u8; 10], i64)>,
 }
 
-pub(super) fn parse<'a>(line: &'a [u8], seconds: &mut Seconds) -> Line<'a> {
+pub(super) fn parse<'a>(line: &'a [u8], times: &mut TimeCache) -> ParsedLine<'a> {
     let mut fields = Fields { rest: Some(line) };
-    let time = fields.time(seconds);
+    let time = fields.time(times);
     let host = fields.next().and_then(field::host);
     let status = fields.status();
     let bytes = fields.bytes();
     let address = fields.next();
     let hit = fields.next().is_some_and(field::is_hit);
-    let _seconds = fields.next();
-    // A request is a method and a uri; without either it was not read.
+    let duration = fields.next();
+    // A request is a method and a uri; without either it counts as unreadable.
     let method = fields.next().filter(|method| !method.is_empty() && fields.next_is_filled());
-    Line { host, time, method, status, bytes, address, hit }
+    let uri = method.and_then(|_| fields.next());
+    ParsedLine { host, time, method, status, bytes, address, hit, uri, duration }
 }
 
 struct Fields<'a> {
@@ -38,18 +39,18 @@ impl<'a> Fields<'a> {
         Some(&rest[..end])
     }
 
-    /// Written with ten digits and milliseconds, as servers write it, only its text is compared with the last one's.
+    /// Time of the line. Written with ten digits and milliseconds, as servers write it, it is only compared with the last one.
     #[inline]
-    fn time(&mut self, seconds: &mut Seconds) -> Option<i64> {
+    fn time(&mut self, times: &mut TimeCache) -> Option<i64> {
         if let Some(rest) = self.rest
             && let Some((text, rest)) = rest.split_first_chunk::<10>()
             && let [b'.', b'0'..=b'9', b'0'..=b'9', b'0'..=b'9', b'\t', rest @ ..] = rest
         {
-            let known = seconds.last.filter(|(last, _)| last == text).map(|(_, time)| time);
+            let known = times.last.filter(|(last, _)| last == text).map(|(_, time)| time);
             // Ten bytes that are no number may hold the end of the field.
             if let Some(time) = known.or_else(|| field::integer(text)?.try_into().ok()) {
                 self.rest = Some(rest);
-                seconds.last = Some((*text, time));
+                times.last = Some((*text, time));
                 return Some(time);
             }
         }
@@ -67,7 +68,7 @@ impl<'a> Fields<'a> {
         self.next().and_then(field::status)
     }
 
-    /// Reads and finds the end in one go where the field is a number of up to nine digits.
+    /// Bytes sent. A number of up to nine digits is parsed in the same pass that finds its end.
     #[inline]
     fn bytes(&mut self) -> Option<u64> {
         let rest = self.rest?;
@@ -91,7 +92,8 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Fields before the uri are a few bytes long, too short for a call into a vectorised search to pay: eight at a time.
+/// Finds the next TAB, eight bytes at a time: the fields before the uri are a few bytes long, too short for a call into a
+/// vectorised search to pay.
 #[inline]
 fn find_tab(text: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
@@ -114,8 +116,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn parse(line: &[u8]) -> Line<'_> {
-        super::parse(line, &mut Seconds::default())
+    fn parse(line: &[u8]) -> ParsedLine<'_> {
+        super::parse(line, &mut TimeCache::default())
     }
 
     #[test]
@@ -138,6 +140,7 @@ mod tests {
         assert_eq!(line.time, Some(1_795_237_559));
         assert_eq!((line.status, line.bytes, line.hit), (Some(200), Some(330), true));
         assert_eq!((line.address, line.method), (Some(&b"127.0.0.1"[..]), Some(&b"GET"[..])));
+        assert_eq!(line.duration, Some(&b"0.000046"[..]));
     }
 
     #[test]
@@ -149,11 +152,11 @@ mod tests {
         assert_eq!((cut.method, cut.hit), (None, true), "no uri, so no request");
         assert_eq!(parse(b"1795237559.641\ta.example.com\t200\t330\t\t\t\tGET\t").method, None);
         assert_eq!(parse(b"1\t-\t200\t3").host, None);
-        assert_eq!(parse(b""), Line { address: None, ..Line::default() });
+        assert_eq!(parse(b""), ParsedLine { address: None, ..ParsedLine::default() });
     }
 
-    /// What the shortcuts for well-formed fields must agree with.
-    fn parse_plainly(line: &[u8]) -> Line<'_> {
+    /// Reference parser without the shortcuts for well-formed fields.
+    fn parse_plainly(line: &[u8]) -> ParsedLine<'_> {
         let mut fields = line.split(|&byte| byte == b'\t');
         let time = fields.next().and_then(field::seconds);
         let host = fields.next().and_then(field::host);
@@ -161,9 +164,11 @@ mod tests {
         let bytes = fields.next().and_then(field::bytes);
         let address = fields.next();
         let hit = fields.next().is_some_and(field::is_hit);
-        let method = fields.nth(1).filter(|method| !method.is_empty());
-        let method = method.filter(|_| fields.next().is_some_and(|uri| !uri.is_empty()));
-        Line { host, time, method, status, bytes, address, hit }
+        let duration = fields.next();
+        let method = fields.next().filter(|method| !method.is_empty());
+        let uri = method.and_then(|_| fields.next().filter(|uri| !uri.is_empty()));
+        let method = method.filter(|_| uri.is_some());
+        ParsedLine { host, time, method, status, bytes, address, hit, uri, duration }
     }
 
     proptest! {
@@ -172,9 +177,9 @@ mod tests {
             "(179523755[0-9]|[0-9]{9,11}|x)(\\.[0-9]{2,4}|\\.x)?\t[ab]?\t([1-5][0-9]{2}|[0-9a]{2,4})\t(-|[0-9]{0,11}|[0-9]{17,19})(\t(1\\.1\\.1\\.1)?(\t(HIT|-)?(\t(0)?(\tG?(\t/?)?)?)?)?)?",
             1..6,
         )) {
-            let mut seconds = Seconds::default();
+            let mut times = TimeCache::default();
             for line in &lines {
-                prop_assert_eq!(super::parse(line.as_bytes(), &mut seconds), parse_plainly(line.as_bytes()), "{:?}", line);
+                prop_assert_eq!(super::parse(line.as_bytes(), &mut times), parse_plainly(line.as_bytes()), "{:?}", line);
             }
         }
 

@@ -1,4 +1,4 @@
-//! Packs and days on a disk.
+//! Archive: packs and sealed files on a disk.
 
 use std::io::Read;
 use std::path::Path;
@@ -6,16 +6,16 @@ use std::time::{Duration, SystemTime};
 
 use chrono::NaiveDate;
 use pilothouse_access_log::Format;
-use pilothouse_access_log::archive::{Archive, ArchiveError, Pack, Piece, Stored};
+use pilothouse_access_log::archive::{Archive, ArchiveError, ArchiveFile, FileRange, Pack};
 use sha2::{Digest, Sha256};
 
-use crate::support::{A, B, Memory, gunzip, gzip, line, small, try_read};
+use crate::support::{A, B, MemoryLedger, gunzip, gzip, line, small, try_read};
 
-fn piece(pack: &str, offset: u64, length: u64) -> Piece {
-    Piece { stored: Stored::Pack(pack.to_owned()), offset, length, lines: 1 }
+fn range(pack: &str, offset: u64, length: u64) -> FileRange {
+    FileRange { file: ArchiveFile::Pack(pack.to_owned()), offset, length, lines: 1 }
 }
 
-/// All of a sealed file.
+/// Content of a sealed file.
 fn day_file(folder: &Path, domain: &str, day: NaiveDate) -> Vec<u8> {
     std::fs::read(folder.join("days").join(format!("{day}-{domain}.log.gz"))).unwrap()
 }
@@ -31,7 +31,7 @@ fn sealed_days_are_the_source_lines_in_order() {
         let host = if number % 3 == 0 { "b.example.com" } else { "A.example.com:80" };
         content.extend(line(host, 1_795_190_000 + number * 400, 7).into_bytes());
     }
-    let mut memory = Memory::default();
+    let mut memory = MemoryLedger::default();
     try_read(&mut memory, Format::Tsv, &content, &small()).unwrap();
     assert!(memory.packs.len() > 5);
     let folder = tempfile::tempdir().unwrap();
@@ -43,19 +43,19 @@ fn sealed_days_are_the_source_lines_in_order() {
     for (id, domain) in [(A, "a.example.com"), (B, "b.example.com")] {
         for day in memory.days(id) {
             let of_day = memory.members.iter().filter(|(_, member)| (member.domain, member.day) == (id, day));
-            let pieces: Vec<_> = of_day
-                .map(|(pack, member)| Piece {
+            let ranges: Vec<_> = of_day
+                .map(|(pack, member)| FileRange {
                     lines: member.lines,
-                    ..piece(pack, member.offset, member.length)
+                    ..range(pack, member.offset, member.length)
                 })
                 .collect();
-            let sealed = archive.seal(domain, day, &pieces).unwrap();
+            let sealed = archive.seal(domain, day, &ranges).unwrap();
             assert_eq!(sealed.file, format!("{day}-{domain}.log.gz"));
             let file = day_file(&folder.path().join("logs"), domain, day);
             assert_eq!(sealed.size, file.len() as u64);
             assert_eq!(sealed.sha256[..], Sha256::digest(&file)[..]);
             together += sealed.size;
-            apart += pieces.iter().map(|piece| piece.length).sum::<u64>();
+            apart += ranges.iter().map(|range| range.length).sum::<u64>();
             let expected: Vec<_> = content
                 .split_inclusive(|&byte| byte == b'\n')
                 .filter(|line| {
@@ -69,14 +69,14 @@ fn sealed_days_are_the_source_lines_in_order() {
             assert_eq!(sealed.lines, expected.len() as u64);
             assert!(gunzip(&file) == expected.concat());
             total += sealed.lines;
-            let stored = Stored::Day(domain.to_owned(), day);
-            archive.delete(&stored).unwrap();
-            archive.delete(&stored).unwrap();
-            assert!(!archive.written_before(later()).unwrap().contains(&stored));
+            let file = ArchiveFile::Sealed(domain.to_owned(), day);
+            archive.delete(&file).unwrap();
+            archive.delete(&file).unwrap();
+            assert!(!archive.written_before(later()).unwrap().contains(&file));
         }
     }
     assert_eq!(total, 500);
-    assert!(together * 2 < apart, "small pieces are compressed together: {together} of {apart}");
+    assert!(together * 2 < apart, "small ranges are compressed together: {together} of {apart}");
 }
 
 #[test]
@@ -86,13 +86,13 @@ fn a_pack_is_written_once_and_read_within_its_bounds() {
     let pack = Pack { name: "one".to_owned(), members: Vec::new(), data: b"0123456789".to_vec() };
     archive.write(&pack).unwrap();
     let again = archive.write(&Pack { data: b"other".to_vec(), ..pack.clone() }).unwrap_err();
-    assert!(matches!(again, ArchiveError::Exists(name) if name == "one"));
+    assert!(matches!(again, ArchiveError::PackExists(name) if name == "one"));
     let mut text = String::new();
-    archive.read(&piece("one", 3, 4)).unwrap().read_to_string(&mut text).unwrap();
+    archive.read(&range("one", 3, 4)).unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "3456");
     for (name, offset, length) in [("one", 3, 8), ("one", 11, 0), ("one", u64::MAX, 2), ("none", 0, 1)] {
         assert!(
-            matches!(archive.read(&piece(name, offset, length)), Err(ArchiveError::Missing { .. })),
+            matches!(archive.read(&range(name, offset, length)), Err(ArchiveError::Missing { .. })),
             "{name} {offset} {length}"
         );
     }
@@ -119,22 +119,22 @@ fn names_cannot_leave_the_folder() {
         "a b",
         &"a".repeat(300),
     ] {
-        assert!(matches!(archive.seal(domain, day, &[]), Err(ArchiveError::Name(_))), "{domain}");
-        let stored = Stored::Day(domain.to_owned(), day);
-        assert!(matches!(archive.delete(&stored), Err(ArchiveError::Name(_))), "{domain}");
-        let piece = Piece { stored, offset: 0, length: 0, lines: 0 };
-        assert!(matches!(archive.read(&piece), Err(ArchiveError::Name(_))), "{domain}");
+        assert!(matches!(archive.seal(domain, day, &[]), Err(ArchiveError::InvalidName(_))), "{domain}");
+        let file = ArchiveFile::Sealed(domain.to_owned(), day);
+        assert!(matches!(archive.delete(&file), Err(ArchiveError::InvalidName(_))), "{domain}");
+        let range = FileRange { file, offset: 0, length: 0, lines: 0 };
+        assert!(matches!(archive.read(&range), Err(ArchiveError::InvalidName(_))), "{domain}");
     }
     for name in ["", ".", "..", "../days/x", "a/b", "a.b", "\0", &"a".repeat(65)] {
         let pack = Pack { name: name.to_owned(), members: Vec::new(), data: Vec::new() };
-        assert!(matches!(archive.write(&pack), Err(ArchiveError::Name(_))), "{name}");
-        let stored = Stored::Pack(name.to_owned());
-        assert!(matches!(archive.delete(&stored), Err(ArchiveError::Name(_))), "{name}");
+        assert!(matches!(archive.write(&pack), Err(ArchiveError::InvalidName(_))), "{name}");
+        let file = ArchiveFile::Pack(name.to_owned());
+        assert!(matches!(archive.delete(&file), Err(ArchiveError::InvalidName(_))), "{name}");
     }
 }
 
 #[test]
-fn large_pieces_stand_as_they_are_between_small_ones() {
+fn large_ranges_are_copied_between_small_ones() {
     let folder = tempfile::tempdir().unwrap();
     let archive = Archive::open(folder.path()).unwrap();
     let day = NaiveDate::from_ymd_opt(2026, 11, 21).unwrap();
@@ -147,18 +147,23 @@ fn large_pieces_stand_as_they_are_between_small_ones() {
     let large: Vec<u8> = (0..200_000).map(|_| random()).collect();
     let texts = [b"one\n".to_vec(), large.clone(), b"two\n".to_vec(), b"three\n".to_vec(), large];
     let mut data = Vec::new();
-    let mut pieces = Vec::new();
+    let mut ranges = Vec::new();
     for text in &texts {
         let member = gzip(text);
-        pieces.push(piece("one", data.len() as u64, member.len() as u64));
+        ranges.push(range("one", data.len() as u64, member.len() as u64));
         data.extend(member);
     }
     archive.write(&Pack { name: "one".to_owned(), members: Vec::new(), data }).unwrap();
-    let sealed = archive.seal("a", day, &pieces).unwrap();
+    let sealed = archive.seal("a", day, &ranges).unwrap();
     assert!(gunzip(&day_file(folder.path(), "a", day)) == texts.concat());
     // What was sealed is sealed again with what came later.
-    let whole = Piece { stored: Stored::Day("a".to_owned(), day), offset: 0, length: sealed.size, lines: 5 };
-    archive.seal("b", day, &[whole, pieces[0].clone()]).unwrap();
+    let whole = FileRange {
+        file: ArchiveFile::Sealed("a".to_owned(), day),
+        offset: 0,
+        length: sealed.size,
+        lines: 5,
+    };
+    archive.seal("b", day, &[whole, ranges[0].clone()]).unwrap();
     assert!(gunzip(&day_file(folder.path(), "b", day)) == [texts.concat(), b"one\n".to_vec()].concat());
 }
 
@@ -170,9 +175,9 @@ fn a_seal_that_fails_leaves_the_old_file() {
     let data = gzip(b"old");
     let length = data.len() as u64;
     archive.write(&Pack { name: "one".to_owned(), members: Vec::new(), data }).unwrap();
-    archive.seal("a.example.com", day, &[piece("one", 0, length)]).unwrap();
-    for wrong in [piece("one", 1, length), piece("one", 0, length - 2), piece("one", 1, length - 1)] {
-        assert!(archive.seal("a.example.com", day, &[piece("one", 0, length), wrong]).is_err());
+    archive.seal("a.example.com", day, &[range("one", 0, length)]).unwrap();
+    for wrong in [range("one", 1, length), range("one", 0, length - 2), range("one", 1, length - 1)] {
+        assert!(archive.seal("a.example.com", day, &[range("one", 0, length), wrong]).is_err());
     }
     assert_eq!(gunzip(&day_file(folder.path(), "a.example.com", day)), b"old");
     assert_eq!(
@@ -194,7 +199,8 @@ fn old_files_are_found_and_deleted() {
     let long_ago = SystemTime::now() - Duration::from_mins(1);
     assert!(archive.written_before(long_ago).unwrap().is_empty(), "too young");
     assert_eq!(archive.delete_unfinished(long_ago).unwrap(), 0);
-    let (pack, sealed) = (Stored::Pack("one".to_owned()), Stored::Day("7-1-2-2".to_owned(), day));
+    let (pack, sealed) =
+        (ArchiveFile::Pack("one".to_owned()), ArchiveFile::Sealed("7-1-2-2".to_owned(), day));
     assert_eq!(archive.written_before(later()).unwrap(), [pack.clone(), sealed.clone()]);
     assert_eq!(archive.delete_unfinished(later()).unwrap(), 1);
     for _ in 0..2 {

@@ -1,4 +1,4 @@
-//! A ledger in memory and short cuts.
+//! In-memory ledger, sample lines and rules.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{Cursor, Read, Write};
@@ -8,12 +8,13 @@ use chrono::NaiveDate;
 use flate2::read::MultiGzDecoder;
 use pilothouse_access_log::archive::{Member, Pack};
 use pilothouse_access_log::{
-    Batch, CityKey, Counters, Domains, Format, IngestError, Input, Known, Ledger, Options, Progress, Report,
-    Rules, SourceKey, ingest,
+    CheckpointId, CheckpointUpdate, CityKey, DomainIndex, DomainNumber, Fingerprint, Format, IngestError,
+    IngestOptions, IngestReport, Input, Ledger, LineCounts, LogBatch, Progress, Rules, Stamp,
+    StoredCheckpoint, ingest,
 };
 
-pub(crate) const A: i64 = 7;
-pub(crate) const B: i64 = 8;
+pub(crate) const A: DomainNumber = DomainNumber(7);
+pub(crate) const B: DomainNumber = DomainNumber(8);
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
@@ -23,33 +24,39 @@ pub(crate) struct Traffic {
     pub(crate) classes: [i64; 4],
 }
 
-/// Records as a database would: everything of a batch or nothing.
+/// Ledger that records as a database would: everything of a batch or nothing.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Memory {
-    pub(crate) traffic: BTreeMap<(i64, i64), Traffic>,
-    pub(crate) cities: BTreeMap<(i64, i64, CityKey), i64>,
-    pub(crate) counters: Counters,
-    pub(crate) sources: Vec<(SourceKey, u64, Vec<u8>)>,
+pub(crate) struct MemoryLedger {
+    pub(crate) traffic: BTreeMap<(DomainNumber, i64), Traffic>,
+    pub(crate) cities: BTreeMap<(DomainNumber, i64, CityKey), i64>,
+    pub(crate) counts: LineCounts,
+    pub(crate) checkpoints: Vec<CheckpointUpdate>,
     pub(crate) packs: HashMap<String, Pack>,
     pub(crate) members: Vec<(String, Member)>,
     pub(crate) batches: usize,
     pub(crate) positions: Vec<Progress>,
+    /// Pack names given out.
     pub(crate) names: usize,
-    /// Refuses when this many batches are recorded.
+    /// Number of batches after which it refuses every other.
     pub(crate) refuses_after: Option<usize>,
+}
+
+fn checkpoint_id(index: usize) -> CheckpointId {
+    CheckpointId(i64::try_from(index).unwrap())
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("refused")]
 pub(crate) struct Refused;
 
-impl Ledger for Memory {
+impl Ledger for MemoryLedger {
     type Error = Refused;
 
-    fn sources(&mut self, keys: [SourceKey; 2]) -> Result<Vec<Known>, Refused> {
-        let rows = self.sources.iter().enumerate().filter(|(_, (key, ..))| keys.contains(key));
+    fn checkpoints(&mut self, fingerprints: [Fingerprint; 2]) -> Result<Vec<StoredCheckpoint>, Refused> {
+        let rows = self.checkpoints.iter().enumerate();
+        let rows = rows.filter(|(_, row)| fingerprints.contains(&row.fingerprint));
         Ok(rows
-            .map(|(id, (_, _, state))| Known { id: i64::try_from(id).unwrap(), state: state.clone() })
+            .map(|(id, row)| StoredCheckpoint { id: checkpoint_id(id), state: row.state.clone() })
             .collect())
     }
 
@@ -58,14 +65,14 @@ impl Ledger for Memory {
         format!("pack-{}", self.names)
     }
 
-    fn record(&mut self, batch: Batch) -> Result<i64, Refused> {
+    fn record(&mut self, batch: LogBatch) -> Result<CheckpointId, Refused> {
         if self.refuses_after == Some(self.batches) {
             return Err(Refused);
         }
         self.batches += 1;
-        self.counters += batch.counters;
-        for cell in &batch.cells {
-            let sum = self.traffic.entry((cell.domain, cell.bucket)).or_default();
+        self.counts += batch.counts;
+        for cell in &batch.traffic {
+            let sum = self.traffic.entry((cell.domain, cell.bucket_start)).or_default();
             sum.flux += cell.flux;
             sum.requests += cell.requests;
             sum.hits += cell.hits;
@@ -74,8 +81,8 @@ impl Ledger for Memory {
             }
         }
         self.traffic.retain(|_, sum| *sum != Traffic::default());
-        for cell in &batch.cities {
-            *self.cities.entry((cell.domain, cell.bucket, cell.city)).or_default() += cell.flux;
+        for cell in &batch.city_traffic {
+            *self.cities.entry((cell.domain, cell.bucket_start, cell.city)).or_default() += cell.flux;
         }
         self.cities.retain(|_, flux| *flux != 0);
         if let Some(gone) = &batch.withdrawn {
@@ -87,17 +94,17 @@ impl Ledger for Memory {
             self.members.extend(pack.members.iter().map(|member| (pack.name.clone(), *member)));
             assert!(self.packs.insert(pack.name.clone(), pack).is_none());
         }
-        let row = (batch.source.key, batch.source.length, batch.source.state);
-        assert!(row.2.len() <= 32 << 10);
-        Ok(match batch.source.known {
+        let row = batch.checkpoint;
+        assert!(row.state.len() <= 36 << 10);
+        Ok(match row.replaces {
             None => {
-                assert_eq!(batch.source.previous_length, 0);
-                self.sources.push(row);
-                i64::try_from(self.sources.len() - 1).unwrap()
+                assert_eq!(row.previous_length, 0);
+                self.checkpoints.push(row);
+                checkpoint_id(self.checkpoints.len() - 1)
             }
             Some(id) => {
-                let old = &mut self.sources[usize::try_from(id).unwrap()];
-                assert_eq!(batch.source.previous_length, old.1);
+                let old = &mut self.checkpoints[usize::try_from(id.0).unwrap()];
+                assert_eq!(row.previous_length, old.length);
                 *old = row;
                 id
             }
@@ -110,13 +117,13 @@ impl Ledger for Memory {
     }
 }
 
-impl Memory {
-    pub(crate) fn flux(&self, domain: i64) -> i64 {
+impl MemoryLedger {
+    pub(crate) fn flux(&self, domain: DomainNumber) -> i64 {
         self.traffic.iter().filter(|(key, _)| key.0 == domain).map(|(_, sum)| sum.flux).sum()
     }
 
-    /// The kept lines of a domain and day, as a download would have them.
-    pub(crate) fn kept(&self, domain: i64, day: NaiveDate) -> Vec<u8> {
+    /// Kept lines of a domain and day, as a download would have them.
+    pub(crate) fn kept(&self, domain: DomainNumber, day: NaiveDate) -> Vec<u8> {
         let mut gzip = Vec::new();
         for (pack, member) in
             self.members.iter().filter(|(_, member)| (member.domain, member.day) == (domain, day))
@@ -128,7 +135,7 @@ impl Memory {
         gunzip(&gzip)
     }
 
-    pub(crate) fn days(&self, domain: i64) -> Vec<NaiveDate> {
+    pub(crate) fn days(&self, domain: DomainNumber) -> Vec<NaiveDate> {
         let mut days: Vec<_> = self
             .members
             .iter()
@@ -140,37 +147,52 @@ impl Memory {
         days
     }
 
-    /// What must be equal however the same lines came in.
+    /// Everything that must be equal however the same lines came in.
     pub(crate) fn result(&self) -> impl PartialEq + std::fmt::Debug {
         let kept = [A, B].into_iter().flat_map(|id| self.days(id).into_iter().map(move |day| (id, day)));
-        (self.traffic.clone(), self.counters, kept.map(|(id, day)| self.kept(id, day)).collect::<Vec<_>>())
+        (self.traffic.clone(), self.counts, kept.map(|(id, day)| self.kept(id, day)).collect::<Vec<_>>())
     }
 }
 
-pub(crate) fn domains() -> Domains {
-    Domains::new([("a.example.com", A), ("b.example.com", B)])
+pub(crate) fn domains() -> DomainIndex {
+    DomainIndex::new([("a.example.com", A), ("b.example.com", B)])
 }
 
-pub(crate) fn rules(format: Format, domains: &Domains) -> Rules<'_> {
+pub(crate) fn rules(format: Format, domains: &DomainIndex) -> Rules<'_> {
     let default_domain = (format == Format::Combined).then_some("a.example.com");
-    Rules { format, domains, default_domain, cities: None, timezone: chrono_tz::Asia::Shanghai }
+    Rules {
+        format,
+        domains,
+        default_domain,
+        cities: None,
+        keeps_unregistered: None,
+        timezone: chrono_tz::Asia::Shanghai,
+        stamp: Stamp::End,
+    }
 }
 
-pub(crate) fn small() -> Options {
-    Options { batch_bytes: 1000, ..Options::default() }
+pub(crate) fn small() -> IngestOptions {
+    batches_of(1000)
+}
+
+/// Options with batches of so many bytes.
+pub(crate) fn batches_of(batch_bytes: usize) -> IngestOptions {
+    let mut options = IngestOptions::default();
+    options.batch_bytes = batch_bytes;
+    options
 }
 
 /// Reads `content` as a stream.
-pub(crate) fn read(memory: &mut Memory, format: Format, content: &[u8]) -> Report {
-    try_read(memory, format, content, &Options::default()).unwrap()
+pub(crate) fn read(memory: &mut MemoryLedger, format: Format, content: &[u8]) -> IngestReport {
+    try_read(memory, format, content, &IngestOptions::default()).unwrap()
 }
 
 pub(crate) fn try_read(
-    memory: &mut Memory,
+    memory: &mut MemoryLedger,
     format: Format,
     content: &[u8],
-    options: &Options,
-) -> Result<Report, IngestError<Refused>> {
+    options: &IngestOptions,
+) -> Result<IngestReport, IngestError<Refused>> {
     let input = Input::stream("log", Cursor::new(content.to_vec()));
     ingest(input, &rules(format, &domains()), options, memory)
 }
@@ -191,14 +213,40 @@ pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     gzip.finish().unwrap()
 }
 
-/// A line of the format tsv; its bytes make it different from others.
+/// Line of the format tsv; its bytes make it different from others.
 pub(crate) fn line(host: &str, time: i64, bytes: u64) -> String {
     format!("{time}.037\t{host}\t200\t{bytes}\t127.0.0.1\tHIT\t0.000\tGET\t/b/{bytes}\n")
 }
 
-/// `count` lines of a.example.com from 2026-11-20 on, one a second.
+/// Log of `count` lines of a.example.com from 2026-11-20 on, one a second.
 pub(crate) fn log(count: u64) -> Vec<u8> {
     (0..count)
         .flat_map(|n| line("a.example.com", 1_795_190_000 + n.cast_signed(), 1000 + n).into_bytes())
         .collect()
+}
+
+/// Number that the environment sets.
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |text| text.parse().unwrap())
+}
+
+/// Xorshift generator: the same numbers everywhere.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        // Small seeds would begin with small numbers, and zero would stay zero.
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub(crate) fn below(&mut self, limit: usize) -> usize {
+        usize::try_from(self.next() % limit as u64).unwrap()
+    }
 }

@@ -15,7 +15,7 @@ pub enum Group {
     WriteTasks = 2,
     /// 3: execute, revert and cancel tasks.
     ExecuteTasks = 3,
-    /// 4: read machines.
+    /// 4: read the machine inventory.
     ReadMachines = 4,
     /// 5: add, change and delete machines.
     WriteMachines = 5,
@@ -30,7 +30,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// Every group, ascending.
+    /// All groups by ascending id.
     pub const ALL: [Self; 9] = [
         Self::ReadTasks,
         Self::WriteTasks,
@@ -43,7 +43,7 @@ impl Group {
         Self::ReadAudit,
     ];
 
-    /// Its number on the wire.
+    /// Number on the wire.
     pub fn id(self) -> u8 {
         self as u8
     }
@@ -54,10 +54,10 @@ impl Group {
 pub struct Groups(u16);
 
 impl Groups {
-    /// No group.
+    /// The empty set of groups.
     pub const NONE: Self = Self(0);
 
-    /// Every group.
+    /// The set of all groups.
     pub fn all() -> Self {
         Group::ALL.into_iter().collect()
     }
@@ -68,22 +68,28 @@ impl Groups {
     }
 
     /// Whether every one of `other` is among them.
-    pub fn covers(self, other: Self) -> bool {
+    pub(crate) fn covers(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }
 
-    /// Those of `self` that are not in `other`.
+    /// Intersection: the groups of `self` that are in `other`.
     #[must_use]
-    pub fn without(self, other: Self) -> Self {
+    pub(crate) fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    /// Difference: the groups of `self` that are not in `other`.
+    #[must_use]
+    pub(crate) fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// As a bit set for a store: bit `n` is group `n`.
+    /// Bit set that stores keep: bit `n` is group `n`.
     pub fn bits(self) -> i64 {
         i64::from(self.0)
     }
 
-    /// From a store's bit set; `None` when a bit is no group.
+    /// Parses a store's bit set; `None` when a bit is no group.
     pub fn from_bits(bits: i64) -> Option<Self> {
         u16::try_from(bits).ok().filter(|bits| bits & !Self::all().0 == 0).map(Self)
     }

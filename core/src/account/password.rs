@@ -1,4 +1,5 @@
-//! Passwords: argon2id, in a bounded pool of blocking threads.
+//! Passwords: argon2id, in a bounded pool of blocking threads. Hashes that were imported are checked, too, and replaced at
+//! the first right log-in.
 
 use std::sync::{Arc, OnceLock};
 
@@ -7,6 +8,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::Semaphore;
 
+use super::django_hash::{DjangoHash, UNUSABLE_PASSWORD};
 use crate::{Error, Result};
 
 /// The most bytes a password may have, whatever the settings say.
@@ -17,22 +19,22 @@ const MAX_LENGTH: usize = 1024;
 /// A hash takes some 30 ms and 19 MiB, so at most as many run at once as there are cores but one (at least one):
 /// a storm of log-ins queues here and leaves the server answering.
 #[derive(Clone, Debug)]
-pub struct Passwords {
+pub(crate) struct Passwords {
     permits: Arc<Semaphore>,
     min_length: usize,
-    /// What an unknown name is compared with, so that it takes as long as a known one.
+    /// Hash that an unknown name's password is compared with, so that the answer takes as long as for a known one.
     decoy: Arc<str>,
 }
 
 impl Passwords {
     /// `min_length` is the setting `password_min_length`.
-    pub fn new(min_length: usize) -> Result<Self> {
+    pub(crate) fn new(min_length: usize) -> Result<Self> {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Ok(Self { permits: Arc::new(Semaphore::new((cores - 1).max(1))), min_length, decoy: decoy()? })
     }
 
     /// Refuses a password that is too short or too long, naming `field`.
-    pub fn check(&self, field: &'static str, password: &str) -> Result<()> {
+    pub(crate) fn check(&self, field: &'static str, password: &str) -> Result<()> {
         if password.len() > MAX_LENGTH {
             return Err(Error::invalid(field, "must be at most 1024 bytes"));
         }
@@ -43,26 +45,38 @@ impl Passwords {
     }
 
     /// The PHC string to keep. The password must have passed [`Passwords::check`].
-    pub async fn hash(&self, password: &str) -> Result<String> {
+    pub(crate) async fn hash(&self, password: &str) -> Result<String> {
         let password = password.to_owned();
         self.run(move || hash_blocking(&password)).await?
     }
 
     /// Whether `password` is the one behind `hash`. Without a hash it takes as long and is never right.
-    pub async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool> {
+    pub(crate) async fn verify(&self, password: &str, hash: Option<&str>) -> Result<bool> {
         if password.len() > MAX_LENGTH {
             return Ok(false);
         }
+        let hash = hash.filter(|hash| *hash != UNUSABLE_PASSWORD);
         let known = hash.is_some();
         let (password, hash) = (password.to_owned(), hash.unwrap_or(&self.decoy).to_owned());
         let right = self
             .run(move || {
+                if let Some(hash) = DjangoHash::parse(&hash)? {
+                    return Ok(hash.is_of(&password));
+                }
                 let hash =
                     PasswordHash::new(&hash).map_err(|e| Error::Internal(format!("a password hash: {e}")))?;
                 Ok::<_, Error>(hasher()?.verify_password(password.as_bytes(), &hash).is_ok())
             })
             .await??;
         Ok(right && known)
+    }
+
+    /// The hash to keep from now on of a password that was found right; `None` where the one that is kept is as it should be.
+    pub(crate) async fn renewed(&self, password: &str, hash: Option<&str>) -> Result<Option<String>> {
+        match hash.map(DjangoHash::parse).transpose()?.flatten() {
+            Some(_) => self.hash(password).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T> {

@@ -1,51 +1,45 @@
-//! CDN management: the cdns there are, the customers who may use them, the domains each customer holds, the jobs that
-//! refresh and preload what the edges keep, and the traffic that the edges' logs tell of.
+//! CDN management, in four rooms; each uses only those above it in this list.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `customers` | cdns, customers, companies, domains, log-ins, what providers say of their domains |
+//! | `traffic` | series, areas, bills, access logs taken in, kept and downloaded |
+//! | `purge` | refresh and preload jobs, and the leases of own edges |
+//! | `alarm` | thresholds of domains, and alarms of domains, edges and their logs |
 
-mod attempt;
-mod billing;
-mod block;
-#[expect(clippy::module_inception, reason = "the aggregate carries the family's name")]
-mod cdn;
-mod city;
-mod company;
-mod customer;
-mod domain;
-mod edge;
-mod engine;
-mod ingest;
-mod job;
-mod keeper;
-mod log;
-mod login;
-mod maintain;
-mod path;
-mod progress;
-mod queue;
-mod rate;
-mod ship;
-mod source;
-mod sync;
+mod alarm;
+mod customers;
+mod identifier;
+mod purge;
 mod traffic;
 
-pub use billing::{Bill, BillingQuery, BillingRule};
-pub use cdn::{Cdn, CdnId, CdnRepository, Cdns, cdn_name};
-pub use city::{AreaRow, City, CityCell, CityId, CityRepository};
-pub use company::{Companies, Company, CompanyRepository, NewCompany};
-pub use customer::{Customer, CustomerRepository, Customers, NewCustomer, UpdateCustomer};
-pub use domain::{CdnDomains, Domain, DomainId, DomainRepository, DomainState, Domains, domain_name};
-pub use edge::{Edge, EdgeInfo, EdgeRepository, EdgeState, Edges, Owed};
-pub use engine::JobEngine;
-pub use ingest::{Batch, EdgeRef, KeptLines, KnownSources, Seen, SourceChange};
-pub use job::{Job, JobDetails, JobId, JobKind, JobRepository, JobState, Jobs};
-pub use keeper::EdgeKeeper;
-pub use log::{LogChunk, LogChunkRepository, LogDay, LogDownload, LogFile};
-pub use login::CdnLogins;
-pub use maintain::Maintained;
-pub use progress::{CellState, EdgeProgress, JobCell};
-pub use ship::LogShipper;
-pub use source::{Counters, LogSource, LogSourceRepository, SourceKey};
-pub use sync::Synced;
-pub use traffic::{
-    BUCKET_SECONDS, BUCKETS_OF_DAY, Block, Bucket, Cell, Day, Figures, Part, Point, Traffic, TrafficQuery,
-    TrafficRepository, bandwidth,
+pub use alarm::{
+    Alarm, AlarmFilter, AlarmId, AlarmKind, AlarmOverview, AlarmQuery, AlarmRepository, AlarmSubject,
+    AlarmWorker, Alarms, MAX_BANDWIDTH, MAX_MIN_REQUESTS, Share, Threshold, ThresholdRepository, Thresholds,
 };
+pub use customers::{
+    Cdn, CdnDomains, CdnLogins, CdnRepository, Cdns, Companies, Company, CompanyId, CompanyRepository,
+    Customer, CustomerOverview, CustomerRepository, Customers, Domain, DomainRepository, DomainState,
+    Domains, NewCompany, NewCustomer, Synced, UpdateCustomer, check_cdn_name, domain_name, misspelt_cdn,
+};
+pub(crate) use customers::{mapping_digest, understood_cdn};
+pub use identifier::{CdnId, DomainId};
+pub use purge::{
+    BatchItem, BatchState, CellState, Edge, EdgeInfo, EdgeLeases, EdgeProgress, EdgeRepository, EdgeState,
+    Edges, Job, JobCell, JobDetails, JobFilter, JobId, JobKind, JobQuery, JobRepository, JobRunner, JobState,
+    JobSummary, JobUrls, Jobs, LONGEST_WAIT, MissedPurges, ShippedLog, VendorBatch, VendorBatchRepository,
+    VendorCalls, VendorSpending, VendorSpendingRepository,
+};
+pub use traffic::{
+    AreaRow, BUCKET_SECONDS, BUCKETS_OF_DAY, Batch, BatchCityCell, BatchUnregistered, Bill, Billing,
+    BillingQuery, BillingRule, Block, BlockKind, Bucket, Cell, City, CityCell, CityId, CityRepository,
+    Counters, CustomerBill, Day, EdgeRef, FigureSource, Figures, ForgetLog, Hour, KeptLines, KnownSources,
+    LogChunk, LogChunkId, LogChunkRepository, LogDay, LogDownload, LogDownloads, LogFile, LogGap, LogIntake,
+    LogLink, LogShipper, LogSource, LogSourceId, LogSourceRepository, LogUndoRepository, MAX_PATHS,
+    Maintained, Month, NamedUnregisteredHost, OTHER_HOSTS, PathCount, PathSketch, Point, Pulled,
+    RegionFailure, RegionRow, Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery,
+    StatsStep, TopUrl, TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow,
+    Traffic, TrafficQuery, TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredLines,
+    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository,
+};
+pub(crate) use traffic::{add_day_of_figures, bandwidth_of, day_of_bucket, flux_of_bandwidth, fluxs_of_day};

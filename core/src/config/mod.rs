@@ -1,51 +1,47 @@
-//! The configuration centre: apps, the grants on them, their configuration items with every version; releases, the nodes
-//! they are for, and how they get there.
+//! The configuration centre, in three rooms; each uses only those above it in this list.
+//!
+//! | room | holds |
+//! |---|---|
+//! | `authoring` | apps, grants, app keys, configuration items with every version, validators |
+//! | `delivery` | releases, nodes, snapshots, watches, acknowledgements, rollouts |
+//! | `apollo` | namespaces and clients of Apollo's protocol |
 //!
 //! | to learn | read |
 //! |---|---|
-//! | what a node should hold | [`View`], made of timelines per key |
-//! | how it is told | [`Feed`], [`NodeFeed`] and [`Watch`] |
-//! | how clients of Apollo are told | [`Part`] |
-//! | what became of it | [`Delivery`] and [`Rollouts`] |
+//! | effective configuration of a node | [`ConfigSnapshot`], made of the release history of each key |
+//! | delivery to a node | [`AppSession`], [`NodeSession`] and [`Watch`] |
+//! | delivery to Apollo clients | [`NamespaceContent`] |
+//! | outcome of a release on its nodes | [`DeliveryRecord`] and [`Rollouts`] |
 
-mod app;
-mod background;
+mod apollo;
+mod authoring;
 mod delivery;
-mod feed;
-mod grant;
-mod guest;
-mod heard;
-mod history;
-mod item;
-mod key;
-mod namespace;
-mod node;
-mod release;
-mod rollout;
-#[cfg(feature = "jsonschema")]
-mod schema;
-mod selector;
-mod timeline;
-mod validator;
-mod view;
-mod watch;
+mod identifier;
 
-pub use app::{App, AppId, AppRepository, Apps, NewApp, UpdateApp};
-pub(crate) use background::deliver;
-pub(crate) use delivery::Reports;
-pub use delivery::{Ack, AckResult, Delivery, DeliveryRepository};
-pub(crate) use feed::FeedTable;
-pub use feed::{Feed, Feeds};
-pub use grant::{ALL, Grant, GrantId, GrantRepository, Grants, NewGrant, Permission};
-pub use guest::{Presence, guest_id};
-pub use item::{Content, Item, ItemId, ItemName, ItemRepository, ItemVersion, Items};
-pub use key::{AppKey, AppKeyId, AppKeyRepository, AppKeys, AppSecret};
-pub use namespace::{Part, PartForm};
-pub use node::{LEASE, Labels, NewNode, Node, NodeNumber, NodeRepository, Nodes};
-pub use release::{
-    Deliverable, Release, ReleaseId, ReleaseKind, ReleaseRepository, ReleaseState, Released, Releases,
+pub use apollo::{
+    ClientNamespace, NamespaceContent, NamespaceEncoding, NamespaceShare, Presence, apollo_node_id,
 };
-pub use rollout::{Latency, NodeRollout, NodeState, Rollout, RolloutStatus, Rollouts};
-pub use selector::Selector;
-pub use view::{Change, Form, Held, Holding, View};
-pub use watch::{NodeFeed, Registered, Report, Watch};
+pub(crate) use authoring::{ALL, check_app_name, check_reach, permission_on_all};
+pub use authoring::{
+    App, AppCounts, AppKey, AppKeyRepository, AppKeys, AppRepository, AppRevision, AppSecret, Applied,
+    AppliedChange, Apps, Change, ChangeAction, ChangeSet, ChangeSetDiff, ChangeSetFilter, ChangeSetId,
+    ChangeSetRepository, ChangeSetState, ChangeSets, ChangedItem, Content, ContentChange, Copy, DiffHunk,
+    DiffLine, ExportedProfile, Found, FoundIn, Grant, GrantId, GrantRepository, Grants, HistoryPage,
+    HistoryQuery, Imported, Item, ItemChange, ItemDiff, ItemDifference, ItemHead, ItemName, ItemRepository,
+    ItemSearch, ItemVersion, Items, LineChange, NewApp, NewChangeSet, NewGrant, NewItem, OpeningKey, OwnApp,
+    Permission, SearchFilter, SearchResult, SharedNamespace, SharedNamespaceRepository, SharedNamespaces,
+    Side, UpdateApp, ValueDiff, VersionOf, VersionSize, VersionedItem,
+};
+pub use delivery::{
+    Ack, AckResult, ActiveGrey, AppSession, AppliedRelease, ConfigDelta, ConfigSnapshot, Deliverable,
+    Delivery, DeliveryRecord, DeliveryRepository, DeltaEncoding, EffectiveItem, HeldVersion, LEASE,
+    LabelSelector, Labels, Latency, NewNode, NewReleaseSet, Node, NodeAck, NodeConfig, NodeDetail, NodeIds,
+    NodeItem, NodeNumber, NodePage, NodePresence, NodeRepository, NodeRollout, NodeSession, NodeState, Nodes,
+    Pending, PendingChange, PendingGrey, PendingItem, PendingList, PendingRepository, PendingSubject,
+    Percent, Preview, Registered, Release, ReleaseContent, ReleaseId, ReleaseKind, ReleaseRepository,
+    ReleaseState, Released, ReleasedItem, Releases, Report, Rollout, RolloutStatus, Rollouts, Selector,
+    Watch,
+};
+pub(crate) use delivery::{AppCache, ReportBuffer, deliver};
+pub(crate) use identifier::check_limits;
+pub use identifier::{AppId, AppKeyId, ItemId};

@@ -1,30 +1,92 @@
-//! Machines: the inventory.
+//! Machine inventory: names, addresses, purpose and location.
 
 use std::net::IpAddr;
 
 use async_trait::async_trait;
 
-use crate::account::{Caller, Entry, Group, digest};
+use super::BatchId;
+use crate::account::digest;
+use crate::id::id;
 use crate::ports::StorageResult;
-use crate::{Error, Page, Pilothouse, Result, check_text};
+use crate::{Page, Result, check_text};
+
+id! {
+    /// The number of a machine: its place in the list.
+    MachineNumber
+}
 
 /// A machine. Its name identifies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// Its place in the list.
-    pub id: i64,
-    /// Its name: 1 to 128 bytes, unique.
+    /// Row number given by the store; lists are ordered by it.
+    pub id: MachineNumber,
+    /// Name: 1 to 128 bytes, unique.
     pub machine_name: String,
-    /// Its address inside.
+    /// Address in the internal network.
     pub inside_ip: IpAddr,
-    /// Its address outside.
-    pub outside_ip: IpAddr,
-    /// What it is for: 1 to 1024 bytes.
+    /// Address that the internet reaches the machine by; `None` where there is none.
+    pub outside_ip: Option<IpAddr>,
+    /// Purpose of the machine: 1 to 1024 bytes.
     pub usage: String,
     /// Whether it was set up.
     pub is_initialized: bool,
-    /// Where it stands: 1 to 256 bytes.
+    /// Location, such as a data centre: 1 to 256 bytes.
     pub location: String,
+}
+
+/// A change of a machine: what is not given stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UpdateMachine {
+    /// Row number, where the caller sends it back: that of the machine named.
+    pub id: Option<MachineNumber>,
+    /// Name of the machine.
+    pub machine_name: String,
+    /// New address in the internal network.
+    pub inside_ip: Option<IpAddr>,
+    /// New address that the internet reaches it by; `Some(None)` for none.
+    pub outside_ip: Option<Option<IpAddr>>,
+    /// New purpose, within the limits of a machine's.
+    pub usage: Option<String>,
+    /// Whether it was set up.
+    pub is_initialized: Option<bool>,
+    /// New location, within the limits of a machine's.
+    pub location: Option<String>,
+}
+
+/// Filter of a list of machines; an absent field matches every machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MachineFilter {
+    /// Only those of this purpose.
+    pub usage: Option<String>,
+    /// Only those at this location.
+    pub location: Option<String>,
+    /// Only those that hold this text in their name, purpose, location or an address, letter by letter: 1 to 1024 bytes.
+    pub text: Option<String>,
+}
+
+impl MachineFilter {
+    pub(super) fn check(&self) -> Result<()> {
+        match &self.text {
+            Some(text) => check_text("text", text, 1, 1024, false),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a machine passes.
+    pub fn accepts(&self, machine: &Machine) -> bool {
+        let Self { usage, location, text } = self;
+        let holds = |text: &String| {
+            let outside_ip = machine.outside_ip.map(|ip| ip.to_string()).unwrap_or_default();
+            machine.machine_name.contains(text)
+                || machine.usage.contains(text)
+                || machine.location.contains(text)
+                || machine.inside_ip.to_string().contains(text)
+                || outside_ip.contains(text)
+        };
+        usage.as_ref().is_none_or(|usage| machine.usage == *usage)
+            && location.as_ref().is_none_or(|location| machine.location == *location)
+            && text.as_ref().is_none_or(holds)
+    }
 }
 
 /// Machines in a store.
@@ -32,92 +94,52 @@ pub struct Machine {
 pub trait MachineRepository: Send {
     /// Adds a machine, ignoring `id`; false when the name is taken.
     async fn insert(&mut self, machine: &Machine) -> StorageResult<bool>;
-    /// By name.
+    /// Finds a machine by its exact name.
     async fn find(&mut self, machine_name: &str) -> StorageResult<Option<Machine>>;
-    /// A page of machines, by id.
-    async fn list(&mut self, page: Page) -> StorageResult<Vec<Machine>>;
+    /// Finds a machine by its number.
+    async fn by_id(&mut self, id: MachineNumber) -> StorageResult<Option<Machine>>;
+    /// The names of all machines.
+    async fn names(&mut self) -> StorageResult<Vec<String>>;
+    /// The machines that have this address, inside or outside, by id.
+    async fn with_address(&mut self, ip: IpAddr) -> StorageResult<Vec<Machine>>;
+    /// The machines that the orders of a batch are bound to, by id.
+    async fn of_batch(&mut self, batch: BatchId) -> StorageResult<Vec<Machine>>;
+    /// A page of the machines that pass the filter, by id.
+    async fn list(&mut self, filter: &MachineFilter, page: Page) -> StorageResult<Vec<Machine>>;
+    /// Counts the machines that pass the filter.
+    async fn count(&mut self, filter: &MachineFilter) -> StorageResult<u64>;
     /// Replaces everything but id and name of the machine of that name; whether there is one.
     async fn update(&mut self, machine: &Machine) -> StorageResult<bool>;
+    /// Gives a machine a name that is free; whether there is such a machine.
+    async fn rename(&mut self, id: MachineNumber, machine_name: &str) -> StorageResult<bool>;
     /// Removes a machine; whether there was one.
     async fn delete(&mut self, machine_name: &str) -> StorageResult<bool>;
 }
 
-/// The use cases of machines.
-#[derive(Clone, Copy, Debug)]
-pub struct Machines<'a>(pub(crate) &'a Pilothouse);
-
-impl Machines<'_> {
-    /// A page of machines; needs group 4.
-    pub async fn list(&self, caller: &Caller, page: Page) -> Result<Vec<Machine>> {
-        self.0.require(caller, Group::ReadMachines)?;
-        Ok(self.0.storage().peek().await?.machines().list(page).await?)
-    }
-
-    /// One machine; needs group 4.
-    pub async fn find(&self, caller: &Caller, machine_name: &str) -> Result<Machine> {
-        self.0.require(caller, Group::ReadMachines)?;
-        let found = self.0.storage().peek().await?.machines().find(machine_name).await?;
-        found.ok_or_else(|| Error::not_found("the machine"))
-    }
-
-    /// Adds a machine; needs group 5.
-    pub async fn add(&self, caller: &Caller, machine: Machine) -> Result<()> {
-        self.0.require(caller, Group::WriteMachines)?;
-        machine.check()?;
-        let mut work = self.0.storage().begin().await?;
-        if !work.machines().insert(&machine).await? {
-            return Err(Error::exists("a machine with this machine_name"));
-        }
-        let entry = Entry::new("machine.add", &*machine.machine_name).new_digest(machine.digest());
-        self.0.audit(&mut *work, caller, entry).await?;
-        Ok(work.commit().await?)
-    }
-
-    /// Replaces what is known of the machine of that name; needs group 5.
-    pub async fn update(&self, caller: &Caller, machine: Machine) -> Result<()> {
-        self.0.require(caller, Group::WriteMachines)?;
-        machine.check()?;
-        let mut work = self.0.storage().begin().await?;
-        let old = work.machines().find(&machine.machine_name).await?;
-        let old = old.ok_or_else(|| Error::not_found("the machine"))?;
-        if !work.machines().update(&machine).await? {
-            return Err(Error::not_found("the machine"));
-        }
-        let entry = Entry::new("machine.update", &*machine.machine_name)
-            .old(old.digest())
-            .new_digest(machine.digest());
-        self.0.audit(&mut *work, caller, entry).await?;
-        Ok(work.commit().await?)
-    }
-
-    /// Deletes a machine; needs group 5.
-    pub async fn delete(&self, caller: &Caller, machine_name: &str) -> Result<()> {
-        self.0.require(caller, Group::WriteMachines)?;
-        let mut work = self.0.storage().begin().await?;
-        let old = work.machines().find(machine_name).await?;
-        let old = old.ok_or_else(|| Error::not_found("the machine"))?;
-        if !work.machines().delete(machine_name).await? {
-            return Err(Error::not_found("the machine"));
-        }
-        self.0
-            .audit(&mut *work, caller, Entry::new("machine.delete", machine_name).old(old.digest()))
-            .await?;
-        Ok(work.commit().await?)
-    }
-}
-
 impl Machine {
-    fn check(&self) -> Result<()> {
+    pub(super) fn changed(self, change: UpdateMachine) -> Self {
+        let UpdateMachine { inside_ip, outside_ip, usage, is_initialized, location, .. } = change;
+        Self {
+            inside_ip: inside_ip.unwrap_or(self.inside_ip),
+            outside_ip: outside_ip.unwrap_or(self.outside_ip),
+            usage: usage.unwrap_or(self.usage),
+            is_initialized: is_initialized.unwrap_or(self.is_initialized),
+            location: location.unwrap_or(self.location),
+            ..self
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
         check_text("machine_name", &self.machine_name, 1, 128, false)?;
         check_text("usage", &self.usage, 1, 1024, false)?;
         check_text("location", &self.location, 1, 256, false)
     }
 
-    fn digest(&self) -> String {
+    pub(crate) fn digest(&self) -> String {
         digest(&[
             &self.machine_name,
             &self.inside_ip.to_string(),
-            &self.outside_ip.to_string(),
+            &self.outside_ip.map(|ip| ip.to_string()).unwrap_or_default(),
             &self.usage,
             &self.is_initialized.to_string(),
             &self.location,

@@ -1,4 +1,4 @@
-//! Who is calling.
+//! Authenticator port: turns bearer tokens into callers.
 
 use std::fmt::Debug;
 use std::net::IpAddr;

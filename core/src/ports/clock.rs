@@ -1,17 +1,21 @@
 //! Time and identifiers, injected so that tests decide both.
 
 use std::fmt::Debug;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// What time it is.
+/// Source of the present time, so that tests decide it.
 pub trait Clock: Debug + Send + Sync + 'static {
     /// The present, to the microsecond.
     fn now(&self) -> DateTime<Utc>;
+    /// Time since a fixed moment by a clock that is never set, which tells how long something took.
+    fn monotonic(&self) -> Duration;
 }
 
-/// The machine's clock.
+/// The operating system's wall clock.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
@@ -21,9 +25,14 @@ impl Clock for SystemClock {
         let now = Utc::now();
         DateTime::from_timestamp_micros(now.timestamp_micros()).unwrap_or(now)
     }
+
+    fn monotonic(&self) -> Duration {
+        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGIN.elapsed()
+    }
 }
 
-/// Where unpredictable values come from.
+/// Source of unpredictable identifiers and secrets.
 pub trait Ids: Debug + Send + Sync + 'static {
     /// A fresh random UUID (version 4).
     fn uuid(&self) -> Uuid;

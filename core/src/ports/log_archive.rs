@@ -1,4 +1,4 @@
-//! Where kept lines of access logs lie.
+//! Log archive port: files of kept log lines.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -18,21 +18,27 @@ pub trait LogArchive: Debug + Send + Sync + 'static {
     /// replaced at once. `name` is made of `a-z`, `0-9` and `-`.
     async fn seal(&self, name: &str, day: NaiveDate, chunks: &[LogChunk]) -> io::Result<SealedLog>;
 
-    /// The bytes of chunks, one after the other. What is missing is an error when its turn comes.
-    fn read(&self, chunks: Vec<LogChunk>) -> BoxStream<'static, io::Result<Vec<u8>>>;
+    /// The bytes of chunks, one after the other. What is missing is an error before the first byte.
+    async fn read(&self, chunks: Vec<LogChunk>) -> io::Result<BoxStream<'static, io::Result<Vec<u8>>>>;
 
     /// Deletes a sealed file. One that is gone is fine.
     async fn delete(&self, name: &str, day: NaiveDate) -> io::Result<()>;
 
-    /// Deletes the files that are not among `keep` and were written before a time; how many.
-    async fn prune(&self, keep: HashSet<LogFile>, before: DateTime<Utc>) -> io::Result<u64>;
+    /// Deletes the files that are not among `keep` and were written before a time; how many. Where the store was restored,
+    /// those written between the newest of `keep` and that moment are spared: the rows that point at them were lost.
+    async fn prune(
+        &self,
+        keep: HashSet<LogFile>,
+        before: DateTime<Utc>,
+        restored: Option<DateTime<Utc>>,
+    ) -> io::Result<u64>;
 }
 
-/// A sealed file.
+/// A sealed file as it was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SealedLog {
-    /// Its bytes.
+    /// Size of the gzip file in bytes.
     pub length: i64,
-    /// Its digest.
+    /// SHA-256 of its bytes.
     pub sha256: [u8; 32],
 }

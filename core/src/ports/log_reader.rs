@@ -1,4 +1,4 @@
-//! Who understands access logs.
+//! Log reader port: parses the logs that edges ship.
 
 use std::fmt::Debug;
 

@@ -1,19 +1,27 @@
-//! What the domain needs from outside, as traits.
+//! Ports: the traits through which the domain reaches the outside.
 
 mod authenticator;
+mod blob_store;
 mod cdn_provider;
 mod clock;
 mod log_archive;
 mod log_reader;
+mod release_source;
+mod repositories;
 mod storage;
+mod webhook_sender;
 
 pub use authenticator::Authenticator;
+pub use blob_store::{BlobState, BlobStore};
 pub use cdn_provider::{
-    Capabilities, CdnProvider, EdgeControl, Hello, Outcomes, ProviderError, Providers, Purge,
+    AreaFigure, AreaLevel, Batch, CallLimits, Capabilities, CdnProvider, EdgeControl, Figure, Figures,
+    ItemState, LogFile, Operation, Prefix, ProviderError, Providers, Purge, Quota, Rate, RemoteTask, Repeat,
+    SessionStart, Submission, Submissions, TaskState,
 };
-#[cfg(feature = "mock")]
-pub use cdn_provider::{MockCdnProvider, MockEdgeControl};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use log_archive::{LogArchive, SealedLog};
 pub use log_reader::LogReader;
-pub use storage::{LockKey, Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
+pub use release_source::{Release, ReleaseSource};
+pub use repositories::Repositories;
+pub use storage::{LockKey, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
+pub use webhook_sender::{WebhookError, WebhookSender};

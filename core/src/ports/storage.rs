@@ -7,24 +7,17 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 
-use crate::account::{
-    AccountId, AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository,
-};
-use crate::cdn::{
-    CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository, EdgeRepository,
-    JobRepository, LogChunkRepository, LogSourceRepository, TrafficRepository,
-};
-use crate::config::{
-    AppId, AppKeyRepository, AppRepository, DeliveryRepository, GrantRepository, ItemRepository,
-    NodeRepository, ReleaseRepository,
-};
-use crate::ops::{MachineRepository, TaskRepository};
+use super::Repositories;
+use crate::account::AccountId;
+use crate::config::AppId;
+use crate::ops::MachineNumber;
 
 /// The answer of every repository method. "Not found" is `Ok(None)` or `Ok(false)`, never an error.
 pub type StorageResult<T> = Result<T, StorageError>;
 
-/// Why the store could not do it.
+/// Errors of a store.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StorageError {
     /// A write through [`Storage::read`].
     #[error("a snapshot cannot be written to")]
@@ -38,13 +31,21 @@ pub enum StorageError {
         /// The column or file.
         what: &'static str,
     },
-    /// Anything else the database said.
+    /// The store has stopped for good: a flush to the disk failed, its file was replaced or deleted, or it was closed.
+    /// Every call fails from then on; only opening it again, in practice a restart of the process, shows what it holds.
+    #[error("the store has stopped")]
+    Stopped(#[source] Box<dyn StdError + Send + Sync>),
+    /// The database cannot be reached, has no room, or did not answer in time. Nothing was written, and the same may
+    /// succeed later.
+    #[error("the database is not available")]
+    Unavailable(#[source] Box<dyn StdError + Send + Sync>),
+    /// Any other refusal of the database.
     #[error("the database refused")]
     Backend(#[source] Box<dyn StdError + Send + Sync>),
 }
 
 impl StorageError {
-    /// Wraps what the database said.
+    /// Wraps an error of the database.
     pub fn backend(source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self::Backend(source.into())
     }
@@ -54,7 +55,7 @@ impl StorageError {
 /// this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LockKey {
-    /// Who may do what: accounts, their groups, and their grants. The last administrator must stay.
+    /// Rights: accounts, their groups, and their grants. The last administrator must stay.
     Accounts,
     /// Whether this account has cdn access, and with which password. Taken before [`LockKey::Cdns`].
     Customer(AccountId),
@@ -62,20 +63,34 @@ pub enum LockKey {
     Cdns,
     /// Traffic, kept lines, and how far logs were read.
     Traffic,
-    /// What an app's configuration is, and its revision.
+    /// Deletion of old rows: the share of the day that is left.
+    Pruning,
+    /// An app's configuration and its revision.
     App(AppId),
+    /// Names of machines, of which none differs from another only by case.
+    Machines,
+    /// Whether an event was queued already that is queued once.
+    Events,
+    /// Which blobs tasks name.
+    Blobs,
+    /// Which alarms are open.
+    Alarms,
 }
 
 /// Something other processes may wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Topic {
-    /// There may be a job to claim.
+    /// A job may be waiting to be claimed.
     Jobs,
-    /// What is published of an app changed.
+    /// The published configuration of an app changed.
     App(AppId),
+    /// An order for a machine may be waiting to be claimed.
+    Machine(MachineNumber),
+    /// Orders ended, so batches may go on.
+    Batches,
 }
 
-/// What a waiter is told.
+/// A wake-up, as a waiter receives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// The topic changed; read it again.
@@ -94,8 +109,10 @@ pub trait Storage: Debug + Send + Sync + 'static {
     async fn read(&self) -> StorageResult<Box<dyn Repositories>>;
 
     /// Opens what is good for one question: cheaper than [`Storage::read`], but two questions may be answered of two
-    /// moments. A write is [`StorageError::ReadOnly`].
-    async fn peek(&self) -> StorageResult<Box<dyn Repositories>>;
+    /// moments. A write is [`StorageError::ReadOnly`]. A store that has nothing cheaper opens a snapshot.
+    async fn peek(&self) -> StorageResult<Box<dyn Repositories>> {
+        self.read().await
+    }
 
     /// Wakes the waiters of all processes on this store. Called after a commit; best effort and outside of it, so a
     /// lost wake-up must cost only delay.
@@ -106,56 +123,11 @@ pub trait Storage: Debug + Send + Sync + 'static {
 
     /// Whether the store answers, with the schema this version needs.
     async fn ready(&self) -> StorageResult<()>;
-}
 
-/// The repositories of one transaction or snapshot: one accessor per aggregate.
-pub trait Repositories: Send {
-    /// Accounts.
-    fn accounts(&mut self) -> &mut dyn AccountRepository;
-    /// Access tokens.
-    fn tokens(&mut self) -> &mut dyn TokenRepository;
-    /// Failed log-ins.
-    fn login_failures(&mut self) -> &mut dyn LoginFailureRepository;
-    /// The audit trail.
-    fn audit(&mut self) -> &mut dyn AuditRepository;
-    /// Release tasks and their status.
-    fn tasks(&mut self) -> &mut dyn TaskRepository;
-    /// Machines.
-    fn machines(&mut self) -> &mut dyn MachineRepository;
-    /// Cdns.
-    fn cdns(&mut self) -> &mut dyn CdnRepository;
-    /// Customers of the cdns.
-    fn customers(&mut self) -> &mut dyn CustomerRepository;
-    /// Domains that customers hold.
-    fn domains(&mut self) -> &mut dyn DomainRepository;
-    /// Companies.
-    fn companies(&mut self) -> &mut dyn CompanyRepository;
-    /// Traffic.
-    fn traffic(&mut self) -> &mut dyn TrafficRepository;
-    /// Cities and the traffic that went there.
-    fn cities(&mut self) -> &mut dyn CityRepository;
-    /// How far access logs were read.
-    fn log_sources(&mut self) -> &mut dyn LogSourceRepository;
-    /// Kept lines of access logs.
-    fn log_chunks(&mut self) -> &mut dyn LogChunkRepository;
-    /// Refreshes and preloads.
-    fn jobs(&mut self) -> &mut dyn JobRepository;
-    /// Edges.
-    fn edges(&mut self) -> &mut dyn EdgeRepository;
-    /// Apps.
-    fn apps(&mut self) -> &mut dyn AppRepository;
-    /// Grants on apps.
-    fn grants(&mut self) -> &mut dyn GrantRepository;
-    /// Configuration items and their versions.
-    fn items(&mut self) -> &mut dyn ItemRepository;
-    /// Releases.
-    fn releases(&mut self) -> &mut dyn ReleaseRepository;
-    /// Keys of apps.
-    fn app_keys(&mut self) -> &mut dyn AppKeyRepository;
-    /// Nodes.
-    fn nodes(&mut self) -> &mut dyn NodeRepository;
-    /// What became of releases at nodes.
-    fn deliveries(&mut self) -> &mut dyn DeliveryRepository;
+    /// Probes with a small write whether writes succeed now: there is room, the database is not read-only, the store
+    /// has not stopped. Costs one small commit and may wait as long as any write, so callers cache the answer and set a
+    /// time limit.
+    async fn check_writable(&self) -> StorageResult<()>;
 }
 
 /// A write transaction. Dropped without [`UnitOfWork::commit`], it is rolled back.
@@ -167,9 +139,9 @@ pub trait UnitOfWork: Repositories {
     async fn now(&mut self) -> StorageResult<DateTime<Utc>>;
     /// Makes everything durable, then visible to others, then returns.
     async fn commit(self: Box<Self>) -> StorageResult<()>;
-    /// The same without waiting for the disk where all who use the store are on its machine: a loss of power, which ends
-    /// them too, may undo it. For what is simply done again then.
-    async fn commit_unflushed(self: Box<Self>) -> StorageResult<()>;
-    /// Undoes everything.
+    /// The same without waiting for the disk where all who use the store are on its machine: a loss of power, which
+    /// ends them too, may undo it. For what is simply done again then.
+    async fn commit_relaxed(self: Box<Self>) -> StorageResult<()>;
+    /// Rolls back every write of the transaction.
     async fn rollback(self: Box<Self>) -> StorageResult<()>;
 }

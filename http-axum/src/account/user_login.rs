@@ -1,16 +1,16 @@
-//! `/admin/user_login` and `/admin/user_logout`.
+//! `/admin/user_login` issues an access token, `/admin/user_logout` revokes it.
 
 use axum::extract::State;
 use pilothouse_core::Error;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::args::Args;
-use crate::caller::{Auth, From};
+use crate::args::{Args, NoArgs};
+use crate::caller::{Auth, PeerAddress};
 use crate::envelope::{Info, Reply, info};
 use crate::state::ApiState;
 
-/// Who logs in.
+/// Credentials of an account.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct UserLogin {
     /// The account's name or mail.
@@ -19,12 +19,12 @@ pub(super) struct UserLogin {
     /// The same under the name that the document's explanation uses.
     #[schema(min_length = 1, max_length = 254, example = "xxx")]
     username: Option<String>,
-    /// The password.
+    /// Password; never accepted in a query string.
     #[schema(max_length = 1024, example = "12345678")]
     password: String,
 }
 
-/// What opens everything else.
+/// Access token of a log-in.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Token {
     /// The bearer token: 64 hexadecimal digits.
@@ -46,7 +46,7 @@ pub(super) struct Token {
 )]
 pub(super) async fn post_user_login(
     State(api): State<ApiState>,
-    From(address): From,
+    PeerAddress(address): PeerAddress,
     Args(login): Args<UserLogin>,
 ) -> Reply<Info<Token>> {
     let name = match (login.name, login.username) {
@@ -72,6 +72,7 @@ pub(super) async fn post_user_login(
 pub(super) async fn post_user_logout(
     State(api): State<ApiState>,
     Auth(caller): Auth,
+    Args(NoArgs {}): Args<NoArgs>,
 ) -> Reply<Info<&'static str>> {
     api.pilothouse.tokens().logout(&caller).await?;
     info("logout ok")

@@ -1,4 +1,4 @@
-//! How the API document describes operations that take their parameters by GET and by POST.
+//! API document of operations that take their parameters by GET and by POST.
 
 use serde_json::json;
 use utoipa::openapi::path::{Parameter, ParameterIn, PathItem};
@@ -6,9 +6,15 @@ use utoipa::openapi::request_body::RequestBodyBuilder;
 use utoipa::openapi::schema::{ObjectBuilder, Schema};
 use utoipa::openapi::{Components, Content, Ref, RefOr, Required};
 
-/// Gives the POST of an operation that is a GET too a body, JSON or form, in the place of its query parameters.
+use crate::query::is_secret;
+
+/// Gives the POST of an operation that is a GET too a body, JSON or form, in the place of its query parameters. Secrets are
+/// taken from there alone.
 pub(crate) fn describe_post(path: &str, item: &mut PathItem, components: &mut Components) {
-    let (Some(_), Some(post)) = (&item.get, &mut item.post) else { return };
+    let (Some(get), Some(post)) = (&mut item.get, &mut item.post) else { return };
+    if let Some(parameters) = &mut get.parameters {
+        parameters.retain(|parameter| !matches!(parameter, RefOr::T(one) if is_secret(&one.name)));
+    }
     let parameters = post.parameters.take().unwrap_or_default();
     let (query, rest): (Vec<_>, Vec<_>) = parameters
         .into_iter()

@@ -1,4 +1,4 @@
-//! Writes: who may, by which method, and what is answered when there is nothing to say.
+//! Writes of the config family: permitted methods, and the answer without content.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
@@ -11,6 +11,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::caller::Auth;
 use crate::envelope::{Data, Failure, Reply, data};
+use crate::middleware::Writes;
 use crate::state::ApiState;
 
 /// The authenticated caller of a write. By GET, as the document shows it, only where the operator admits that, and never
@@ -29,6 +30,7 @@ impl FromRequestParts<ApiState> for Writer {
         if !admitted {
             return Err(Failure::Transport(StatusCode::METHOD_NOT_ALLOWED, "this write must be a POST"));
         }
+        Writes::from_request_parts(parts, api).await?;
         Auth::from_request_parts(parts, api).await.map(|Auth(caller)| Self(caller))
     }
 }

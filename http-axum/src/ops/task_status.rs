@@ -1,8 +1,7 @@
 //! `/api/task_status`: how far release tasks have come.
 
 use axum::extract::State;
-use pilothouse_core::Page;
-use pilothouse_core::ops::{StatusReport, TaskStatus};
+use pilothouse_core::ops::{StatusReport, TaskId, TaskStatus};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -10,21 +9,22 @@ use super::task::TaskQuery;
 use crate::args::{Action, Args};
 use crate::caller::Auth;
 use crate::envelope::{Info, Reply, info};
+use crate::page::{ListReply, listed};
 use crate::state::ApiState;
 
 /// The status of a release task.
 #[derive(Serialize, ToSchema)]
 pub(super) struct StatusInfo {
-    /// Its place in the list.
+    /// Row number of the task; lists are ordered by it.
     #[schema(example = 1)]
     id: i64,
-    /// Whose status it is.
+    /// Task whose status it is.
     #[schema(example = "0358c3c78f5211e685855cf9389306a2")]
     task_id: String,
-    /// When it began, unix seconds; 0 before.
+    /// Start of the run in unix seconds; 0 before.
     #[schema(example = 1_480_471_675)]
     start_time: i64,
-    /// When its undoing was asked for, unix seconds; 0 before.
+    /// Request of the revert in unix seconds; 0 before.
     #[schema(example = 0)]
     revert_time: i64,
     /// 0 pending, 1 running, 2 succeeded, 3 failed, 4 cancelled, 5 unknown.
@@ -41,7 +41,7 @@ pub(super) struct StatusInfo {
 impl From<TaskStatus> for StatusInfo {
     fn from(status: TaskStatus) -> Self {
         Self {
-            id: status.id,
+            id: status.id.0,
             task_id: status.task_id.to_string(),
             start_time: status.start_time,
             revert_time: status.revert_time,
@@ -52,7 +52,7 @@ impl From<TaskStatus> for StatusInfo {
     }
 }
 
-/// Lists statuses by id.
+/// Lists statuses by the id of their task.
 #[utoipa::path(
     get,
     path = "/api/task_status",
@@ -60,22 +60,26 @@ impl From<TaskStatus> for StatusInfo {
     params(TaskQuery),
     security(("bearer" = [])),
     extensions(("x-permission" = json!("group 1"))),
-    responses((status = 200, description = "The statuses.", body = Info<Vec<StatusInfo>>)),
+    responses((
+        status = 200,
+        description = "The statuses.",
+        body = Info<Vec<StatusInfo>>,
+        headers(
+            ("X-Total-Count" = i64, description = "Number of rows of the whole list, where `total` asks for it; with `text`, of the rows looked at."),
+            ("X-Search-Before" = i64, description = "The `before` with which a search goes on that has not looked at every row."),
+        ),
+    )),
 )]
 pub(super) async fn get_task_status(
     State(api): State<ApiState>,
     Auth(caller): Auth,
     Args(query): Args<TaskQuery>,
-) -> Reply<Info<Vec<StatusInfo>>> {
-    let tasks = api.pilothouse.tasks();
-    let statuses = match query.task_id {
-        Some(task_id) => vec![tasks.find_status(&caller, task_id.parse()?).await?],
-        None => tasks.list_statuses(&caller, Page::new(query.start, query.count)?).await?,
-    };
-    info(statuses.into_iter().map(StatusInfo::from).collect())
+) -> ListReply<Info<Vec<StatusInfo>>> {
+    let (found, page) = query.views(&api, &caller).await?;
+    listed(found, page, |view| view.status.into(), info)
 }
 
-/// What to do.
+/// Action on a task's status.
 #[derive(ToSchema)]
 #[serde(tag = "action", content = "data", rename_all = "lowercase")]
 #[expect(dead_code, reason = "the shape of an Action, for the document")]
@@ -84,19 +88,19 @@ pub(super) enum PostTaskStatus {
     Update(UpdateTaskStatus),
 }
 
-/// What an agent reports.
+/// Status report of an agent.
 #[derive(Deserialize, ToSchema)]
 pub(super) struct UpdateTaskStatus {
-    /// The task: 32 lower-case hexadecimal digits.
-    #[schema(pattern = "^[0-9a-f]{32}$", example = "0358c3c78f5211e685855cf9389306a2")]
+    /// The task: a UUID in any spelling.
+    #[schema(max_length = 45, example = "0358c3c78f5211e685855cf9389306a2")]
     task_id: String,
-    /// When it began, unix seconds; the server's time where it is not given.
+    /// Start of the run in unix seconds; the server's time where it is not given.
     #[schema(minimum = 0, example = 1_480_471_675)]
     start_time: Option<i64>,
-    /// When its undoing was asked for, unix seconds; the server's time where it is not given.
+    /// Request of the revert in unix seconds; the server's time where it is not given.
     #[schema(minimum = 0, example = 1_480_471_675)]
     revert_time: Option<i64>,
-    /// Progress; 100 only with status 2, and never falling within a run.
+    /// Progress, never falling within a run; 100 is success, with status 1 too.
     #[schema(minimum = 0, maximum = 100, example = 10)]
     percent: i64,
     /// 0 pending, 1 running, 2 succeeded, 3 failed, 4 cancelled, 5 unknown.
@@ -124,7 +128,9 @@ pub(super) async fn post_task_status(
 ) -> Reply<Info<&'static str>> {
     action.verb(&["update"])?;
     let UpdateTaskStatus { task_id, start_time, revert_time, percent, status, revert } = action.data()?;
+    let task_id: TaskId = task_id.parse()?;
+    let (status, revert) = (status.try_into()?, revert.try_into()?);
     let report = StatusReport { start_time, revert_time, percent, status, revert };
-    api.pilothouse.tasks().report(&caller, task_id.parse()?, report).await?;
+    api.pilothouse.tasks().report(&caller, task_id, report).await?;
     info("update task status ok")
 }

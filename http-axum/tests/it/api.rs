@@ -1,5 +1,6 @@
-//! A server under test, and the calls on it.
+//! API under test, called in process.
 
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,24 +9,26 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::ConnectInfo;
 use axum::http::{HeaderMap, Request, StatusCode};
+use axum::response::Response;
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_http_axum::{ApiState, Family, HttpSettings, router};
 use pilothouse_storage_memory::MemoryStorage;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
-use crate::{apollo, conform};
+use crate::config::apollo;
+use crate::document_check;
 
-/// The password of every account in the tests.
+/// Password of every account in the tests.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 
-/// A server over a store of its own, with one administrator, `root`.
+/// Routers over a store of their own, with one administrator, `root`.
 pub(crate) struct Api {
     pub(crate) pilothouse: Pilothouse,
     router: Router,
 }
 
-/// What a call was answered with.
+/// The answer to a call.
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
@@ -52,10 +55,10 @@ impl Api {
     }
 
     pub(crate) async fn with(settings: Settings, http: HttpSettings) -> Self {
-        Self::over(Pilothouse::new(Arc::new(MemoryStorage::new()), settings).unwrap(), http).await
+        Self::over(Pilothouse::new(Arc::new(MemoryStorage::new().strict()), settings).unwrap(), http).await
     }
 
-    /// Over a domain of the test's own, without accounts so far.
+    /// Over a domain that has no accounts yet.
     pub(crate) async fn over(pilothouse: Pilothouse, http: HttpSettings) -> Self {
         pilothouse.accounts().create_superuser("root", "root@example.com", PASSWORD).await.unwrap();
         Self::of(pilothouse, http)
@@ -63,26 +66,25 @@ impl Api {
 
     /// Over a domain with accounts.
     pub(crate) fn of(pilothouse: Pilothouse, http: HttpSettings) -> Self {
-        // Nobody here waits for news as long as Apollo's clients do.
-        let apollo_hold = Duration::from_millis(50);
-        let (router, _) =
-            router(ApiState::new(pilothouse.clone()).settings(HttpSettings { apollo_hold, ..http }));
+        // Short, so that a test does not wait as long as an Apollo client for an answer without news.
+        let long_poll = Duration::from_millis(50);
+        let (router, _) = router(ApiState::new(pilothouse.clone()).settings(http.with_long_poll(long_poll)));
         Self { pilothouse, router }
     }
 
-    /// Over a domain with accounts, which holds Apollo's clients for so long.
-    pub(crate) fn of_patient(pilothouse: Pilothouse, apollo_hold: Duration) -> Self {
-        let http = HttpSettings { apollo_hold, ..HttpSettings::default() };
+    /// Over a domain with accounts, with this hold of notification requests of Apollo clients.
+    pub(crate) fn with_long_poll(pilothouse: Pilothouse, long_poll: Duration) -> Self {
+        let http = HttpSettings::default().with_long_poll(long_poll);
         let (router, _) = router(ApiState::new(pilothouse.clone()).settings(http));
         Self { pilothouse, router }
     }
 
-    /// A token of `name`.
+    /// Logs an account in; its token.
     pub(crate) async fn login(&self, name: &str) -> String {
         self.pilothouse.logins().login(name, PASSWORD, None).await.unwrap().token
     }
 
-    /// Adds an account in these groups and logs it in.
+    /// Adds an account in these groups, comma-separated; its token.
     pub(crate) async fn account(&self, name: &str, permissions: &str) -> String {
         let root = self.login("root").await;
         let data = json!({
@@ -90,11 +92,11 @@ impl Api {
             "department": "dev", "permissions": permissions,
         });
         let added = self.post(&root, "/admin/user", json!({"action": "add", "data": data})).await;
-        assert_eq!(added.ok(), json!({"code": 200, "info": "add user ok"}));
+        assert_eq!(added.ok(), json!({"code": 200, "ok": true, "info": "add user ok"}));
         self.login(name).await
     }
 
-    /// Calls with a token (none when empty), and a body where there is one.
+    /// Sends a call with a token, if it is not empty, and a JSON body.
     pub(crate) async fn call(&self, method: &str, token: &str, uri: &str, body: Option<Value>) -> Answer {
         let mut request = Request::builder().method(method).uri(uri);
         if Family::of(uri) == Family::Apollo {
@@ -114,7 +116,7 @@ impl Api {
         self.send(request.body(body).unwrap()).await
     }
 
-    /// Sends a request as it is, from 192.0.2.1 unless it says otherwise. The answer must be as the document says.
+    /// Sends a request, from 192.0.2.1 unless it has a peer address, and checks the answer against the API document.
     pub(crate) async fn send(&self, mut request: Request<Body>) -> Answer {
         let peer: SocketAddr = "192.0.2.1:4711".parse().unwrap();
         if request.extensions().get::<ConnectInfo<SocketAddr>>().is_none() {
@@ -124,10 +126,17 @@ impl Api {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = to_bytes(body, usize::MAX).await.unwrap();
-        conform::check(&method, &path, parts.status, &parts.headers, &bytes);
+        document_check::check(&method, &path, parts.status, &parts.headers, &bytes);
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Sends a request from 192.0.2.1; the answer as it comes.
+    pub(crate) async fn raw(&self, mut request: Request<Body>) -> Response {
+        let peer: SocketAddr = "192.0.2.1:4711".parse().unwrap();
+        request.extensions_mut().insert(ConnectInfo(peer));
+        self.router.clone().oneshot(request).await.unwrap()
     }
 
     pub(crate) async fn get(&self, token: &str, uri: &str) -> Answer {
@@ -141,4 +150,18 @@ impl Api {
     pub(crate) async fn post(&self, token: &str, uri: &str, body: Value) -> Answer {
         self.call("POST", token, uri, Some(body)).await
     }
+}
+
+/// Percent-escapes all but letters and digits.
+pub(crate) fn escape(text: &str) -> String {
+    // In one piece: some of the texts have a megabyte.
+    let mut escaped = String::with_capacity(3 * text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() {
+            escaped.push(char::from(byte));
+        } else {
+            write!(escaped, "%{byte:02X}").unwrap();
+        }
+    }
+    escaped
 }

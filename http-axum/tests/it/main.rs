@@ -1,21 +1,24 @@
-//! The documented HTTP API over the memory store.
+//! Documented HTTP API over the in-memory store.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod account;
 mod api;
-mod apollo;
-mod calls;
+mod audit_trail;
+mod authorisation;
+mod bad_input;
+mod cdn;
 mod config;
-mod conform;
-mod customer;
+mod cors;
 mod docs;
 mod document;
-mod edge_logs;
-mod job;
-mod node;
+mod document_check;
+mod documents;
+mod held_body;
+mod links;
+mod middleware;
+mod operation_calls;
+mod operation_table;
 mod ops;
-mod sweep;
-mod traffic;
-mod transport;
-mod walk;
-mod world;
+mod robustness;
+mod seeded_api;
+mod updates;

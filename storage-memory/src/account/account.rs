@@ -1,12 +1,16 @@
-//! Accounts.
+//! Account repository over the state in memory.
 
 use async_trait::async_trait;
 use pilothouse_core::Page;
 use pilothouse_core::account::{Account, AccountId, AccountRepository, Group};
 use pilothouse_core::ports::StorageResult;
 
-use crate::state::page_of;
 use crate::storage::Transaction;
+
+/// Whether an account is disabled or not, as is asked for, if it is.
+fn passes(account: &Account, is_disabled: Option<bool>) -> bool {
+    is_disabled.is_none_or(|asked| account.is_disabled == asked)
+}
 
 #[async_trait]
 impl AccountRepository for Transaction {
@@ -32,12 +36,26 @@ impl AccountRepository for Transaction {
         Ok(self.state().account.accounts.iter().find(|account| account.mail.to_lowercase() == mail).cloned())
     }
 
-    async fn list(&mut self, page: Page) -> StorageResult<Vec<Account>> {
-        Ok(page_of(self.state().account.accounts.from(page.start), page))
+    async fn names(&mut self) -> StorageResult<Vec<String>> {
+        Ok(self.state().account.accounts.iter().map(|account| account.name.clone()).collect())
+    }
+
+    async fn list(&mut self, is_disabled: Option<bool>, page: Page) -> StorageResult<Vec<Account>> {
+        Ok(self.state().account.accounts.page(page, |account| passes(account, is_disabled)))
+    }
+
+    async fn count(&mut self, is_disabled: Option<bool>) -> StorageResult<u64> {
+        Ok(self.state().account.accounts.count(0, i64::MAX, |account| passes(account, is_disabled)))
     }
 
     async fn count_holding(&mut self, group: Group) -> StorageResult<u64> {
-        Ok(self.state().account.accounts.iter().filter(|account| account.groups.holds(group)).count() as u64)
+        Ok(self
+            .state()
+            .account
+            .accounts
+            .iter()
+            .filter(|account| account.groups.holds(group) && !account.is_disabled)
+            .count() as u64)
     }
 
     async fn update(&mut self, account: &Account) -> StorageResult<bool> {
@@ -46,6 +64,7 @@ impl AccountRepository for Transaction {
                 held.department.clone_from(&account.department);
                 held.groups = account.groups;
                 held.password.clone_from(&account.password);
+                held.is_disabled = account.is_disabled;
                 held.version += 1;
                 Ok(true)
             }

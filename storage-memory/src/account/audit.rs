@@ -1,11 +1,10 @@
-//! The audit trail.
+//! Audit repository over the state in memory.
 
 use async_trait::async_trait;
 use pilothouse_core::Page;
 use pilothouse_core::account::{AuditFilter, AuditRepository, AuditRow};
 use pilothouse_core::ports::StorageResult;
 
-use crate::state::page_of;
 use crate::storage::Transaction;
 
 #[async_trait]
@@ -15,14 +14,19 @@ impl AuditRepository for Transaction {
         Ok(())
     }
 
+    async fn append_all(&mut self, rows: &[AuditRow]) -> StorageResult<()> {
+        let audit = &mut self.state_mut()?.account.audit;
+        for row in rows {
+            audit.insert(|id| AuditRow { id, ..row.clone() });
+        }
+        Ok(())
+    }
+
     async fn list(&mut self, filter: &AuditFilter, page: Page) -> StorageResult<Vec<AuditRow>> {
-        let AuditFilter { actor, object, since, until } = filter;
-        let rows = self.state().account.audit.from(page.start).filter(|row| {
-            actor.as_ref().is_none_or(|actor| row.actor_name == *actor)
-                && object.as_ref().is_none_or(|object| row.object == *object)
-                && since.is_none_or(|since| row.at >= since)
-                && until.is_none_or(|until| row.at < until)
-        });
-        Ok(page_of(rows, page))
+        Ok(self.state().account.audit.page(page, |row| filter.accepts(row)))
+    }
+
+    async fn count(&mut self, filter: &AuditFilter) -> StorageResult<u64> {
+        Ok(self.state().account.audit.count(0, i64::MAX, |row| filter.accepts(row)))
     }
 }

@@ -1,4 +1,4 @@
-//! Failed log-ins.
+//! Repository of failed log-ins over the state in memory.
 
 use std::net::IpAddr;
 
@@ -17,10 +17,12 @@ pub(super) struct LoginFailure {
 }
 
 impl LoginFailure {
-    fn counts(&self, name: Option<&str>, address: Option<IpAddr>, since: DateTime<Utc>) -> bool {
-        self.at > since
-            && name.is_none_or(|name| self.name == name)
-            && address.is_none_or(|address| self.address == address)
+    fn is_within(&self, since: DateTime<Utc>, until: DateTime<Utc>) -> bool {
+        since < self.at && self.at <= until
+    }
+
+    fn counts(&self, name: Option<&str>, address: Option<IpAddr>) -> bool {
+        name.is_none_or(|name| self.name == name) && address.is_none_or(|address| self.address == address)
     }
 }
 
@@ -37,9 +39,14 @@ impl LoginFailureRepository for Transaction {
         name: Option<&str>,
         address: Option<IpAddr>,
         since: DateTime<Utc>,
+        until: DateTime<Utc>,
     ) -> StorageResult<u64> {
         let failures = self.state().account.login_failures.iter();
-        Ok(failures.filter(|failure| failure.counts(name, address, since)).count() as u64)
+        Ok(
+            failures
+                .filter(|failure| failure.counts(name, address) && failure.is_within(since, until))
+                .count() as u64,
+        )
     }
 
     async fn oldest(
@@ -47,13 +54,17 @@ impl LoginFailureRepository for Transaction {
         name: Option<&str>,
         address: Option<IpAddr>,
         since: DateTime<Utc>,
+        until: DateTime<Utc>,
     ) -> StorageResult<Option<DateTime<Utc>>> {
         let failures = self.state().account.login_failures.iter();
-        Ok(failures.filter(|failure| failure.counts(name, address, since)).map(|failure| failure.at).min())
+        Ok(failures
+            .filter(|failure| failure.counts(name, address) && failure.is_within(since, until))
+            .map(|failure| failure.at)
+            .min())
     }
 
-    async fn prune(&mut self, before: DateTime<Utc>) -> StorageResult<()> {
-        self.state_mut()?.account.login_failures.retain(|failure| failure.at > before);
+    async fn prune(&mut self, since: DateTime<Utc>, until: DateTime<Utc>) -> StorageResult<()> {
+        self.state_mut()?.account.login_failures.retain(|failure| failure.is_within(since, until));
         Ok(())
     }
 }

@@ -6,15 +6,15 @@ mod audit;
 mod login;
 mod token;
 
-use pilothouse_core::account::{Account, AuditRow, Token};
+use pilothouse_core::account::{Account, AccountId, AuditId, AuditRow, Token, TokenId};
 
 use crate::state::Table;
 use login::LoginFailure;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AccountState {
-    pub(crate) accounts: Table<Account>,
-    pub(crate) tokens: Table<(Token, [u8; 32])>,
-    login_failures: Table<LoginFailure>,
-    audit: Table<AuditRow>,
+    pub(crate) accounts: Table<AccountId, Account>,
+    pub(crate) tokens: Table<TokenId, (Token, [u8; 32])>,
+    login_failures: Table<i64, LoginFailure>,
+    audit: Table<AuditId, AuditRow>,
 }

@@ -1,4 +1,4 @@
-//! Access tokens.
+//! Repository of access tokens over the state in memory.
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,15 +10,23 @@ use crate::storage::Transaction;
 #[async_trait]
 impl TokenRepository for Transaction {
     async fn insert(&mut self, new: &NewToken) -> StorageResult<TokenId> {
-        let &NewToken { account, scope, digest, created, expires, address } = new;
+        let NewToken { account, scope, name, limits, digest, created, expires, address } = new.clone();
         let tokens = &mut self.state_mut()?.account.tokens;
-        Ok(tokens
-            .insert(|id| (Token { id, account, scope, created, expires, last_used: None, address }, digest)))
+        let last_used = None;
+        Ok(tokens.insert(|id| {
+            (Token { id, account, scope, name, limits, created, expires, last_used, address }, digest)
+        }))
     }
 
     async fn resolve(&mut self, digest: &[u8; 32]) -> StorageResult<Option<(Token, Account)>> {
         let state = &self.state().account;
         let found = state.tokens.iter().find(|(_, held)| held == digest);
+        Ok(found.and_then(|(token, _)| Some((token.clone(), state.accounts.get(token.account)?.clone()))))
+    }
+
+    async fn find(&mut self, id: TokenId) -> StorageResult<Option<(Token, Account)>> {
+        let state = &self.state().account;
+        let found = state.tokens.get(id);
         Ok(found.and_then(|(token, _)| Some((token.clone(), state.accounts.get(token.account)?.clone()))))
     }
 

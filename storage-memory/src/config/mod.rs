@@ -1,29 +1,41 @@
 //! Apps, grants, items with their versions, releases, keys, nodes, and what became of releases there.
 
-mod app;
+mod authoring;
 mod delivery;
-mod grant;
-mod item;
-mod key;
-mod node;
-mod release;
 
 use imbl::{OrdMap, OrdSet};
-use pilothouse_core::config::{App, AppId, AppKey, Delivery, Grant, Node, NodeNumber, Release, ReleaseId};
+use pilothouse_core::config::{
+    App, AppId, AppKey, AppKeyId, ChangeSetId, DeliveryRecord, Grant, GrantId, ItemId, Node, NodeNumber,
+    Release, ReleaseId, SharedNamespace,
+};
 
 use crate::state::Table;
-use item::Held;
+use authoring::change_set::ChangeSetRow;
+use authoring::item::ItemRow;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ConfigState {
-    apps: Table<App>,
-    pub(crate) grants: Table<Grant>,
-    items: Table<Held>,
-    releases: Table<Release>,
-    keys: Table<AppKey>,
-    nodes: Table<Node>,
+    pub(crate) apps: Table<AppId, App>,
+    pub(crate) grants: Table<GrantId, Grant>,
+    pub(crate) items: Table<ItemId, ItemRow>,
+    change_sets: Table<ChangeSetId, ChangeSetRow>,
+    releases: Table<ReleaseId, Release>,
+    keys: Table<AppKeyId, AppKey>,
+    nodes: Table<NodeNumber, Node>,
     /// By app, profile and node id.
     node_numbers: OrdMap<(AppId, String, String), NodeNumber>,
-    deliveries: OrdMap<(ReleaseId, NodeNumber), Delivery>,
+    deliveries: OrdMap<(ReleaseId, NodeNumber), DeliveryRecord>,
     drift: OrdSet<(NodeNumber, String)>,
+    /// By name.
+    shared_namespaces: OrdMap<String, SharedNamespace>,
+}
+
+impl ConfigState {
+    pub(crate) fn node_rows(&self) -> usize {
+        self.nodes.iter().count()
+    }
+
+    pub(crate) fn delivery_rows(&self) -> usize {
+        self.deliveries.len()
+    }
 }

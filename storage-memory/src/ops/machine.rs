@@ -1,11 +1,12 @@
-//! Machines.
+//! Machine repository over the state in memory.
+
+use std::net::IpAddr;
 
 use async_trait::async_trait;
 use pilothouse_core::Page;
-use pilothouse_core::ops::{Machine, MachineRepository};
+use pilothouse_core::ops::{BatchId, Machine, MachineFilter, MachineNumber, MachineRepository};
 use pilothouse_core::ports::StorageResult;
 
-use crate::state::page_of;
 use crate::storage::Transaction;
 
 #[async_trait]
@@ -23,8 +24,32 @@ impl MachineRepository for Transaction {
         Ok(self.state().ops.machines.iter().find(|machine| machine.machine_name == machine_name).cloned())
     }
 
-    async fn list(&mut self, page: Page) -> StorageResult<Vec<Machine>> {
-        Ok(page_of(self.state().ops.machines.from(page.start), page))
+    async fn by_id(&mut self, id: MachineNumber) -> StorageResult<Option<Machine>> {
+        Ok(self.state().ops.machines.get(id).cloned())
+    }
+
+    async fn names(&mut self) -> StorageResult<Vec<String>> {
+        Ok(self.state().ops.machines.iter().map(|machine| machine.machine_name.clone()).collect())
+    }
+
+    async fn with_address(&mut self, ip: IpAddr) -> StorageResult<Vec<Machine>> {
+        let machines = self.state().ops.machines.iter();
+        let has = |machine: &&Machine| machine.inside_ip == ip || machine.outside_ip == Some(ip);
+        Ok(machines.filter(has).cloned().collect())
+    }
+
+    async fn of_batch(&mut self, batch: BatchId) -> StorageResult<Vec<Machine>> {
+        let ids = self.state().ops.machines_of_batch(batch);
+        let machines = self.state().ops.machines.iter();
+        Ok(machines.filter(|machine| ids.contains(&machine.id)).cloned().collect())
+    }
+
+    async fn list(&mut self, filter: &MachineFilter, page: Page) -> StorageResult<Vec<Machine>> {
+        Ok(self.state().ops.machines.page(page, |machine| filter.accepts(machine)))
+    }
+
+    async fn count(&mut self, filter: &MachineFilter) -> StorageResult<u64> {
+        Ok(self.state().ops.machines.count(0, i64::MAX, |machine| filter.accepts(machine)))
     }
 
     async fn update(&mut self, machine: &Machine) -> StorageResult<bool> {
@@ -35,7 +60,17 @@ impl MachineRepository for Transaction {
         Ok(true)
     }
 
+    async fn rename(&mut self, id: MachineNumber, machine_name: &str) -> StorageResult<bool> {
+        let Some(held) = self.state_mut()?.ops.machines.get_mut(id) else { return Ok(false) };
+        machine_name.clone_into(&mut held.machine_name);
+        Ok(true)
+    }
+
     async fn delete(&mut self, machine_name: &str) -> StorageResult<bool> {
-        Ok(self.state_mut()?.ops.machines.retain(|machine| machine.machine_name != machine_name) > 0)
+        let ops = &mut self.state_mut()?.ops;
+        let found = ops.machines.iter().find(|machine| machine.machine_name == machine_name);
+        let Some(id) = found.map(|machine| machine.id) else { return Ok(false) };
+        ops.agents.remove(&id);
+        Ok(ops.machines.remove(id))
     }
 }

@@ -1,64 +1,83 @@
-//! The audit trail.
+//! Audit repository: the append-only table `audit`.
+
+use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use pilothouse_core::Page;
 use pilothouse_core::account::{AuditFilter, AuditRepository, AuditRow};
-use pilothouse_core::ports::{StorageError, StorageResult};
-use sqlx::FromRow;
+use pilothouse_core::ports::StorageResult;
 
-use crate::storage::Transaction;
-use crate::value::{address, time, values};
+use crate::row::{FromRow, Row};
+use crate::statement::{ListStatements, statements};
+use crate::transaction::Transaction;
+use crate::value::{Value, values};
 
-const APPEND: &str = "INSERT INTO audit (at, actor, actor_name, address, action, object, old_digest, new_digest, count) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const LIST: &str = "SELECT * FROM audit WHERE id >= $1 AND ($3 IS NULL OR actor_name = $3) \
-     AND ($4 IS NULL OR object = $4) AND ($5 IS NULL OR at >= $5) AND ($6 IS NULL OR at < $6) ORDER BY id LIMIT $2";
-
-#[derive(FromRow)]
-struct Row {
-    id: i64,
-    at: i64,
-    actor: Option<i64>,
-    actor_name: String,
-    address: Option<String>,
-    action: String,
-    object: String,
-    old_digest: Option<String>,
-    new_digest: Option<String>,
-    count: i64,
+statements! {
+    APPEND = "INSERT INTO audit (at, actor, actor_name, address, action, object, old_digest, new_digest, count) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    APPEND_ALL =
+        "INSERT INTO audit (at, actor, actor_name, address, action, object, old_digest, new_digest, count)";
 }
 
-impl TryFrom<Row> for AuditRow {
-    type Error = StorageError;
+static LIST: LazyLock<ListStatements> = LazyLock::new(|| {
+    let condition = "($3 IS NULL OR actor_name = $3) AND ($4 IS NULL OR object = $4) \
+         AND ($5 IS NULL OR at >= $5) AND ($6 IS NULL OR at < $6)";
+    ListStatements::new(concat!(module_path!(), "::LIST"), ("*", "audit", "id"), condition, 4)
+});
 
-    fn try_from(row: Row) -> StorageResult<Self> {
+impl FromRow for AuditRow {
+    fn from_row(row: &Row) -> StorageResult<Self> {
         Ok(Self {
-            id: row.id,
-            at: time(row.at)?,
-            actor: row.actor,
-            actor_name: row.actor_name,
-            address: row.address.as_deref().map(address).transpose()?,
-            action: row.action,
-            object: row.object,
-            old: row.old_digest,
-            new: row.new_digest,
-            count: row.count,
+            id: row.get("id")?,
+            at: row.get("at")?,
+            actor: row.optional("actor")?,
+            actor_name: row.get("actor_name")?,
+            address: row.optional("address")?,
+            action: row.get("action")?,
+            object: row.get("object")?,
+            old: row.optional("old_digest")?,
+            new: row.optional("new_digest")?,
+            count: row.get("count")?,
         })
     }
+}
+
+/// Every column but the id, in the order of the statements.
+fn columns(row: &AuditRow) -> [Value<'_>; 9] {
+    [
+        Value::from(row.at),
+        Value::from(row.actor),
+        Value::from(&row.actor_name),
+        Value::from(row.address),
+        Value::from(&row.action),
+        Value::from(&row.object),
+        Value::from(row.old.as_ref()),
+        Value::from(row.new.as_ref()),
+        Value::from(row.count),
+    ]
 }
 
 #[async_trait]
 impl AuditRepository for Transaction {
     async fn append(&mut self, row: &AuditRow) -> StorageResult<()> {
-        let AuditRow { at, actor, actor_name, address, action, object, old, new, count, .. } = row;
-        let values =
-            values![*at, *actor, actor_name, *address, action, object, old.as_ref(), new.as_ref(), *count];
-        self.connection.execute(APPEND, values).await.map(|_| ())
+        self.connection.execute(APPEND, &columns(row)).await.map(|_| ())
+    }
+
+    async fn append_all(&mut self, rows: &[AuditRow]) -> StorageResult<()> {
+        let values: Vec<Value<'_>> = rows.iter().flat_map(columns).collect();
+        self.connection.execute_rows(APPEND_ALL, "", 9, &values).await.map(|_| ())
     }
 
     async fn list(&mut self, filter: &AuditFilter, page: Page) -> StorageResult<Vec<AuditRow>> {
         let AuditFilter { actor, object, since, until } = filter;
-        let values = values![page.start, page.count, actor.as_ref(), object.as_ref(), *since, *until];
-        self.connection.all::<Row>(LIST, values).await?.into_iter().map(AuditRow::try_from).collect()
+        let (actor, object) = (actor.as_ref(), object.as_ref());
+        let values = values![page.start, page.before, actor, object, *since, *until, page.count];
+        self.connection.all(LIST.page(page.order), values).await
+    }
+
+    async fn count(&mut self, filter: &AuditFilter) -> StorageResult<u64> {
+        let AuditFilter { actor, object, since, until } = filter;
+        let values = values![0, i64::MAX, actor.as_ref(), object.as_ref(), *since, *until];
+        self.connection.count(LIST.count(), values).await
     }
 }

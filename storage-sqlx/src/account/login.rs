@@ -1,4 +1,4 @@
-//! Failed log-ins.
+//! Repository of failed log-ins: the table `login_failure`.
 
 use std::net::IpAddr;
 
@@ -7,13 +7,27 @@ use chrono::{DateTime, Utc};
 use pilothouse_core::account::LoginFailureRepository;
 use pilothouse_core::ports::StorageResult;
 
-use crate::storage::Transaction;
-use crate::value::{time, values};
+use crate::statement::statements;
+use crate::transaction::Transaction;
+use crate::value::values;
 
-const INSERT: &str = "INSERT INTO login_failure (name, address, at) VALUES ($1, $2, $3)";
-const COUNT: &str = "SELECT COUNT(*), MIN(at) FROM login_failure \
-     WHERE ($1 IS NULL OR name = $1) AND ($2 IS NULL OR address = $2) AND at > $3";
-const PRUNE: &str = "DELETE FROM login_failure WHERE at <= $1";
+/// An aggregate over the failures of a name, of an address, or of both together.
+macro_rules! matching {
+    ($aggregate:literal) => {
+        concat!(
+            "SELECT ",
+            $aggregate,
+            " FROM login_failure WHERE ($1 IS NULL OR name = $1) AND ($2 IS NULL OR address = $2) AND at > $3 AND at <= $4"
+        )
+    };
+}
+
+statements! {
+    INSERT = "INSERT INTO login_failure (name, address, at) VALUES ($1, $2, $3)";
+    COUNT = matching!("COUNT(*)");
+    OLDEST = matching!("MIN(at)");
+    PRUNE = "DELETE FROM login_failure WHERE at <= $1 OR at > $2";
+}
 
 #[async_trait]
 impl LoginFailureRepository for Transaction {
@@ -26,9 +40,9 @@ impl LoginFailureRepository for Transaction {
         name: Option<&str>,
         address: Option<IpAddr>,
         since: DateTime<Utc>,
+        until: DateTime<Utc>,
     ) -> StorageResult<u64> {
-        let (count, _): (i64, Option<i64>) =
-            self.connection.one(COUNT, values![name, address, since]).await?;
+        let count: i64 = self.connection.one(COUNT, values![name, address, since, until]).await?;
         Ok(count.unsigned_abs())
     }
 
@@ -37,13 +51,12 @@ impl LoginFailureRepository for Transaction {
         name: Option<&str>,
         address: Option<IpAddr>,
         since: DateTime<Utc>,
+        until: DateTime<Utc>,
     ) -> StorageResult<Option<DateTime<Utc>>> {
-        let (_, oldest): (i64, Option<i64>) =
-            self.connection.one(COUNT, values![name, address, since]).await?;
-        oldest.map(time).transpose()
+        self.connection.one(OLDEST, values![name, address, since, until]).await
     }
 
-    async fn prune(&mut self, before: DateTime<Utc>) -> StorageResult<()> {
-        self.connection.execute(PRUNE, values![before]).await.map(|_| ())
+    async fn prune(&mut self, since: DateTime<Utc>, until: DateTime<Utc>) -> StorageResult<()> {
+        self.connection.execute(PRUNE, values![since, until]).await.map(|_| ())
     }
 }

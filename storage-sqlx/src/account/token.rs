@@ -1,89 +1,112 @@
-//! Access tokens.
+//! Repository of access tokens: the table `token`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use pilothouse_core::account::{Account, AccountId, NewToken, Scope, Token, TokenId, TokenRepository};
+use pilothouse_core::account::{
+    Account, AccountId, Groups, NewToken, Scope, Token, TokenId, TokenLimits, TokenRepository,
+};
 use pilothouse_core::ports::{StorageError, StorageResult};
-use sqlx::FromRow;
 
-use super::account::AccountRow;
-use crate::storage::Transaction;
-use crate::value::{address, time, values};
+use crate::row::{FromRow, Row};
+use crate::statement::statements;
+use crate::transaction::Transaction;
+use crate::value::{Value, values};
 
-const INSERT: &str = "INSERT INTO token (account_id, scope, digest, created, expires, address) \
-     VALUES ($1, $2, $3, $4, $5, $6) RETURNING id";
-const RESOLVE: &str = "SELECT token.id AS token_id, account_id, scope, created, expires, last_used, address, account.* \
-     FROM token JOIN account ON account.id = account_id WHERE digest = $1";
-const OF_ACCOUNT: &str = "SELECT id AS token_id, account_id, scope, created, expires, last_used, address \
-     FROM token WHERE account_id = $1 ORDER BY id";
-const DELETE: &str = "DELETE FROM token WHERE account_id = $1 AND id = $2";
-const DELETE_OF_ACCOUNT: &str = "DELETE FROM token WHERE account_id = $1 AND ($2 IS NULL OR scope = $2)";
-const TOUCH: &str = "UPDATE token SET last_used = $2 WHERE id = $1";
-const PRUNE: &str = "DELETE FROM token WHERE expires <= $1";
-
-#[derive(FromRow)]
-struct TokenRow {
-    token_id: i64,
-    account_id: i64,
-    scope: i64,
-    created: i64,
-    expires: i64,
-    last_used: Option<i64>,
-    address: Option<String>,
+// Tokens of greater scopes than the last of `Scope::ALL` are of a later version beside this one: they open nothing here, and
+// must not keep their account from logging in.
+statements! {
+    INSERT = "INSERT INTO token (account_id, scope, digest, created, expires, address, name, group_bits, apps, \
+         profiles, opens_cdn) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) RETURNING id";
+    RESOLVE = "SELECT token.id AS token_id, token.name AS token_name, account_id, scope, group_bits, apps, profiles, \
+         opens_cdn, created, expires, last_used, address, account.* \
+         FROM token JOIN account ON account.id = account_id WHERE digest = $1 AND scope <= 4";
+    FIND = "SELECT token.id AS token_id, token.name AS token_name, account_id, scope, group_bits, apps, profiles, \
+         opens_cdn, created, expires, last_used, address, account.* \
+         FROM token JOIN account ON account.id = account_id WHERE token.id = $1 AND scope <= 4";
+    OF_ACCOUNT = "SELECT id AS token_id, name AS token_name, account_id, scope, group_bits, apps, profiles, \
+         opens_cdn, created, expires, last_used, address \
+         FROM token WHERE account_id = $1 AND scope <= 4 ORDER BY id";
+    DELETE = "DELETE FROM token WHERE account_id = $1 AND id = $2";
+    DELETE_OF_ACCOUNT = "DELETE FROM token WHERE account_id = $1 AND ($2 IS NULL OR scope = $2)";
+    TOUCH = "WITH used (id, at) AS (";
+    PRUNE = "DELETE FROM token WHERE expires <= $1";
 }
 
-#[derive(FromRow)]
-struct ResolvedRow {
-    #[sqlx(flatten)]
-    token: TokenRow,
-    #[sqlx(flatten)]
-    account: AccountRow,
-}
+const TOUCH_TAIL: &str = ") UPDATE token SET last_used = used.at FROM used WHERE token.id = used.id";
 
-impl TryFrom<TokenRow> for Token {
-    type Error = StorageError;
-
-    fn try_from(row: TokenRow) -> StorageResult<Self> {
+impl FromRow for Token {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        let scope = Scope::from_id(row.get("scope")?).ok_or(StorageError::Corrupt { what: "scope" })?;
         Ok(Self {
-            id: row.token_id,
-            account: row.account_id,
-            scope: match row.scope {
-                0 => Scope::Account,
-                1 => Scope::Cdn,
-                _ => return Err(StorageError::Corrupt { what: "scope" }),
-            },
-            created: time(row.created)?,
-            expires: time(row.expires)?,
-            last_used: row.last_used.map(time).transpose()?,
-            address: row.address.as_deref().map(address).transpose()?,
+            id: row.get("token_id")?,
+            account: row.get("account_id")?,
+            scope,
+            name: row.get("token_name")?,
+            limits: if scope == Scope::Api { Some(Arc::new(limits(row)?)) } else { None },
+            created: row.get("created")?,
+            expires: row.get("expires")?,
+            last_used: row.optional("last_used")?,
+            address: row.optional("address")?,
         })
     }
 }
 
-fn scope_number(scope: Scope) -> i64 {
-    match scope {
-        Scope::Account => 0,
-        Scope::Cdn => 1,
+impl FromRow for (Token, Account) {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        Ok((Token::from_row(row)?, Account::from_row(row)?))
     }
+}
+
+fn limits(row: &Row) -> StorageResult<TokenLimits> {
+    let groups = Groups::from_bits(row.get("group_bits")?);
+    Ok(TokenLimits {
+        groups: groups.ok_or(StorageError::Corrupt { what: "token's groups" })?,
+        apps: row.optional::<String>("apps")?.as_deref().map(names),
+        profiles: row.optional::<String>("profiles")?.as_deref().map(names),
+        cdn: row.get("opens_cdn")?,
+    })
+}
+
+/// Names as the table has them, with commas between them.
+fn names(stored: &str) -> Vec<String> {
+    stored.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
 #[async_trait]
 impl TokenRepository for Transaction {
     async fn insert(&mut self, token: &NewToken) -> StorageResult<TokenId> {
-        let &NewToken { account, scope, ref digest, created, expires, address } = token;
-        let values = values![account, scope_number(scope), &digest[..], created, expires, address];
-        let (id,): (i64,) = self.connection.one(INSERT, values).await?;
-        Ok(id)
+        let NewToken { account, scope, name, limits, digest, created, expires, address } = token;
+        let TokenLimits { groups, apps, profiles, cdn } = limits.as_deref().cloned().unwrap_or_default();
+        let [apps, profiles] = [apps, profiles].map(|names| names.map(|names| names.join(",")));
+        let values = values![
+            *account,
+            scope.id(),
+            &digest[..],
+            *created,
+            *expires,
+            *address,
+            name,
+            groups.bits(),
+            apps,
+            profiles,
+            cdn
+        ];
+        self.connection.one(INSERT, values).await
     }
 
     async fn resolve(&mut self, digest: &[u8; 32]) -> StorageResult<Option<(Token, Account)>> {
-        let found: Option<ResolvedRow> = self.connection.optional(RESOLVE, values![&digest[..]]).await?;
-        found.map(|row| Ok((row.token.try_into()?, row.account.try_into()?))).transpose()
+        self.connection.optional(RESOLVE, values![&digest[..]]).await
+    }
+
+    async fn find(&mut self, id: TokenId) -> StorageResult<Option<(Token, Account)>> {
+        self.connection.optional(FIND, values![id]).await
     }
 
     async fn of_account(&mut self, account: AccountId) -> StorageResult<Vec<Token>> {
-        let rows = self.connection.all::<TokenRow>(OF_ACCOUNT, values![account]).await?;
-        rows.into_iter().map(Token::try_from).collect()
+        self.connection.all(OF_ACCOUNT, values![account]).await
     }
 
     async fn delete(&mut self, account: AccountId, id: TokenId) -> StorageResult<bool> {
@@ -91,15 +114,16 @@ impl TokenRepository for Transaction {
     }
 
     async fn delete_of_account(&mut self, account: AccountId, scope: Option<Scope>) -> StorageResult<()> {
-        let values = values![account, scope.map(scope_number)];
+        let values = values![account, scope.map(Scope::id)];
         self.connection.execute(DELETE_OF_ACCOUNT, values).await.map(|_| ())
     }
 
     async fn touch(&mut self, used: &[(TokenId, DateTime<Utc>)]) -> StorageResult<()> {
-        for (id, at) in used {
-            self.connection.execute(TOUCH, values![*id, *at]).await?;
-        }
-        Ok(())
+        // One time for each, the last, whatever the order in which the database takes them.
+        let used: BTreeMap<TokenId, DateTime<Utc>> = used.iter().copied().collect();
+        let row = |(id, at): (TokenId, DateTime<Utc>)| [id.into(), at.into()];
+        let values: Vec<Value<'_>> = used.into_iter().flat_map(row).collect();
+        self.connection.execute_rows(TOUCH, TOUCH_TAIL, 2, &values).await.map(|_| ())
     }
 
     async fn prune(&mut self, now: DateTime<Utc>) -> StorageResult<()> {

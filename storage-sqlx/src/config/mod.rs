@@ -1,9 +1,4 @@
-//! Apps, grants, items with their versions, releases, keys, nodes, and what became of releases there.
+//! Tables of the configuration centre.
 
-mod app;
+mod authoring;
 mod delivery;
-mod grant;
-mod item;
-mod key;
-mod node;
-mod release;

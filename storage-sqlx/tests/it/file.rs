@@ -2,8 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use pilothouse_conformance::rows::task;
 use pilothouse_core::Page;
-use pilothouse_core::conformance::ops::task;
+use pilothouse_core::ops::TaskFilter;
 use pilothouse_core::ports::{Storage, StorageError};
 use pilothouse_storage_sqlx::SqlxStorage;
 use tempfile::TempDir;
@@ -22,7 +23,7 @@ async fn writers_of_two_processes_take_turns() {
             tokio::spawn(async move {
                 for round in 0..5 {
                     let mut work = storage.begin().await.unwrap();
-                    work.tasks().list(Page::default()).await.unwrap();
+                    work.tasks().list(&TaskFilter::default(), Page::default()).await.unwrap();
                     work.tasks().insert(&task(i64::from(n) * 5 + round)).await.unwrap();
                     work.commit().await.unwrap();
                 }
@@ -34,7 +35,7 @@ async fn writers_of_two_processes_take_turns() {
     }
     for storage in &stores {
         let mut snapshot = storage.read().await.unwrap();
-        assert_eq!(snapshot.tasks().list(Page { start: 0, count: 1000 }).await.unwrap().len(), 80);
+        assert_eq!(snapshot.tasks().list(&TaskFilter::default(), Page::at(0, 1000)).await.unwrap().len(), 80);
     }
 }
 
@@ -52,7 +53,11 @@ async fn a_log_that_cannot_be_flushed_stops_the_store() {
     std::fs::remove_file(folder.path().join("pilothouse.db-wal")).unwrap();
     let unknown = work.commit().await.unwrap_err();
     assert!(matches!(unknown, StorageError::CommitUnknown(_)), "{unknown:?}");
-    assert!(storage.begin().await.is_err(), "it has stopped");
+    assert!(matches!(storage.begin().await, Err(StorageError::Stopped(_))), "it takes no more");
+    let reason = storage.stopped().await;
+    let reason = std::error::Error::source(&reason).unwrap();
+    assert!(reason.to_string().contains("flushed"), "{reason}");
+    assert!(reason.source().is_some(), "it says what the disk said");
 }
 
 /// The file itself is closed and opened again, as by another process.
@@ -72,5 +77,5 @@ async fn nodes_hold_what_they_should_when_the_file_is_opened_again() {
         let storage: Arc<dyn Storage> = Arc::new(storage);
         storage
     };
-    pilothouse_core::conformance::delivery_model::nodes_hold_what_they_should(open).await;
+    pilothouse_conformance::model::nodes_have_what_they_should(open).await;
 }

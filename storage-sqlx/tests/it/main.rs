@@ -2,9 +2,17 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod differential;
+mod disk;
 mod file;
+mod history;
+mod lifetime;
+mod peers;
+mod proxy;
+mod silence;
+mod spans;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pilothouse_core::ports::Storage;
 use pilothouse_storage_sqlx::SqlxStorage;
@@ -24,10 +32,19 @@ async fn postgres_store(case: &'static str) -> Option<(Arc<dyn Storage>, ())> {
     Some((Arc::new(storage), ()))
 }
 
+/// Waits until something is true; fails where it is not within the limit.
+async fn within(limit: Duration, is_true: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !is_true().await {
+        assert!(start.elapsed() < limit, "not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 mod sqlite {
-    pilothouse_core::conformance_tests!(crate::sqlite_store);
+    pilothouse_conformance::conformance_tests!(crate::sqlite_store);
 }
 
 mod postgres {
-    pilothouse_core::conformance_tests!(crate::postgres_store);
+    pilothouse_conformance::conformance_tests!(crate::postgres_store);
 }

@@ -1,6 +1,7 @@
-//! How fast configuration arrives at many nodes.
+//! Measurement of configuration delivery: read throughput, latency from publish to the slowest watcher, memory of an idle
+//! watcher, and recovery after a crash.
 //!
-//! Needs `wrk` for reads and `strace` to count reads of the database; with `--nacos` it measures r-nacos beside it.
+//! Needs `wrk` for the reads and `strace` to count file accesses; with `--nacos` it measures r-nacos for comparison.
 //! `server/benches/delivery` builds and runs it.
 
 use std::path::{Path, PathBuf};
@@ -11,58 +12,59 @@ use tokio::time::sleep;
 
 use crate::http::{Connection, Result};
 use crate::nacos::Nacos;
-use crate::reads::Read;
-use crate::server::{APP, Published, Publisher, Server, busy, memory};
-use crate::watchers::{Heard, MARK, Tell, Watchers, register};
-use crate::{nacos, reads, times, watchers};
+use crate::reads::ReadRequest;
+use crate::server::{APP, PublishTime, Publisher, Server, cpu_time, resident_memory};
+use crate::watchers::{Arrival, Recorder, VALUE_PREFIX, Watchers, register};
+use crate::{latency, nacos, reads, watchers};
 
-/// How often each kind of read is measured; the median is shown.
+/// Number of measurements of each kind of read, of which the median is shown.
 const ROUNDS: usize = 3;
-/// How long a server is left alone before its memory is looked at.
-const REST: Duration = Duration::from_secs(3);
+/// Idle time before the memory of a server is read.
+const SETTLE_TIME: Duration = Duration::from_secs(3);
 
-/// What is measured of it.
+/// Options of the measurement.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// The program to serve with
+    /// Program of the Pilothouse server
     #[arg(long)]
     program: PathBuf,
-    /// How many nodes watch; one measurement for each number, the last with a crash of the server
+    /// Number of watching nodes; one measurement for each number, the last one with a crash of the server
     #[arg(long, value_delimiter = ',', default_value = "1000,10000")]
     watchers: Vec<usize>,
-    /// How often something is published
+    /// Number of publishes
     #[arg(long, default_value_t = 200)]
     publishes: usize,
-    /// The length of the published values in bytes
+    /// Length of the published values in bytes
     #[arg(long, default_value_t = 100)]
     value: usize,
-    /// How long each kind of read is measured; 0 leaves them out
+    /// Duration of each read measurement in seconds; 0 skips the reads
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// The program r-nacos, to measure beside
+    /// Program of r-nacos, to measure for comparison
     #[arg(long)]
     nacos: Option<PathBuf>,
 }
 
-/// Measures it, and prints what was measured.
+/// Runs the measurement and prints the results.
 pub(crate) async fn measure(args: Args) -> Result<()> {
     if args.seconds > 0 {
-        reading(&args).await?;
+        measure_reads(&args).await?;
     }
     for (at, count) in args.watchers.iter().enumerate() {
-        watching(&args, *count, at + 1 == args.watchers.len()).await?;
+        measure_watchers(&args, *count, at + 1 == args.watchers.len()).await?;
         if let Some(program) = &args.nacos {
-            watching_nacos(&args, program, *count).await?;
+            measure_nacos_watchers(&args, program, *count).await?;
         }
     }
     Ok(())
 }
 
+/// Value with this number, padded to the configured length.
 fn value(args: &Args, number: usize) -> String {
-    format!("{:x<width$}", format!("{MARK}{number}."), width = args.value)
+    format!("{:x<width$}", format!("{VALUE_PREFIX}{number}."), width = args.value)
 }
 
-async fn reading(args: &Args) -> Result<()> {
+async fn measure_reads(args: &Args) -> Result<()> {
     let seconds = args.seconds;
     println!("== reads, 64 connections, {ROUNDS} times {seconds} s each, a value of {} bytes", args.value);
     let server = Server::start(&args.program, "").await?;
@@ -71,19 +73,19 @@ async fn reading(args: &Args) -> Result<()> {
         Some(program) => Some(Nacos::start(program, &value(args, 0)).await?),
         None => None,
     };
-    let beside = Read::open("r-nacos, /cs/configs", nacos::target());
+    let nacos_read = ReadRequest::unauthenticated("r-nacos, /cs/configs", nacos::target());
     let mut all: Vec<_> = reads.iter().map(|read| (server.address, server.id(), read)).collect();
-    all.extend(nacos.iter().map(|nacos| (nacos.address, nacos.id(), &beside)));
-    // By turns, so that all of them meet what else the machine does.
+    all.extend(nacos.iter().map(|nacos| (nacos.address, nacos.id(), &nacos_read)));
+    // In turns, so that other load on the machine affects all of them alike.
     let mut rates = vec![Vec::new(); all.len()];
     let mut costs = rates.clone();
     for _ in 0..ROUNDS {
         for (at, (address, process, read)) in all.iter().enumerate() {
-            let before = busy(*process)?;
+            let before = cpu_time(*process)?;
             let rate = reads::measure(*address, read, seconds).await?;
-            let busy = busy(*process)?.saturating_sub(before);
+            let cpu = cpu_time(*process)?.saturating_sub(before);
             rates[at].push(rate);
-            costs[at].push(busy.as_secs_f64() * 1e6 / (rate * Duration::from_secs(seconds).as_secs_f64()));
+            costs[at].push(cpu.as_secs_f64() * 1e6 / (rate * Duration::from_secs(seconds).as_secs_f64()));
         }
     }
     let medians = |each: Vec<Vec<f64>>| each.into_iter().map(median).collect::<Vec<_>>();
@@ -91,11 +93,15 @@ async fn reading(args: &Args) -> Result<()> {
     for ((_, _, read), (rate, cost)) in all.iter().zip(rates.iter().zip(&costs)) {
         let compared = match (&nacos, rates.last(), costs.last()) {
             (Some(_), Some(rates), Some(costs)) => {
-                format!("; {:.2} × the rate of r-nacos, {:.2} × its cost", rate / rates, cost / costs)
+                format!(
+                    "; {:.2} × the rate of r-nacos, {:.2} × its processor time",
+                    rate / rates,
+                    cost / costs
+                )
             }
             _ => String::new(),
         };
-        println!("   {:26} {rate:7.0} a second, {cost:4.1} µs of processor each{compared}", read.name);
+        println!("   {:26} {rate:7.0} per second, {cost:4.1} µs of processor time each{compared}", read.name);
     }
     let pause = async {
         sleep(Duration::from_secs(3)).await;
@@ -106,7 +112,7 @@ async fn reading(args: &Args) -> Result<()> {
         let (reading, rate) = reads::file_reads(server.id(), reads::measure(server.address, read, 3)).await?;
         let requests = rate * 3.0;
         println!(
-            "   {:26} {reading} file reads and locks in {requests:.0} requests, {idle} without any",
+            "   {:26} {reading} file reads and locks during {requests:.0} requests, {idle} while idle",
             read.name
         );
     }
@@ -118,128 +124,135 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-async fn watching(args: &Args, count: usize, crash: bool) -> Result<()> {
+async fn measure_watchers(args: &Args, count: usize, crash: bool) -> Result<()> {
     println!("== {count} watchers, {} publishes of {} bytes", args.publishes, args.value);
     let mut server = Server::start(&args.program, "").await?;
     let mut publisher = Publisher::new(&server, APP).await?;
     let key = publisher.app_key(APP).await?;
     publisher.publish(APP, &value(args, 0)).await?;
-    let begun = Instant::now();
+    let started = Instant::now();
     register(server.address, &key, count).await?;
-    println!("   registered in {:.1} s", begun.elapsed().as_secs_f64());
+    println!("   registered in {:.1} s", started.elapsed().as_secs_f64());
     let (address, key) = (server.address, Arc::<str>::from(key));
-    let open = |number, tell| watchers::watch(address, key.clone(), number, tell);
-    let watchers = opened(server.id(), count, open).await?;
+    let watch = |number, recorder| watchers::watch(address, key.clone(), number, recorder);
+    let watchers = open_watchers(server.id(), count, watch).await?;
 
-    // The server closes connections that are idle for long.
+    // A new connection, because the server closes one that was idle for so long.
     publisher.connection = server.login().await?;
-    let (mut times, before) = (Times::default(), busy(server.id())?);
+    let (mut latencies, before) = (Latencies::default(), cpu_time(server.id())?);
     for number in 1..=args.publishes {
         let published = publisher.publish(APP, &value(args, number)).await?;
-        times.add(published, watchers.heard(number).await?);
-        sleep(pause(count)).await;
+        latencies.add(published, watchers.wait_for_value(number).await?);
+        sleep(publish_interval(count)).await;
     }
-    times.show();
-    times::show_busy("each", busy(server.id())?.saturating_sub(before), args.publishes);
+    latencies.show();
+    latency::print_cpu_time("publish", cpu_time(server.id())?.saturating_sub(before), args.publishes);
     if crash {
-        crashing(args, &mut server, publisher, &watchers).await?;
+        measure_crash_recovery(args, &mut server, publisher, &watchers).await?;
     }
     Ok(())
 }
 
-async fn watching_nacos(args: &Args, program: &Path, count: usize) -> Result<()> {
+async fn measure_nacos_watchers(args: &Args, program: &Path, count: usize) -> Result<()> {
     println!("== r-nacos, {count} watchers, {} publishes of {} bytes", args.publishes, args.value);
     let nacos = Nacos::start(program, &value(args, 0)).await?;
     let address = nacos.address;
-    let watchers = opened(nacos.id(), count, |number, tell| nacos::watch(address, number, tell)).await?;
-    let (mut times, before) = (Times::default(), busy(nacos.id())?);
+    let watch = |number, recorder| nacos::watch(address, number, recorder);
+    let watchers = open_watchers(nacos.id(), count, watch).await?;
+    let (mut latencies, before) = (Latencies::default(), cpu_time(nacos.id())?);
     for number in 1..=args.publishes {
         let mut connection = Connection::open(address, "").await?;
         let published = nacos::publish(&mut connection, &value(args, number)).await?;
-        times.add(published, watchers.heard(number).await?);
-        sleep(pause(count)).await;
+        latencies.add(published, watchers.wait_for_value(number).await?);
+        sleep(publish_interval(count)).await;
     }
-    times.show();
-    times::show_busy("each", busy(nacos.id())?.saturating_sub(before), args.publishes);
+    latencies.show();
+    latency::print_cpu_time("publish", cpu_time(nacos.id())?.saturating_sub(before), args.publishes);
     Ok(())
 }
 
-/// Opens watchers, and says how much memory one takes of the process they watch.
-async fn opened<T>(process: u32, count: usize, watch: impl Fn(usize, Tell) -> T) -> Result<Watchers>
+/// Starts watchers, waits until all are open, and prints the server's memory per watcher.
+async fn open_watchers<T>(
+    process: u32,
+    count: usize,
+    watch: impl Fn(usize, Recorder) -> T,
+) -> Result<Watchers>
 where
     T: Future<Output = ()> + Send + 'static,
 {
-    sleep(REST).await;
-    let without = memory(process)?;
-    let begun = Instant::now();
-    let watchers = Watchers::open(count, watch);
-    watchers.opened().await?;
-    println!("   connected in {:.1} s", begun.elapsed().as_secs_f64());
-    sleep(REST).await;
-    watchers.forget();
-    let each = (memory(process)? - without) / 1024.0 / f64::from(u32::try_from(count)?);
+    sleep(SETTLE_TIME).await;
+    let without = resident_memory(process)?;
+    let started = Instant::now();
+    let watchers = Watchers::start(count, watch);
+    watchers.wait_until_open().await?;
+    println!("   connected in {:.1} s", started.elapsed().as_secs_f64());
+    sleep(SETTLE_TIME).await;
+    watchers.reset();
+    let each = (resident_memory(process)? - without) / 1024.0 / f64::from(u32::try_from(count)?);
     println!("   memory of an idle watcher: {each:.1} KiB");
     Ok(watchers)
 }
 
-/// After a publish until the next: longer than the server's own interval of writing down what it sent, and than watchers
-/// that poll need to be back.
-fn pause(count: usize) -> Duration {
+/// Pause between two publishes: longer than the interval at which the server flushes its delivery records, and than a long
+/// polling watcher needs to reconnect.
+fn publish_interval(count: usize) -> Duration {
     Duration::from_millis(300 + count as u64 / 10)
 }
 
-/// Until the slowest watcher has the value.
+/// Latencies until the slowest watcher has received a value.
 #[derive(Debug, Default)]
-struct Times {
-    to_signal: Vec<Duration>,
-    from_asked: Vec<Duration>,
-    from_first: Vec<Duration>,
-    from_answered: Vec<Duration>,
+struct Latencies {
+    /// From the publish request until the last watcher knows of the change.
+    request_to_signal: Vec<Duration>,
+    from_request: Vec<Duration>,
+    from_first_watcher: Vec<Duration>,
+    from_response: Vec<Duration>,
 }
 
-impl Times {
-    fn add(&mut self, published: Published, heard: Heard) {
-        self.to_signal.push(heard.signalled - published.asked);
-        self.from_asked.push(heard.last - published.asked);
-        self.from_first.push(heard.last - heard.first);
-        self.from_answered.push(heard.last.saturating_duration_since(published.answered));
+impl Latencies {
+    fn add(&mut self, published: PublishTime, arrival: Arrival) {
+        self.request_to_signal.push(arrival.signalled - published.requested);
+        self.from_request.push(arrival.last - published.requested);
+        self.from_first_watcher.push(arrival.last - arrival.first);
+        self.from_response.push(arrival.last.saturating_duration_since(published.answered));
     }
 
     fn show(mut self) {
-        times::head("until the slowest watcher has the value");
-        times::show("from the request to publish", &mut self.from_asked);
-        times::show("from the first watcher", &mut self.from_first);
-        times::show("from the answer", &mut self.from_answered);
-        times::show("only the signal, from the request", &mut self.to_signal);
+        latency::print_header("latency until the slowest watcher");
+        latency::print_percentiles("from the publish request", &mut self.from_request);
+        latency::print_percentiles("from the first watcher", &mut self.from_first_watcher);
+        latency::print_percentiles("from the publish response", &mut self.from_response);
+        latency::print_percentiles("signal only, from the request", &mut self.request_to_signal);
     }
 }
 
-async fn crashing(
+async fn measure_crash_recovery(
     args: &Args,
     server: &mut Server,
     mut publisher: Publisher,
     watchers: &Watchers,
 ) -> Result<()> {
-    sleep(REST).await;
-    watchers.forget();
+    sleep(SETTLE_TIME).await;
+    watchers.reset();
     let killed = Instant::now();
     server.kill9();
-    server.again().await?;
+    server.start_process().await?;
     let ready = killed.elapsed();
-    let values = watchers.opened().await?;
-    let back = killed.elapsed();
-    sleep(REST).await;
-    let sent = values + watchers.forget();
-    let (ready, back) = (ready.as_secs_f64(), back.as_secs_f64());
+    let values = watchers.wait_until_open().await?;
+    let reconnected = killed.elapsed();
+    sleep(SETTLE_TIME).await;
+    let sent = values + watchers.reset();
+    let (ready, reconnected) = (ready.as_secs_f64(), reconnected.as_secs_f64());
     println!(
-        "   kill -9 and start: ready after {ready:.2} s, all watchers back after {back:.2} s, {sent} values sent again"
+        "   kill -9 and restart: ready after {ready:.2} s, all watchers reconnected after {reconnected:.2} s"
     );
-    // A new login: the old connection ended.
+    println!("   {sent} values were sent again");
+    // The crash has closed the publisher's connection.
     publisher.connection = server.login().await?;
     let number = args.publishes + 1;
     let published = publisher.publish(APP, &value(args, number)).await?;
-    let heard = watchers.heard(number).await?;
-    let last = (heard.last - published.asked).as_secs_f64() * 1000.0;
-    println!("   a publish after that reached all of them in {last:.0} ms");
+    let arrival = watchers.wait_for_value(number).await?;
+    let last = (arrival.last - published.requested).as_secs_f64() * 1000.0;
+    println!("   the next publish reached all watchers in {last:.0} ms");
     Ok(())
 }

@@ -1,111 +1,151 @@
-//! HTTP/1.1 with as little as it takes, so that the generator leaves the machine to the server.
+//! Minimal HTTP/1.1 client: it takes little processor time, so that the load generator leaves the machine to the server.
 
 use std::error::Error;
+use std::fmt::Debug;
 use std::net::SocketAddr;
 
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
 
-/// Whatever goes wrong ends the measurement.
+use crate::tls::Tls;
+
+/// Result of a measurement step; any error ends the measurement.
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What every request asks for.
+/// `Host` header of every request.
 pub(crate) const HOST: &str = "load";
 
-/// An answer.
+/// HTTP response.
 #[derive(Debug)]
-pub(crate) struct Answer {
-    /// Its first line and headers.
+pub(crate) struct Response {
+    /// Status line and headers.
     pub(crate) head: String,
     pub(crate) body: String,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn status(&self) -> &str {
         self.head.get(9..12).unwrap_or_default()
     }
 
-    /// A header's value; names are compared without regard to case.
+    /// Value of a header; names are compared case-insensitively.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut headers = self.head.lines().filter_map(|line| line.split_once(':'));
         headers.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
     }
 }
 
-/// A connection that is used again and again.
+/// Byte stream of a connection: TCP, or TLS over it.
+trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {}
+
+impl<S: AsyncRead + AsyncWrite + Debug + Send + Unpin> Stream for S {}
+
+/// Persistent connection to a server.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: BufReader<TcpStream>,
-    /// What every request carries besides: lines with CR LF.
+    stream: BufReader<Box<dyn Stream>>,
+    /// Headers of every request, each line with CR LF.
     headers: String,
 }
 
 impl Connection {
     pub(crate) async fn open(server: SocketAddr, headers: &str) -> Result<Self> {
+        Self::open_with(server, headers, None).await
+    }
+
+    /// Opens a connection, over TLS where it is given.
+    pub(crate) async fn open_with(server: SocketAddr, headers: &str, tls: Option<&Tls>) -> Result<Self> {
         let stream = TcpStream::connect(server).await?;
         stream.set_nodelay(true)?;
+        let stream: Box<dyn Stream> = match tls {
+            Some(tls) => Box::new(tls.connect(stream).await?),
+            None => Box::new(stream),
+        };
         Ok(Self { stream: BufReader::with_capacity(1024, stream), headers: headers.to_owned() })
     }
 
-    /// Sends a request and does not wait for its answer.
+    /// Sends a request without waiting for its response.
     pub(crate) async fn send(&mut self, method: &str, target: &str, more: &str, body: &str) -> Result<()> {
         let (length, headers) = (body.len(), &self.headers);
         let request = format!(
             "{method} {target} HTTP/1.1\r\nhost: {HOST}\r\ncontent-length: {length}\r\n{headers}{more}\r\n{body}"
         );
-        Ok(self.stream.get_mut().write_all(request.as_bytes()).await?)
+        self.stream.get_mut().write_all(request.as_bytes()).await?;
+        // TLS keeps a record back that the socket had no room for.
+        Ok(self.stream.get_mut().flush().await?)
     }
 
-    /// Reads a line, which is empty at the end of the connection.
+    /// Reads a line; an empty one means that the connection was closed.
     pub(crate) async fn line(&mut self, line: &mut String) -> Result<()> {
         line.clear();
         self.stream.read_line(line).await?;
         Ok(())
     }
 
-    /// The first line and headers of the next answer.
+    /// Reads the status line and headers of the next response.
     pub(crate) async fn head(&mut self) -> Result<String> {
         let (mut head, mut line) = (String::new(), String::new());
         loop {
             self.line(&mut line).await?;
             match &*line {
-                "" => return Err("the connection ended".into()),
+                "" => return Err("the connection was closed".into()),
                 "\r\n" => return Ok(head),
                 line => head.push_str(line),
             }
         }
     }
 
-    /// The next answer, which has a length.
-    pub(crate) async fn answer(&mut self) -> Result<Answer> {
+    /// Reads the next response, by its `content-length`.
+    pub(crate) async fn response(&mut self) -> Result<Response> {
         let head = self.head().await?;
-        let mut answer = Answer { head, body: String::new() };
-        let length = answer.header("content-length").map_or(Ok(0), str::parse)?;
+        let mut response = Response { head, body: String::new() };
+        let length = response.header("content-length").map_or(Ok(0), str::parse)?;
         let mut body = vec![0; length];
         self.stream.read_exact(&mut body).await?;
-        answer.body = String::from_utf8(body)?;
-        Ok(answer)
+        response.body = String::from_utf8(body)?;
+        Ok(response)
     }
 
-    /// Asks, and waits for the answer.
+    /// Sends a request and reads its response.
     pub(crate) async fn call(
         &mut self,
         method: &str,
         target: &str,
         more: &str,
         body: &str,
-    ) -> Result<Answer> {
+    ) -> Result<Response> {
         self.send(method, target, more, body).await?;
-        self.answer().await
+        self.response().await
     }
 
-    /// Posts JSON and reads the `data` or `info` of the answer; anything but a success is an error.
+    /// Gets a body that comes in chunks, and forgets it; its length.
+    pub(crate) async fn download(&mut self, target: &str) -> Result<u64> {
+        self.send("GET", target, "", "").await?;
+        let head = self.head().await?;
+        if !head.starts_with("HTTP/1.1 200") {
+            return Err(format!("{target}: {head}").into());
+        }
+        let (mut length, mut line) = (0, String::new());
+        let mut forgotten = tokio::io::sink();
+        loop {
+            self.line(&mut line).await?;
+            let chunk = u64::from_str_radix(line.trim_end(), 16)?;
+            tokio::io::copy_buf(&mut (&mut self.stream).take(chunk), &mut forgotten).await?;
+            self.line(&mut line).await?;
+            if chunk == 0 {
+                return Ok(length);
+            }
+            length += chunk;
+        }
+    }
+
+    /// Posts JSON and returns the `data` or `info` of the response; a code other than success is an error.
     pub(crate) async fn post(&mut self, target: &str, body: &serde_json::Value) -> Result<serde_json::Value> {
         let json = "content-type: application/json\r\n";
-        let answer = self.call("POST", target, json, &body.to_string()).await?;
-        let read: serde_json::Value = serde_json::from_str(&answer.body)?;
+        let response = self.call("POST", target, json, &body.to_string()).await?;
+        let read: serde_json::Value = serde_json::from_str(&response.body)?;
         if read["code"] != 0 && read["code"] != 200 {
-            return Err(format!("{target}: {}", answer.body).into());
+            return Err(format!("{target}: {}", response.body).into());
         }
         Ok(if read["data"].is_null() { read["info"].clone() } else { read["data"].clone() })
     }

@@ -1,14 +1,19 @@
-//! Measures a real server on the same machine, with the program given: how fast configuration arrives at many nodes, and how
-//! fast purges are confirmed by real edges. `server/benches` has a script for each, which builds and runs it.
+//! Load generator: measures a real server on the same machine, as latency of configuration delivery to many nodes, of
+//! purges on real edges, of updates by many agents, and of reads beside a storm of log-ins. `server/benches` has a script for each, which builds and runs it.
 
+mod agents;
+mod bare;
 mod delivery;
 mod edges;
 mod http;
+mod latency;
 mod nacos;
 mod origin;
 mod reads;
 mod server;
-mod times;
+mod storm;
+mod tls;
+mod update_agent;
 mod watchers;
 
 use clap::Parser;
@@ -16,27 +21,39 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::http::Result;
 
-/// What to measure.
+/// Command line of the load generator: one subcommand per measurement.
 #[derive(Debug, Parser)]
 enum Load {
-    /// Configuration at many nodes
+    /// Measure orders to many agents, and downloads of their content
+    Agents(agents::Args),
+    /// Serve a task list without more, to measure beside
+    Bare(bare::Args),
+    /// Measure the delivery of configuration to many nodes
     Delivery(delivery::Args),
-    /// Purges by real edges
+    /// Measure purges on real edges
     Edges(edges::Args),
+    /// Measure reads during a storm of log-ins, and beside idle connections
+    Storm(storm::Args),
 }
 
 fn main() -> Result<()> {
     let load = Load::parse();
-    // The server inherits it.
+    // Every watcher needs a file descriptor here and one in the server, which inherits the limit.
     let mut files = getrlimit(Resource::Nofile);
     files.current = files.maximum;
     setrlimit(Resource::Nofile, files)?;
-    // One thread: the rest of the machine is the server's.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let runtime = match load {
+        Load::Bare(_) => tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
+        // A single thread, to leave the other processors to the server.
+        _ => tokio::runtime::Builder::new_current_thread().enable_all().build()?,
+    };
     runtime.block_on(async {
         match load {
+            Load::Agents(args) => agents::measure(args).await,
+            Load::Bare(args) => bare::serve(args).await,
             Load::Delivery(args) => delivery::measure(args).await,
             Load::Edges(args) => edges::measure(args).await,
+            Load::Storm(args) => storm::measure(args).await,
         }
     })
 }

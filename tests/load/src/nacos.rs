@@ -1,5 +1,5 @@
-//! r-nacos, to measure beside: over the protocol of Nacos's first version, where a watcher hears that something changed
-//! and fetches it then.
+//! r-nacos as a comparison: a server process, and watchers by long polling of the Nacos 1 API, where a watcher is signalled
+//! that a value has changed and then fetches it.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
@@ -11,16 +11,16 @@ use tempfile::TempDir;
 use tokio::time::sleep;
 
 use crate::http::{Connection, Result};
-use crate::server::{KEY, Published};
-use crate::watchers::{MARK, Tell, spread};
+use crate::server::{KEY, PublishTime};
+use crate::watchers::{Recorder, VALUE_PREFIX, reconnect_delay};
 
 const CONFIGS: &str = "/nacos/v1/cs/configs";
 const LISTENER: &str = "/nacos/v1/cs/configs/listener";
 const FORM: &str = "content-type: application/x-www-form-urlencoded\r\n";
-/// How long a watcher's question may be held, in milliseconds.
-const HELD: &str = "long-pulling-timeout: 60000\r\n";
+/// Header with the time-out of a long poll in milliseconds.
+const LONG_POLL_TIMEOUT: &str = "long-pulling-timeout: 60000\r\n";
 
-/// A process with a store of its own.
+/// r-nacos process with its own data folder.
 #[derive(Debug)]
 pub(crate) struct Nacos {
     _folder: TempDir,
@@ -28,13 +28,13 @@ pub(crate) struct Nacos {
     pub(crate) address: SocketAddr,
 }
 
-/// Where the value is read.
+/// Request target of the published value.
 pub(crate) fn target() -> String {
     format!("{CONFIGS}?dataId={KEY}&group=load")
 }
 
 impl Nacos {
-    /// Starts it, and publishes a value for the first time.
+    /// Starts the process and publishes the first value.
     pub(crate) async fn start(program: &Path, value: &str) -> Result<Self> {
         let program = program.canonicalize()?;
         let folder = tempfile::tempdir()?;
@@ -51,8 +51,8 @@ impl Nacos {
         loop {
             if let Ok(mut connection) = Connection::open(address, "").await
                 && publish(&mut connection, value).await.is_ok()
-                // What it accepts right after its start may be gone again.
-                && settled(&mut connection).await
+                // A value accepted right after the start may be lost again.
+                && is_value_stable(&mut connection).await
             {
                 return Ok(nacos);
             }
@@ -68,55 +68,56 @@ impl Nacos {
     }
 }
 
-/// Whether the value is still there after a while.
-async fn settled(connection: &mut Connection) -> bool {
+/// Whether the value is still present after two seconds.
+async fn is_value_stable(connection: &mut Connection) -> bool {
     sleep(Duration::from_secs(2)).await;
     fetch(connection).await.is_ok()
 }
 
-/// Publishes; the answer follows the commit.
-pub(crate) async fn publish(connection: &mut Connection, value: &str) -> Result<Published> {
-    let asked = Instant::now();
-    let answer =
+/// Publishes a value; r-nacos answers after the commit.
+pub(crate) async fn publish(connection: &mut Connection, value: &str) -> Result<PublishTime> {
+    let requested = Instant::now();
+    let response =
         connection.call("POST", CONFIGS, FORM, &format!("dataId={KEY}&group=load&content={value}")).await?;
-    if answer.status() != "200" || answer.body.trim() != "true" {
-        return Err(format!("{}{}", answer.head, answer.body).into());
+    if response.status() != "200" || response.body.trim() != "true" {
+        return Err(format!("{}{}", response.head, response.body).into());
     }
-    Ok(Published { asked, answered: Instant::now() })
+    Ok(PublishTime { requested, answered: Instant::now() })
 }
 
-/// Watches, and comes back after every end.
-pub(crate) async fn watch(server: SocketAddr, number: usize, tell: Tell) {
+/// Watches the value, and reconnects after every failure.
+pub(crate) async fn watch(server: SocketAddr, number: usize, recorder: Recorder) {
     loop {
-        let _ = poll(server, &tell).await;
-        sleep(spread(number)).await;
+        let _ = poll(server, &recorder).await;
+        sleep(reconnect_delay(number)).await;
     }
 }
 
-async fn poll(server: SocketAddr, tell: &Tell) -> Result<()> {
+async fn poll(server: SocketAddr, recorder: &Recorder) -> Result<()> {
     let mut connection = Connection::open(server, "").await?;
     let mut digest = fetch(&mut connection).await?.1;
-    tell.open();
+    recorder.watch_opened();
     loop {
-        let listening = format!("Listening-Configs={KEY}%02load%02{digest}%01");
-        let answer = connection.call("POST", LISTENER, &format!("{FORM}{HELD}"), &listening).await?;
-        if answer.body.is_empty() {
+        let listen = format!("Listening-Configs={KEY}%02load%02{digest}%01");
+        let response =
+            connection.call("POST", LISTENER, &format!("{FORM}{LONG_POLL_TIMEOUT}"), &listen).await?;
+        if response.body.is_empty() {
             continue;
         }
         let signalled = Instant::now();
         let (value, next) = fetch(&mut connection).await?;
         if next != digest {
-            tell.value(value, signalled, Instant::now());
+            recorder.value_received(value, signalled, Instant::now());
         }
         digest = next;
     }
 }
 
-/// The number of the present value, and its digest.
+/// Fetches the current value's number and digest.
 async fn fetch(connection: &mut Connection) -> Result<(usize, String)> {
-    let answer = connection.call("GET", &target(), "", "").await?;
-    let digest = answer.header("content-md5").ok_or("no digest")?.to_owned();
-    let (_, value) = answer.body.split_once(MARK).ok_or("no value")?;
+    let response = connection.call("GET", &target(), "", "").await?;
+    let digest = response.header("content-md5").ok_or("no digest")?.to_owned();
+    let (_, value) = response.body.split_once(VALUE_PREFIX).ok_or("no value")?;
     let digits = value.split(|char: char| !char.is_ascii_digit()).next().unwrap_or_default();
     Ok((digits.parse()?, digest))
 }

@@ -1,4 +1,4 @@
-//! An origin whose every object is its present version.
+//! Origin server of the edges: the body of every object is the current version number.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::http::Result;
 
-/// It ends with the program.
+/// Origin server, which runs until the program ends.
 #[derive(Debug)]
 pub(crate) struct Origin {
     pub(crate) address: SocketAddr,
@@ -17,7 +17,7 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Listens on a port of its own.
+    /// Starts the origin on a free port of 127.0.0.1.
     pub(crate) async fn start() -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let (address, version) = (listener.local_addr()?, Arc::new(AtomicU64::new(0)));
@@ -32,13 +32,13 @@ impl Origin {
         Ok(Self { address, version })
     }
 
-    /// Changes every object; the new version.
+    /// Changes every object and returns the new version.
     pub(crate) fn change(&self) -> u64 {
         self.version.fetch_add(1, Ordering::SeqCst) + 1
     }
 }
 
-/// Answers requests, none of which has a body.
+/// Answers the requests of a connection. Requests with a body are not supported: the edges send none.
 async fn serve(stream: TcpStream, version: &AtomicU64) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::with_capacity(1024, stream);

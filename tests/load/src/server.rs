@@ -1,4 +1,4 @@
-//! The server under load: a real process with a store of its own.
+//! Server under load: a real process with its own database, and a publisher that uses its API.
 
 use std::fs::{self, File};
 use std::io::Write;
@@ -12,42 +12,69 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::http::{Connection, Result};
+use crate::tls::Tls;
 
-const PASSWORD: &str = "correct horse battery";
+/// Password of every account.
+pub(crate) const PASSWORD: &str = "correct horse battery";
 const SETTINGS: &str = "settings.toml";
-/// The mail of the account.
+/// Mail address of the account `root`.
 pub(crate) const MAIL: &str = "root@example.com";
-/// The app whose key nobody needs.
+/// App that Apollo clients may read without a signature.
 pub(crate) const OPEN_APP: &str = "open";
+/// App that needs its app key.
 pub(crate) const APP: &str = "load";
 pub(crate) const PROFILE: &str = "prod";
-/// The key that is published again and again.
+/// Configuration key that is published repeatedly.
 pub(crate) const KEY: &str = "motd";
 
-/// A process, and where it listens.
+/// Server process with its data folder.
 #[derive(Debug)]
 pub(crate) struct Server {
     program: PathBuf,
     folder: TempDir,
     process: Option<ProcessGuard>,
     pub(crate) address: SocketAddr,
+    tls: Option<Tls>,
+}
+
+/// Where a server is reached.
+#[derive(Clone, Debug)]
+pub(crate) struct Endpoint {
+    address: SocketAddr,
+    tls: Option<Tls>,
+}
+
+impl Endpoint {
+    /// Opens a connection.
+    pub(crate) async fn open(&self, headers: &str) -> Result<Connection> {
+        Connection::open_with(self.address, headers, self.tls.as_ref()).await
+    }
 }
 
 impl Server {
-    /// Starts a new server with these settings and an account `root`.
+    /// Starts a new server with these settings and a superuser `root`.
     pub(crate) async fn start(program: &Path, settings: &str) -> Result<Self> {
+        Self::start_as(program, settings, None).await
+    }
+
+    /// The same, reached over TLS, which the settings set up.
+    pub(crate) async fn start_with_tls(program: &Path, settings: &str) -> Result<Self> {
+        Self::start_as(program, settings, Some(Tls::new()?)).await
+    }
+
+    async fn start_as(program: &Path, settings: &str, tls: Option<Tls>) -> Result<Self> {
         let program = program.canonicalize()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
-        let mut server = Self { program, folder: tempfile::tempdir()?, process: None, address };
+        let mut server = Self { program, folder: tempfile::tempdir()?, process: None, address, tls };
         fs::write(server.folder.path().join(SETTINGS), settings)?;
         let mut command = server.command();
         command.args(["create-superuser", "--name", "root", "--mail", MAIL, "--password-stdin"]);
-        let mut made = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-        writeln!(made.stdin.take().ok_or("no standard input")?, "{PASSWORD}")?;
-        if !made.wait()?.success() {
-            return Err("the account could not be made".into());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
+        writeln!(child.stdin.take().ok_or("no standard input")?, "{PASSWORD}")?;
+        if !child.wait()?.success() {
+            return Err("create-superuser failed".into());
         }
-        server.again().await?;
+        server.start_process().await?;
         Ok(server)
     }
 
@@ -58,15 +85,15 @@ impl Server {
         command
     }
 
-    /// Starts it, on the store there is, and returns when it is ready.
-    pub(crate) async fn again(&mut self) -> Result<()> {
+    /// Starts the process on the existing database, and waits until it is ready.
+    pub(crate) async fn start_process(&mut self) -> Result<()> {
         let log = File::options().create(true).append(true).open(self.folder.path().join("log"))?;
         let mut command = self.command();
         self.process =
             Some(ProcessGuard::spawn(command.arg("serve").stdout(Stdio::null()).stderr(Stdio::from(log)))?);
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            if let Ok(mut connection) = Connection::open(self.address, "").await
+            if let Ok(mut connection) = self.endpoint().open("").await
                 && connection.call("GET", "/readyz", "", "").await.is_ok_and(|ready| ready.status() == "200")
             {
                 return Ok(());
@@ -78,83 +105,91 @@ impl Server {
         }
     }
 
-    /// Ends it as a crash would.
+    /// Kills the process as in a crash (SIGKILL).
     pub(crate) fn kill9(&mut self) {
         if let Some(process) = &mut self.process {
             process.kill9();
         }
     }
 
+    /// Where it is reached.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint { address: self.address, tls: self.tls.clone() }
+    }
+
+    /// Process id of the server.
     pub(crate) fn id(&self) -> u32 {
         self.process.as_ref().map_or(0, |process| process.child.id())
     }
 
-    /// A connection that is logged in.
+    /// Opens a connection with the access token of `root`.
     pub(crate) async fn login(&self) -> Result<Connection> {
-        let mut connection = Connection::open(self.address, "").await?;
+        let mut connection = self.endpoint().open("").await?;
         let login = json!({"name": "root", "password": PASSWORD});
-        let answer = connection.call("POST", "/admin/user_login", "", &login.to_string()).await?;
-        let token = answer.body.split('"').find(|part| part.len() == 64).ok_or("no token")?;
-        Connection::open(self.address, &format!("authorization: Bearer {token}\r\n")).await
+        let response = connection.call("POST", "/admin/user_login", "", &login.to_string()).await?;
+        let token = response.body.split('"').find(|part| part.len() == 64).ok_or("no token")?;
+        self.endpoint().open(&format!("authorization: Bearer {token}\r\n")).await
     }
 }
 
-/// The resident memory of a process in bytes.
-pub(crate) fn memory(process: u32) -> Result<f64> {
+/// Reads the resident memory of a process in bytes.
+pub(crate) fn resident_memory(process: u32) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{process}/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
     Ok(line.trim_end_matches("kB").trim().parse::<f64>()? * 1024.0)
 }
 
-/// How long a process has kept processors busy until now.
-pub(crate) fn busy(process: u32) -> Result<Duration> {
+/// Reads the processor time that a process has used so far.
+pub(crate) fn cpu_time(process: u32) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // In hundredths of a second, for itself and for what the kernel did for it; the name may hold blanks.
+    // User and system time, in hundredths of a second. The process name before them may contain spaces, so they are counted
+    // from the closing parenthesis.
     let numbers = stat.rsplit(')').next().unwrap_or_default().split(' ').skip(12).take(2);
     let hundredths: u64 = numbers.map(|number| number.parse::<u64>().unwrap_or(0)).sum();
     Ok(Duration::from_millis(hundredths * 10))
 }
 
-/// Who edits and publishes.
+/// API client that edits, approves and publishes one item.
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) connection: Connection,
+    /// Id of the item.
     item: serde_json::Value,
 }
 
-/// When a publish was asked for, and when that was answered.
+/// Times of a publish request and of its response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Published {
-    pub(crate) asked: Instant,
+pub(crate) struct PublishTime {
+    pub(crate) requested: Instant,
     pub(crate) answered: Instant,
 }
 
 impl Publisher {
-    /// Makes an app with one item. The first [`Publisher::publish`] publishes it for the first time.
+    /// Creates an app with one item, which is not published yet.
     pub(crate) async fn new(server: &Server, app: &str) -> Result<Self> {
         let mut connection = server.login().await?;
-        let made = json!({"app": app, "appType": 0, "name": app, "charger": "root"});
-        connection.post("/app/create", &made).await?;
+        let new_app = json!({"app": app, "appType": 0, "name": app, "charger": "root"});
+        connection.post("/app/create", &new_app).await?;
         let item = json!({"app": app, "profile": PROFILE, "key": KEY, "value": ""});
         let item = connection.post("/config/create", &item).await?;
         Ok(Self { connection, item })
     }
 
-    /// Makes a key for the app.
+    /// Creates an app key.
     pub(crate) async fn app_key(&mut self, app: &str) -> Result<String> {
-        let made = self.connection.post("/app/key/create", &json!({"app": app})).await?;
-        Ok(made["Key"].as_str().ok_or("no key")?.to_owned())
+        let created = self.connection.post("/app/key/create", &json!({"app": app})).await?;
+        Ok(created["Key"].as_str().ok_or("no key")?.to_owned())
     }
 
-    /// Edits, approves and publishes.
-    pub(crate) async fn publish(&mut self, app: &str, value: &str) -> Result<Published> {
+    /// Updates the item to a value, approves it and publishes it to all nodes.
+    pub(crate) async fn publish(&mut self, app: &str, value: &str) -> Result<PublishTime> {
         let item = json!({"app": app, "profile": PROFILE, "key": KEY});
         let mut update = item.clone();
         update["value"] = value.into();
         self.connection.post("/config/update", &update).await?;
         self.connection.post("/config/approve", &item).await?;
-        let asked = Instant::now();
+        let requested = Instant::now();
         self.connection.post("/publish", &json!({"id": self.item})).await?;
-        Ok(Published { asked, answered: Instant::now() })
+        Ok(PublishTime { requested, answered: Instant::now() })
     }
 }

@@ -1,4 +1,4 @@
-//! Many that watch, nodes on event streams among them, and what they hear.
+//! Watchers: many concurrent nodes on event streams, and the recorder of the values they receive.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,143 +12,146 @@ use tokio::time::{sleep, timeout};
 use crate::http::{Connection, Result};
 use crate::server::{APP, PROFILE};
 
-/// What every published value begins with; its number follows.
-pub(crate) const MARK: &str = "load-";
-/// How many registrations are under way at once.
-const REGISTERING: usize = 64;
-/// After this long without what is waited for, the measurement has failed.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Prefix of every published value; the value's number follows.
+pub(crate) const VALUE_PREFIX: &str = "load-";
+/// Number of concurrent registrations.
+const CONCURRENT_REGISTRATIONS: usize = 64;
+/// Time-out of every wait, after which the measurement fails.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Where watchers tell what they hear. Nobody is woken for it but who waits for the last of them: each wake would take
-/// time from the server that is measured on the same machine.
+/// Recorder that all watchers report to. It wakes the measurement only for the last of them, because every wake-up would take
+/// processor time from the server on the same machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Tell(Arc<Told>);
+pub(crate) struct Recorder(Arc<RecorderState>);
 
 #[derive(Debug)]
-struct Told {
-    /// How many watchers there are.
+struct RecorderState {
+    /// Number of watchers.
     count: usize,
-    tally: Mutex<Tally>,
+    counts: Mutex<Counts>,
+    /// Signal that all watchers have reported the same.
     complete: Notify,
 }
 
-/// What was told and not yet asked about.
+/// Reports since the last reset.
 #[derive(Debug, Default)]
-struct Tally {
+struct Counts {
     opened: usize,
     values: usize,
-    /// By the number of the value: how many have it, and when.
-    heard: HashMap<usize, (usize, Heard)>,
+    /// Number of watchers that have received a value, and the times of it, by the value's number.
+    arrivals: HashMap<usize, (usize, Arrival)>,
 }
 
-impl Tell {
-    /// A stream is open.
-    pub(crate) fn open(&self) {
-        let mut tally = self.tally();
-        tally.opened += 1;
-        if tally.opened == self.0.count {
+impl Recorder {
+    /// Records an opened watch.
+    pub(crate) fn watch_opened(&self) {
+        let mut counts = self.counts();
+        counts.opened += 1;
+        if counts.opened == self.0.count {
             self.0.complete.notify_one();
         }
     }
 
-    /// A watcher has the value of that number, of which it was signalled then: with the value, or before it asked for that.
-    pub(crate) fn value(&self, number: usize, signalled: Instant, at: Instant) {
-        let mut tally = self.tally();
-        tally.values += 1;
-        let (count, heard) =
-            tally.heard.entry(number).or_insert((0, Heard { first: at, signalled, last: at }));
+    /// Records that a watcher has received the value with this number. `signalled` is the time at which it learned of the
+    /// change: the same as `received` on an event stream, earlier if it had to fetch the value then.
+    pub(crate) fn value_received(&self, number: usize, signalled: Instant, received: Instant) {
+        let mut counts = self.counts();
+        counts.values += 1;
+        let new = Arrival { first: received, signalled, last: received };
+        let (count, arrival) = counts.arrivals.entry(number).or_insert((0, new));
         *count += 1;
-        heard.signalled = heard.signalled.max(signalled);
-        heard.last = heard.last.max(at);
+        arrival.signalled = arrival.signalled.max(signalled);
+        arrival.last = arrival.last.max(received);
         if *count == self.0.count {
             self.0.complete.notify_one();
         }
     }
 
-    fn tally(&self) -> MutexGuard<'_, Tally> {
-        self.0.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counts(&self) -> MutexGuard<'_, Counts> {
+        self.0.counts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The watchers, which end with this.
+/// Running watchers; dropping this value stops them.
 #[derive(Debug)]
 pub(crate) struct Watchers {
-    tell: Tell,
+    recorder: Recorder,
     _tasks: JoinSet<()>,
 }
 
-/// When the first and the last watcher had a value, and when the last was signalled that there is one.
+/// Arrival times of a value: at the first and the last watcher, and the time at which the last watcher learned of it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Heard {
+pub(crate) struct Arrival {
     pub(crate) first: Instant,
     pub(crate) signalled: Instant,
     pub(crate) last: Instant,
 }
 
 impl Watchers {
-    /// Opens that many, each by its number.
-    pub(crate) fn open<T>(count: usize, watch: impl Fn(usize, Tell) -> T) -> Self
+    /// Starts watchers, numbered from 0.
+    pub(crate) fn start<T>(count: usize, watch: impl Fn(usize, Recorder) -> T) -> Self
     where
         T: Future<Output = ()> + Send + 'static,
     {
-        let tell = Tell(Arc::new(Told { count, tally: Mutex::default(), complete: Notify::new() }));
-        let tasks = (0..count).map(|number| watch(number, tell.clone())).collect();
-        Self { tell, _tasks: tasks }
+        let state = RecorderState { count, counts: Mutex::default(), complete: Notify::new() };
+        let recorder = Recorder(Arc::new(state));
+        let tasks = (0..count).map(|number| watch(number, recorder.clone())).collect();
+        Self { recorder, _tasks: tasks }
     }
 
-    /// Waits until what was told is as it should be.
-    async fn until<T>(&self, asked: impl Fn(&mut Tally) -> Option<T>) -> Result<T> {
-        let waited = async {
+    /// Waits until `check` returns a result for the counts.
+    async fn wait_for<T>(&self, check: impl Fn(&mut Counts) -> Option<T>) -> Result<T> {
+        let wait = async {
             loop {
-                if let Some(answer) = asked(&mut self.tell.tally()) {
-                    return answer;
+                if let Some(result) = check(&mut self.recorder.counts()) {
+                    return result;
                 }
-                self.tell.0.complete.notified().await;
+                self.recorder.0.complete.notified().await;
             }
         };
-        Ok(timeout(PATIENCE, waited).await.map_err(|_| "watchers wait for something that does not come")?)
+        Ok(timeout(TIMEOUT, wait).await.map_err(|_| "timed out waiting for all watchers")?)
     }
 
-    /// Waits until all are open, or open again: how many values came along.
-    pub(crate) async fn opened(&self) -> Result<usize> {
-        let count = self.tell.0.count;
-        self.until(|tally| {
-            (tally.opened == count).then(|| {
-                tally.opened = 0;
-                std::mem::take(&mut tally.values)
+    /// Waits until all watches are open, or open again, and returns the number of values received meanwhile.
+    pub(crate) async fn wait_until_open(&self) -> Result<usize> {
+        let count = self.recorder.0.count;
+        self.wait_for(|counts| {
+            (counts.opened == count).then(|| {
+                counts.opened = 0;
+                std::mem::take(&mut counts.values)
             })
         })
         .await
     }
 
-    /// Waits until every watcher has the value of that number. An error where a watch ended meanwhile.
-    pub(crate) async fn heard(&self, number: usize) -> Result<Heard> {
-        let count = self.tell.0.count;
-        let heard = self.until(|tally| {
-            let complete = tally.heard.get(&number).is_some_and(|(heard, _)| *heard == count);
-            let (_, heard) = complete.then(|| tally.heard.remove(&number)).flatten()?;
-            Some((heard, tally.opened))
+    /// Waits until every watcher has received the value with this number. Fails if a watch was reopened meanwhile.
+    pub(crate) async fn wait_for_value(&self, number: usize) -> Result<Arrival> {
+        let count = self.recorder.0.count;
+        let arrival = self.wait_for(|counts| {
+            let complete = counts.arrivals.get(&number).is_some_and(|(received, _)| *received == count);
+            let (_, arrival) = complete.then(|| counts.arrivals.remove(&number)).flatten()?;
+            Some((arrival, counts.opened))
         });
-        match heard.await? {
-            (heard, 0) => Ok(heard),
-            _ => Err("a watch ended".into()),
+        match arrival.await? {
+            (arrival, 0) => Ok(arrival),
+            _ => Err("a watch ended during the measurement".into()),
         }
     }
 
-    /// Lets go of what was told so far: how many values that were.
-    pub(crate) fn forget(&self) -> usize {
-        std::mem::take(&mut *self.tell.tally()).values
+    /// Resets the counts and returns the number of values received since the last reset.
+    pub(crate) fn reset(&self) -> usize {
+        std::mem::take(&mut *self.recorder.counts()).values
     }
 }
 
-/// Registers nodes.
+/// Registers nodes, numbered from 0.
 pub(crate) async fn register(server: SocketAddr, key: &str, count: usize) -> Result<()> {
     let mut tasks = JoinSet::new();
-    for from in 0..REGISTERING {
+    for from in 0..CONCURRENT_REGISTRATIONS {
         let headers = bearer(key);
         tasks.spawn(async move {
             let mut connection = Connection::open(server, &headers).await?;
-            for number in (from..count).step_by(REGISTERING) {
+            for number in (from..count).step_by(CONCURRENT_REGISTRATIONS) {
                 let node =
                     serde_json::json!({"app": APP, "profile": PROFILE, "pid": "1", "nodeId": node(number)});
                 connection.post("/node/register", &node).await?;
@@ -159,36 +162,44 @@ pub(crate) async fn register(server: SocketAddr, key: &str, count: usize) -> Res
     tasks.join_all().await.into_iter().collect()
 }
 
+/// Node id of a watcher.
 pub(crate) fn node(number: usize) -> String {
     format!("n-{number}")
 }
 
+/// `Authorization` header with an app key.
 pub(crate) fn bearer(key: &str) -> String {
     format!("authorization: Bearer {key}\r\n")
 }
 
-/// After how long a watcher comes back: spread over half a second, as clients do with jitter.
-pub(crate) fn spread(number: usize) -> Duration {
+/// Delay before a watcher reconnects: 50 to 500 ms depending on its number, like the jitter of real clients.
+pub(crate) fn reconnect_delay(number: usize) -> Duration {
     Duration::from_millis(50 + number as u64 * 7919 % 450)
 }
 
-/// Watches on an event stream, and comes back after every end from where it was.
-pub(crate) async fn watch(server: SocketAddr, key: Arc<str>, number: usize, tell: Tell) {
+/// Watches an event stream, and after every failure resumes at the last revision.
+pub(crate) async fn watch(server: SocketAddr, key: Arc<str>, number: usize, recorder: Recorder) {
     let mut revision = 0;
     loop {
-        // Whatever ends a stream is a reason to come back.
-        let _ = stream(server, &key, number, &mut revision, &tell).await;
-        sleep(spread(number)).await;
+        // Every end of a stream, with or without an error, leads to a reconnect.
+        let _ = stream(server, &key, number, &mut revision, &recorder).await;
+        sleep(reconnect_delay(number)).await;
     }
 }
 
-async fn stream(server: SocketAddr, key: &str, number: usize, revision: &mut u64, tell: &Tell) -> Result<()> {
+async fn stream(
+    server: SocketAddr,
+    key: &str,
+    number: usize,
+    revision: &mut u64,
+    recorder: &Recorder,
+) -> Result<()> {
     let mut connection = Connection::open(server, &bearer(key)).await?;
     let target =
         format!("/node/watch?app={APP}&profile={PROFILE}&nodeId={}&revision={revision}", node(number));
     connection.send("GET", &target, "accept: text/event-stream\r\n", "").await?;
     if !connection.head().await?.starts_with("HTTP/1.1 200") {
-        return Err("refused".into());
+        return Err("the watch was refused".into());
     }
     let (mut line, mut is_open) = (String::new(), false);
     loop {
@@ -198,13 +209,13 @@ async fn stream(server: SocketAddr, key: &str, number: usize, revision: &mut u64
         }
         if line.starts_with(':') && !is_open {
             is_open = true;
-            tell.open();
+            recorder.watch_opened();
         } else if let Some(id) = line.strip_prefix("id: ") {
             *revision = id.trim_end().parse()?;
-        } else if let Some((_, value)) = line.split_once(MARK) {
+        } else if let Some((_, value)) = line.split_once(VALUE_PREFIX) {
             let digits = value.split(|char: char| !char.is_ascii_digit()).next().unwrap_or_default();
             let now = Instant::now();
-            tell.value(digits.parse()?, now, now);
+            recorder.value_received(digits.parse()?, now, now);
         }
     }
 }

@@ -11,19 +11,20 @@ use tempfile::TempDir;
 
 use crate::free_port;
 
-/// How long an edge may take to listen, on a machine that is busy with other things.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Time-out of an edge's start until it listens, long enough for a busy machine.
+const START_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Runs a program until its own standard input ends, which it does with this process, however that ends.
-const KEEP: &str = r#"
+/// Supervisor shell script: runs a program until a line or the end of file arrives on standard input. The end of file comes
+/// with the end of this process, however it ends, so the program never outlives it.
+const SUPERVISOR: &str = r#"
 "$@" </dev/null & program=$!
-read -r order
-[ "$order" = crash ] && signal=KILL || signal=TERM
+read -r command
+[ "$command" = crash ] && signal=KILL || signal=TERM
 kill -s $signal $program
 wait $program 2>/dev/null
 "#;
 
-/// The program of an edge.
+/// Server software of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgeProgram {
     /// Varnish, with varnish-modules.
@@ -32,36 +33,38 @@ pub enum EdgeProgram {
     Nginx,
 }
 
-/// A throwaway Varnish or nginx on a port of 127.0.0.1, in a folder of its own. It is stopped when this is dropped, and in
-/// any case when the test process ends; nothing that is installed is touched.
+/// Throwaway Varnish or nginx on a port of 127.0.0.1, in a folder of its own. It is stopped when this value is dropped, and in
+/// any case when the test process ends; installed servers and their files are not touched.
 #[derive(Debug)]
 pub struct EdgeServer {
     program: EdgeProgram,
-    /// Where it listens on 127.0.0.1.
+    /// Port on 127.0.0.1.
     pub port: u16,
     folder: TempDir,
     child: Option<Child>,
 }
 
 impl EdgeProgram {
-    /// Whether it is installed with what an edge needs.
+    /// Whether it is installed with the modules that an edge needs.
     pub fn is_installed(self) -> bool {
         match self {
             Self::Varnish => find("varnishd").is_some(),
-            Self::Nginx => find("nginx").is_some() && LUA.iter().all(|module| Path::new(module).is_file()),
+            Self::Nginx => {
+                find("nginx").is_some() && LUA_MODULES.iter().all(|module| Path::new(module).is_file())
+            }
         }
     }
 }
 
-/// Where Debian puts the modules.
-const LUA: [&str; 2] =
+/// Paths of nginx's Lua module and its dependency in Debian.
+const LUA_MODULES: [&str; 2] =
     ["/usr/lib/nginx/modules/ndk_http_module.so", "/usr/lib/nginx/modules/ngx_http_lua_module.so"];
 
 impl EdgeServer {
-    /// A place for one; `configure` is given its port and its folder, and makes its configuration.
+    /// Starts an edge; `configure` returns its configuration from its port and its folder.
     ///
     /// # Panics
-    /// When it does not start.
+    /// When the edge does not listen within a minute.
     pub fn start(program: EdgeProgram, configure: impl FnOnce(u16, &Path) -> String) -> Self {
         let folder = TempDir::new().expect("a folder can be made");
         let mut server = Self { program, port: free_port(), folder, child: None };
@@ -74,31 +77,31 @@ impl EdgeServer {
         server
     }
 
-    /// A file in its folder.
+    /// Path of a file in the edge's folder.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    /// Ends it; what it has on disk stays.
+    /// Stops the edge (SIGTERM); its files stay.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// When the system cannot wait for the process.
     pub fn stop(&mut self) {
         self.end("stop");
     }
 
-    /// The same as a crash would (SIGKILL).
+    /// Kills the edge as in a crash (SIGKILL); its files stay.
     ///
     /// # Panics
-    /// When it cannot be waited for.
+    /// When the system cannot wait for the process.
     pub fn crash(&mut self) {
         self.end("crash");
     }
 
-    /// Has nginx read its configuration again.
+    /// Makes nginx reload its configuration.
     ///
     /// # Panics
-    /// When it refuses.
+    /// When nginx reports an error.
     pub fn reload(&self) {
         let nginx = find("nginx").expect("nginx is installed");
         let conf = self.file("nginx.conf");
@@ -108,20 +111,20 @@ impl EdgeServer {
         assert!(done.success());
     }
 
-    /// Starts it again after it was ended, and waits until it listens.
+    /// Starts the edge again after a stop or crash, and waits until it listens.
     ///
     /// # Panics
-    /// When it does not listen.
+    /// When it does not listen within a minute.
     pub fn restart(&mut self) {
         let log = fs::File::options().create(true).append(true).open(self.file("log"));
         let log = log.expect("a file can be made");
         let mut command = Command::new("sh");
-        command.args(["-c", KEEP, "keep"]).args(self.command());
-        // Out of reach of the Ctrl-C that ends the test process.
+        command.args(["-c", SUPERVISOR, "supervisor"]).args(self.command());
+        // In its own process group, so that Ctrl-C does not reach it before the end of file does.
         command.process_group(0).stdin(Stdio::piped());
         command.stdout(log.try_clone().expect("a file can be shared")).stderr(log);
         self.child = Some(command.spawn().expect("sh can be started"));
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
             let log = || fs::read_to_string(self.file("log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "{:?} does not listen:\n{}", self.program, log());
@@ -136,10 +139,14 @@ impl EdgeServer {
             EdgeProgram::Varnish => {
                 let (listen, config) = (format!("127.0.0.1:{port}"), path("config"));
                 let program = find("varnishd").expect("varnishd is installed");
-                // Without the jail, a child process could not read a folder that is this user's alone.
+                // Varnish's jail would run the child as another user, who cannot read this user's private folder.
                 let arguments = ["-j", "none", "-F", "-n", &path("work"), "-a", &listen, "-f", &config];
                 let storage = ["-s", "malloc,64m", "-p", "thread_pool_min=20", "-p", "thread_pools=1"];
-                let all = arguments.into_iter().chain(storage).map(text);
+                // As the head of the generated configuration names them.
+                let logged =
+                    ["vsl_mask=+Debug", "workspace_thread=8k", "http1_iovs=400", "fetch_chunksize=512k"];
+                let logged = logged.into_iter().flat_map(|parameter| ["-p", parameter]);
+                let all = arguments.into_iter().chain(storage).chain(logged).map(text);
                 [program.display().to_string()].into_iter().chain(all).collect()
             }
             EdgeProgram::Nginx => {
@@ -149,9 +156,9 @@ impl EdgeServer {
         }
     }
 
-    /// What stands around an edge's configuration.
+    /// Main configuration of nginx, which includes the edge's configuration.
     fn nginx_conf(&self) -> String {
-        let modules = LUA.map(|module| format!("load_module {module};\n")).concat();
+        let modules = LUA_MODULES.map(|module| format!("load_module {module};\n")).concat();
         let user = if getuid().is_root() { "user root;\n" } else { "" };
         let folder = self.folder.path().display();
         let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
@@ -162,11 +169,11 @@ impl EdgeServer {
         )
     }
 
-    fn end(&mut self, order: &str) {
+    fn end(&mut self, command: &str) {
         if let Some(mut child) = self.child.take() {
-            if let Some(mut orders) = child.stdin.take() {
-                // Fails only when the keeper is gone already.
-                let _ = writeln!(orders, "{order}");
+            if let Some(mut commands) = child.stdin.take() {
+                // Fails only when the supervisor has ended already.
+                let _ = writeln!(commands, "{command}");
             }
             child.wait().expect("a child can be waited for");
         }
@@ -179,7 +186,7 @@ impl Drop for EdgeServer {
     }
 }
 
-/// A program in `PATH`, or where Debian puts servers.
+/// Finds a program in `PATH`, or in the folders where Debian installs servers.
 fn find(program: &str) -> Option<PathBuf> {
     let in_path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&in_path).collect();

@@ -1,21 +1,26 @@
-//! Throwaway services for tests: a real Postgres, real edges, free ports, and child processes that end with the test.
+//! Test fixtures shared by the workspace: throwaway Postgres servers and CDN edges, fake CDN vendors, a TCP proxy that
+//! simulates a network partition, free ports, child processes that end with the test, and seeded random numbers.
 //!
-//! `cargo test` works on any machine: a test of a service that is not installed is left out and says so. With
+//! `cargo test` works on any machine: a test that needs a service which is not installed is skipped with a message. With
 //! `PILOTHOUSE_TEST_SERVICES=require`, which `./test` sets, such a test fails instead.
 
 mod edge;
-mod line;
 mod port;
 mod postgres;
 mod process;
+mod random;
 mod services;
+mod tcp_proxy;
+mod vendor;
 
 pub use edge::{EdgeProgram, EdgeServer};
-pub use line::Line;
 pub use port::free_port;
 pub use postgres::{Database, Postgres};
-pub use process::ProcessGuard;
+pub use process::{ProcessGuard, Signal};
+pub use random::{Rng, env_number};
 pub use services::{
-    durable_postgres_or_skip, edges_or_skip, leave_out, postgres_or_skip, services_required,
+    durable_postgres_or_skip, edges_or_skip, postgres_or_skip, services_required, skip_test,
     stock_clients_or_skip,
 };
+pub use tcp_proxy::TcpProxy;
+pub use vendor::FakeVendor;

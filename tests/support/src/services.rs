@@ -3,67 +3,68 @@ use std::path::PathBuf;
 
 use crate::{EdgeProgram, Postgres};
 
-/// Whether a missing service fails the test (`PILOTHOUSE_TEST_SERVICES=require`) instead of leaving it out.
+/// Whether a missing service fails the test (`PILOTHOUSE_TEST_SERVICES=require`) instead of skipping it.
 pub fn services_required() -> bool {
     std::env::var_os("PILOTHOUSE_TEST_SERVICES").is_some_and(|value| value == "require")
 }
 
-/// Says on standard error that a test was left out, also when the test harness hides the output of passing tests.
+/// Reports on standard error that a test is skipped, even when the test harness captures the output of passing tests.
 ///
 /// # Panics
-/// When services are required: nothing may be left out then.
-pub fn leave_out(test: &str, reason: &str) {
+/// When services are required, so that no test may be skipped.
+pub fn skip_test(test: &str, reason: &str) {
     assert!(!services_required(), "{test}: {reason}, and PILOTHOUSE_TEST_SERVICES=require");
-    // The harness captures `eprintln!`, not what is written to the stream itself. One write, so that lines of parallel
-    // tests do not mix. Nobody can be told when even that fails.
-    let _ = std::io::stderr().lock().write_all(format!("left out: {test}: {reason}\n").as_bytes());
+    // The harness captures `eprintln!`, but not direct writes to the stream. A single write keeps the lines of parallel tests
+    // apart. An error of standard error itself cannot be reported.
+    let _ = std::io::stderr().lock().write_all(format!("skipped: {test}: {reason}\n").as_bytes());
 }
 
-/// The Postgres that this test process shares, or `None` (see [`leave_out`]) when Postgres is not installed.
+/// Returns the shared server of [`Postgres::start`], or skips the test with `None` when Postgres is not installed.
 ///
 /// # Panics
 /// When Postgres is not installed but required, or is installed and does not start.
 pub fn postgres_or_skip(test: &str) -> Option<&'static Postgres> {
-    installed(test).then(Postgres::start)
+    is_postgres_installed_or_skip(test).then(Postgres::start)
 }
 
-/// A [`Postgres::durable`] for one test, or `None` (see [`leave_out`]) when Postgres is not installed.
+/// Starts a [`Postgres::durable`] server, or skips the test with `None` when Postgres is not installed.
 ///
 /// # Panics
 /// When Postgres is not installed but required, or is installed and does not start.
 pub fn durable_postgres_or_skip(test: &str) -> Option<Postgres> {
-    installed(test).then(Postgres::durable)
+    is_postgres_installed_or_skip(test).then(Postgres::durable)
 }
 
-/// Whether every program of an edge is installed; where not, the test is left out (see [`leave_out`]).
+/// Whether the software of every kind of edge is installed; otherwise the test is skipped.
 ///
 /// # Panics
 /// When one is not installed but required.
 pub fn edges_or_skip(test: &str) -> bool {
-    let missing = [EdgeProgram::Varnish, EdgeProgram::Nginx].into_iter().find(|one| !one.is_installed());
+    let missing =
+        [EdgeProgram::Varnish, EdgeProgram::Nginx].into_iter().find(|program| !program.is_installed());
     if let Some(program) = missing {
-        leave_out(test, &format!("{program:?} or a module of it is not installed"));
+        skip_test(test, &format!("{program:?} or a module of it is not installed"));
     }
     missing.is_none()
 }
 
-/// Where Apollo's stock clients are installed (`PILOTHOUSE_TEST_CLIENTS`, which `./test` fills), or `None` (see
-/// [`leave_out`]).
+/// Folder of Apollo's stock clients (`PILOTHOUSE_TEST_CLIENTS`, which `./test` sets), or `None` to skip the test when the
+/// variable is not set.
 ///
 /// # Panics
 /// When they are not installed but required.
 pub fn stock_clients_or_skip(test: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("PILOTHOUSE_TEST_CLIENTS").map(PathBuf::from);
     if folder.is_none() {
-        leave_out(test, "PILOTHOUSE_TEST_CLIENTS does not say where Apollo's clients are installed");
+        skip_test(test, "PILOTHOUSE_TEST_CLIENTS is not set to the folder of Apollo's clients");
     }
     folder
 }
 
-fn installed(test: &str) -> bool {
+fn is_postgres_installed_or_skip(test: &str) -> bool {
     let installed = Postgres::is_installed();
     if !installed {
-        leave_out(test, "Postgres is not installed");
+        skip_test(test, "Postgres is not installed");
     }
     installed
 }

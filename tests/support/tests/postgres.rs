@@ -1,4 +1,4 @@
-//! The throwaway Postgres works, keeps what it acknowledged, and leaves nothing behind.
+//! Tests of the throwaway Postgres: isolated databases, durability across a crash, and cleanup.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use pilothouse_test_support::{
-    Postgres, ProcessGuard, durable_postgres_or_skip, leave_out, postgres_or_skip,
+    Postgres, ProcessGuard, durable_postgres_or_skip, postgres_or_skip, skip_test,
 };
 use sqlx::{Connection, PgConnection, query, query_scalar};
 
@@ -20,7 +20,7 @@ async fn setting(connection: &mut PgConnection, name: &str) -> String {
     query_scalar("SELECT current_setting($1)").bind(name).fetch_one(connection).await.unwrap()
 }
 
-/// The command lines of all running processes that mention this path.
+/// Lists the command lines of all running processes that contain this path.
 fn processes_of(path: &Path) -> Vec<String> {
     let command_lines = fs::read_dir("/proc").unwrap().flatten();
     command_lines
@@ -32,14 +32,14 @@ fn processes_of(path: &Path) -> Vec<String> {
 fn wait_until(what: &str, condition: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
     while !condition() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
+        assert!(Instant::now() < deadline, "timed out waiting until {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 #[tokio::test]
-async fn every_database_is_empty_and_apart_from_the_others() {
-    let Some(postgres) = postgres_or_skip("every_database_is_empty_and_apart_from_the_others") else {
+async fn every_database_is_empty_and_isolated() {
+    let Some(postgres) = postgres_or_skip("every_database_is_empty_and_isolated") else {
         return;
     };
     let (one, two) = (postgres.database(), postgres.database());
@@ -54,8 +54,8 @@ async fn every_database_is_empty_and_apart_from_the_others() {
 }
 
 #[tokio::test]
-async fn a_durable_server_comes_back_from_a_kill_with_its_rows_and_leaves_nothing_behind() {
-    let test = "a_durable_server_comes_back_from_a_kill_with_its_rows_and_leaves_nothing_behind";
+async fn a_durable_server_keeps_its_rows_across_a_crash_and_is_cleaned_up() {
+    let test = "a_durable_server_keeps_its_rows_across_a_crash_and_is_cleaned_up";
     let Some(postgres) = durable_postgres_or_skip(test) else { return };
     let url = postgres.database().url;
     let mut before = connect(&url).await;
@@ -80,10 +80,10 @@ async fn a_durable_server_comes_back_from_a_kill_with_its_rows_and_leaves_nothin
 }
 
 #[test]
-fn a_test_process_that_is_killed_leaves_nothing_behind() {
-    // This test plays two parts: in a second process of its own it is the one that is killed.
+fn a_killed_test_process_leaves_no_server_and_no_files() {
+    // The test starts its own program a second time, as the process that is killed.
     const VICTIM: &str = "PILOTHOUSE_TEST_VICTIM";
-    let test = "a_test_process_that_is_killed_leaves_nothing_behind";
+    let test = "a_killed_test_process_leaves_no_server_and_no_files";
     if std::env::var_os(VICTIM).is_some() {
         let _running = Postgres::start();
         loop {
@@ -91,7 +91,7 @@ fn a_test_process_that_is_killed_leaves_nothing_behind() {
         }
     }
     if !Postgres::is_installed() {
-        return leave_out(test, "Postgres is not installed");
+        return skip_test(test, "Postgres is not installed");
     }
     let temporary = std::env::temp_dir().join(format!("pilothouse-victim.{}", std::process::id()));
     fs::create_dir(&temporary).unwrap();

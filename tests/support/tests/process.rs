@@ -1,4 +1,4 @@
-//! Processes that tests start end with them.
+//! Tests of the process guard and the choice of a free port.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail like tests")]
 
 use std::net::{Ipv4Addr, TcpListener};
@@ -14,7 +14,7 @@ fn sleeper() -> ProcessGuard {
 }
 
 #[test]
-fn a_guarded_process_ends_with_the_signal_it_was_sent() {
+fn terminate_and_kill9_end_the_process_with_their_signal() {
     let mut process = sleeper();
     assert_eq!(process.wait_for_exit(Duration::from_millis(20)), None);
     process.terminate();

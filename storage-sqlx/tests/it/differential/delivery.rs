@@ -1,171 +1,236 @@
-//! Releases over time, app keys, nodes, and what became of releases there.
+//! Releases of an app, app keys, nodes and delivery records.
 
-use pilothouse_core::config::{Ack, AckResult, AppKey, Delivery, Node, Release};
+use pilothouse_conformance::Rng;
+use pilothouse_core::Page;
+use pilothouse_core::config::{
+    Ack, AckResult, ActiveGrey, AppId, AppKey, AppKeyId, DeliveryRecord, Node, NodeNumber, PendingItem,
+    Release,
+};
 use pilothouse_core::ports::Repositories;
 
-use super::config::{key, profile};
-use super::known::{Known, note, place, some};
-use super::random::Random;
+use super::authoring::{key, profile};
+use super::draws::Draws;
+use super::issued_ids::{IssuedIds, any_id, index_of, record_id};
 
-fn release_shown(release: &Release, known: &Known) -> Release {
-    let (id, item) = (place(&known.releases, release.id), place(&known.items, release.item));
-    let origin = release.origin.map(|origin| place(&known.releases, origin));
+fn comparable_release(release: &Release, issued: &IssuedIds) -> Release {
+    let (id, item) = (index_of(&issued.releases, release.id), index_of(&issued.items, release.item));
+    let origin = release.origin.map(|origin| index_of(&issued.releases, origin));
     Release { id, item, origin, ..release.clone() }
 }
 
-fn node_shown(node: Node, known: &Known) -> Node {
-    Node { number: place(&known.nodes, node.number), app: place(&known.apps, node.app), ..node }
+fn comparable_node(node: Node, issued: &IssuedIds) -> Node {
+    Node { number: index_of(&issued.nodes, node.number), app: index_of(&issued.apps, node.app), ..node }
 }
 
-fn key_shown(mut key: AppKey, known: &Known) -> AppKey {
-    (key.id, key.app) = (place(&known.keys, key.id), place(&known.apps, key.app));
+fn comparable_key(mut key: AppKey, issued: &IssuedIds) -> AppKey {
+    (key.id, key.app) = (index_of(&issued.keys, key.id), index_of(&issued.apps, key.app));
     key
 }
 
-fn delivery_shown(delivery: Delivery, known: &Known) -> Delivery {
-    let release = place(&known.releases, delivery.release);
-    Delivery { release, node: place(&known.nodes, delivery.node), ..delivery }
+fn comparable_delivery(delivery: DeliveryRecord, issued: &IssuedIds) -> DeliveryRecord {
+    let release = index_of(&issued.releases, delivery.release);
+    DeliveryRecord { release, node: index_of(&issued.nodes, delivery.node), ..delivery }
 }
 
-pub(super) fn node_id(random: &mut Random) -> &'static str {
+pub(super) fn node_id(random: &mut Rng) -> &'static str {
     random.pick(&["11", "22", "A", "a", "fe80::1%eth0"])
 }
 
-pub(super) async fn read(store: &mut dyn Repositories, known: &Known, random: &mut Random) -> String {
-    let (app, profile, key) = (some(&known.apps, random), profile(random), key(random));
-    let (item, at) = (some(&known.items, random), place(&known.apps, app));
-    match random.below(8) {
+pub(super) async fn read(store: &mut dyn Repositories, issued: &IssuedIds, random: &mut Rng) -> String {
+    let (app, profile, key) = (any_id(&issued.apps, random), profile(random), key(random));
+    let (item, app_index) = (any_id(&issued.items, random), index_of(&issued.apps, app));
+    match random.usize(..9) {
         0 => {
-            let (since, whole) = (random.number(10), random.chance(50));
+            let (since, whole) = (random.i64(0..10), random.chance(50));
             let found = store.releases().since(app, since, whole).await.unwrap();
             let found: Vec<_> = found
                 .iter()
-                .map(|found| (release_shown(&found.release, known), &found.profile, &found.key, &found.value))
+                .map(|found| {
+                    (comparable_release(&found.release, issued), &found.profile, &found.key, &found.value)
+                })
                 .collect();
-            format!("releases of {at} since {since} {whole}: {found:?}")
+            format!("releases of {app_index} since {since} {whole}: {found:?}")
         }
         1 => {
             let found = store.releases().active(item).await.unwrap();
-            let found: Vec<_> = found.iter().map(|release| release_shown(release, known)).collect();
-            format!("active releases of {}: {found:?}", place(&known.items, item))
+            let found: Vec<_> = found.iter().map(|release| comparable_release(release, issued)).collect();
+            let with = store.releases().with_active(&[item]).await.unwrap().len();
+            let ended = store.releases().ended_at(&[item], random.i64(0..10)).await.unwrap();
+            let ended: Vec<_> = ended.iter().map(|release| comparable_release(release, issued)).collect();
+            let of = store.releases().active_of(&[item]).await.unwrap();
+            assert_eq!(of.len(), found.len());
+            format!("active releases of {}: {found:?}, {with}, {ended:?}", index_of(&issued.items, item))
         }
         2 => {
-            let id = some(&known.releases, random);
+            let id = any_id(&issued.releases, random);
             let found = store.releases().by_id(id).await.unwrap();
             let place_of = store.items().place(item).await.unwrap();
-            format!("release: {:?}, {place_of:?}", found.map(|release| release_shown(&release, known)))
+            format!("release: {:?}, {place_of:?}", found.map(|release| comparable_release(&release, issued)))
         }
         3 => {
-            let (key, limit) = (random.perhaps(key), 1 + random.number(5));
+            let (key, limit) = (random.perhaps(key), 1 + random.i64(0..5));
             let found = store.releases().list(app, profile, key, limit).await.unwrap();
             let found: Vec<_> =
-                found.iter().map(|(release, key)| (release_shown(release, known), key)).collect();
-            format!("releases of {at} {profile} {key:?}: {found:?}")
+                found.iter().map(|(release, key)| (comparable_release(release, issued), key)).collect();
+            let sets = store.releases().list_sets(app, profile, key, Page::at(0, limit)).await.unwrap();
+            let sets: Vec<_> = sets.into_iter().map(|set| index_of(&issued.releases, set)).collect();
+            format!("releases of {app_index} {profile} {key:?}: {found:?}, {sets:?}")
         }
         4 => {
             let found = store.nodes().list(app, profile).await.unwrap();
-            let found: Vec<_> = found.into_iter().map(|node| node_shown(node, known)).collect();
+            let found: Vec<_> = found.into_iter().map(|node| comparable_node(node, issued)).collect();
             let online = store.nodes().count_online(app, profile, random.moment()).await.unwrap();
-            format!("nodes of {at} {profile}: {found:?}, {online} online")
+            format!("nodes of {app_index} {profile}: {found:?}, {online} online")
         }
         5 => {
             let found = store.nodes().find(app, profile, node_id(random)).await.unwrap();
             let present = store.nodes().present(app).await.unwrap();
             let present: Vec<_> = present
                 .into_iter()
-                .map(|(number, profile, id)| (place(&known.nodes, number), profile, id))
+                .map(|(number, profile, id)| (index_of(&issued.nodes, number), profile, id))
                 .collect();
-            format!("node of {at}: {:?}, {present:?}", found.map(|node| node_shown(node, known)))
+            format!("node of {app_index}: {:?}, {present:?}", found.map(|node| comparable_node(node, issued)))
         }
         6 => {
-            let releases = [some(&known.releases, random), some(&known.releases, random)];
+            let releases = [any_id(&issued.releases, random), any_id(&issued.releases, random)];
             let found = store.deliveries().of_releases(&releases).await.unwrap();
-            let found: Vec<_> = found.into_iter().map(|found| delivery_shown(found, known)).collect();
-            format!("deliveries: {found:?}")
+            let found: Vec<_> = found.into_iter().map(|found| comparable_delivery(found, issued)).collect();
+            let node = any_id(&issued.nodes, random);
+            let of_node = store.deliveries().of_node(node).await.unwrap();
+            let nodes = [any_id(&issued.nodes, random), node];
+            let held = store.deliveries().held(item, &nodes, random.i64(0..4)).await.unwrap();
+            let held: Vec<_> =
+                held.iter().map(|held| (index_of(&issued.nodes, held.node), held.version)).collect();
+            format!("deliveries: {found:?}, {of_node:?}, {held:?}")
+        }
+        7 => {
+            let apps = [app, any_id(&issued.apps, random)];
+            format!("pending: {}", pending(store, issued, &apps, random).await)
         }
         _ => {
-            let apps = [app, some(&known.apps, random)];
+            let apps = [app, any_id(&issued.apps, random)];
             let revisions = store.apps().revisions(&apps).await.unwrap();
-            let revisions: Vec<_> = revisions.iter().map(|(app, n)| (place(&known.apps, *app), n)).collect();
+            let revisions: Vec<_> =
+                revisions.iter().map(|of| (index_of(&issued.apps, of.app), of.number)).collect();
             let keys = store.app_keys().ids(&apps).await.unwrap();
-            let keys: Vec<_> =
-                keys.iter().map(|(app, key)| (place(&known.apps, *app), place(&known.keys, *key))).collect();
+            let keys: Vec<_> = keys
+                .iter()
+                .map(|(app, key)| (index_of(&issued.apps, *app), index_of(&issued.keys, *key)))
+                .collect();
             let of_app = store.app_keys().of_app(app).await.unwrap();
-            let of_app: Vec<_> = of_app.into_iter().map(|key| key_shown(key, known)).collect();
+            let of_app: Vec<_> = of_app.into_iter().map(|key| comparable_key(key, issued)).collect();
             let drift = store.nodes().drift(&apps).await.unwrap();
             let drift: Vec<_> = drift
                 .iter()
-                .map(|(app, node, key)| (place(&known.apps, *app), place(&known.nodes, *node), key))
+                .map(|(app, node, key)| (index_of(&issued.apps, *app), index_of(&issued.nodes, *node), key))
                 .collect();
             format!("revisions, keys and drift: {revisions:?}, {keys:?}, {of_app:?}, {drift:?}")
         }
     }
 }
 
-pub(super) async fn write(store: &mut dyn Repositories, known: &mut Known, random: &mut Random) -> String {
-    let (app, number) = (some(&known.apps, random), some(&known.nodes, random));
-    let at = place(&known.apps, app);
-    match random.below(10) {
+/// What is open in some apps.
+async fn pending(
+    store: &mut dyn Repositories,
+    issued: &IssuedIds,
+    apps: &[AppId],
+    random: &mut Rng,
+) -> String {
+    let (count, is_approved) = (1 + random.i64(0..5), random.chance(50));
+    let start = any_id(&issued.items, random);
+    let items = store.pending().pending_items(apps, is_approved, start, count).await.unwrap();
+    let items: Vec<_> = items
+        .into_iter()
+        .map(|found| {
+            let (item, app) = (index_of(&issued.items, found.item), index_of(&issued.apps, found.app));
+            PendingItem { item, app, ..found }
+        })
+        .collect();
+    let start = any_id(&issued.releases, random);
+    let greys = store.pending().active_greys(apps, start, count).await.unwrap();
+    let greys: Vec<_> = greys
+        .into_iter()
+        .map(|found| {
+            let (item, app) = (index_of(&issued.items, found.item), index_of(&issued.apps, found.app));
+            ActiveGrey { release: index_of(&issued.releases, found.release), item, app, ..found }
+        })
+        .collect();
+    format!("{is_approved}: {items:?}, {greys:?}")
+}
+
+pub(super) async fn write(store: &mut dyn Repositories, issued: &mut IssuedIds, random: &mut Rng) -> String {
+    let (app, number) = (any_id(&issued.apps, random), any_id(&issued.nodes, random));
+    let app_index = index_of(&issued.apps, app);
+    match random.usize(..10) {
         0 => {
             let key = AppKey {
-                id: 7,
+                id: AppKeyId(7),
                 app,
                 salt: [9; 32],
-                // Never twice, as keys are random.
-                digest: std::array::from_fn(|_| random.next().to_le_bytes()[0]),
+                // No digest repeats, as keys are random.
+                digest: std::array::from_fn(|_| random.u64(..).to_le_bytes()[0]),
+                encrypted: random.perhaps(vec![0, 255, 7]),
                 create_time: random.moment(),
             };
             if store.apps().by_id(app).await.unwrap().is_none() {
                 return "no app".into();
             }
-            let id = store.app_keys().insert(&key).await.unwrap();
+            let id = store.app_keys().insert(&key).await.unwrap().unwrap();
+            assert_eq!(store.app_keys().insert(&key).await.unwrap(), None, "its digest is taken");
             let found = store.app_keys().app_by_digest(&key.digest).await.unwrap();
             assert_eq!(found, Some(app));
-            format!("add key of {at}: {}", note(&mut known.keys, id))
+            format!("add key of {app_index}: {}", record_id(&mut issued.keys, id))
         }
         1 => {
-            let id = some(&known.keys, random);
-            let found = store.app_keys().find(id).await.unwrap().map(|key| key_shown(key, known));
+            let id = any_id(&issued.keys, random);
+            let found = store.app_keys().find(id).await.unwrap().map(|key| comparable_key(key, issued));
             format!("delete {found:?}: {}", store.app_keys().delete(id).await.unwrap())
         }
-        2 => format!("leave {}: {}", place(&known.nodes, number), store.nodes().leave(number).await.unwrap()),
+        2 => format!(
+            "leave {}: {}",
+            index_of(&issued.nodes, number),
+            store.nodes().leave(number).await.unwrap()
+        ),
         3 => {
-            let (numbers, until) = ([number, some(&known.nodes, random)], random.moment());
+            let (numbers, until) = ([number, any_id(&issued.nodes, random)], random.moment());
             store.nodes().renew(&numbers, until).await.unwrap();
-            format!("renew {:?} {until}", numbers.map(|number| place(&known.nodes, number)))
+            format!("renew {:?} {until}", numbers.map(|number| index_of(&issued.nodes, number)))
         }
         7 => {
             let drift =
-                [(number, key(random).to_owned()), (some(&known.nodes, random), key(random).to_owned())];
+                [(number, key(random).to_owned()), (any_id(&issued.nodes, random), key(random).to_owned())];
             store.nodes().add_drift(&drift).await.unwrap();
             let removed = store.nodes().remove_drift(number, key(random)).await.unwrap();
-            format!("drift of {}: {removed}", place(&known.nodes, number))
+            format!("drift of {}: {removed}", index_of(&issued.nodes, number))
         }
         4 if random.chance(20) => {
             let before = random.moment();
-            format!("prune {before}: {}", store.nodes().prune(before).await.unwrap())
+            let void = store.nodes().end_void_leases(before - chrono::TimeDelta::seconds(16)).await.unwrap();
+            format!("prune {before}: {void}, {}", store.nodes().prune(before, 2).await.unwrap())
         }
         5 | 6 => {
-            let mut reports: Vec<Delivery> = Vec::new();
-            for _ in 0..=random.below(4) {
-                let (release, node) = (some(&known.releases, random), some(&known.nodes, random));
+            let now = random.moment();
+            let mut reports: Vec<DeliveryRecord> = Vec::new();
+            for _ in 0..=random.usize(..4) {
+                let (release, node) = (any_id(&issued.releases, random), any_id(&issued.nodes, random));
                 let result = random.pick(&[AckResult::Applied, AckResult::Rejected, AckResult::Failed]);
                 let ack = Ack { result, message: random.word().to_owned(), time: random.moment() };
                 let (sent, ack) = (random.moment(), random.perhaps(ack));
-                let report = Delivery { release, node, sent: random.perhaps(sent), ack };
-                if !reports.iter().any(|held| (held.release, held.node) == (release, node)) {
+                let report = DeliveryRecord { release, node, sent: random.perhaps(sent), ack };
+                if !reports.iter().any(|other| (other.release, other.node) == (release, node)) {
                     reports.push(report);
                 }
             }
-            store.deliveries().record(&reports).await.unwrap();
-            let shown: Vec<_> = reports.into_iter().map(|report| delivery_shown(report, known)).collect();
+            store.deliveries().record(&reports, now).await.unwrap();
+            let shown: Vec<_> =
+                reports.into_iter().map(|report| comparable_delivery(report, issued)).collect();
             format!("record {shown:?}")
         }
         _ => {
             let label = ("zone".to_owned(), random.word().to_owned());
             let labels = random.perhaps(label);
             let node = Node {
-                number: 0,
+                number: NodeNumber::UNSAVED,
                 app,
                 profile: profile(random).to_owned(),
                 node_id: node_id(random).to_owned(),
@@ -177,8 +242,8 @@ pub(super) async fn write(store: &mut dyn Repositories, known: &mut Known, rando
                 left: false,
             };
             let number = store.nodes().register(&node).await.unwrap();
-            let number = number.map(|number| note(&mut known.nodes, number));
-            format!("register {:?}: {number:?}", node_shown(node, known))
+            let number = number.map(|number| record_id(&mut issued.nodes, number));
+            format!("register {:?}: {number:?}", comparable_node(node, issued))
         }
     }
 }

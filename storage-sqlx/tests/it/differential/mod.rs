@@ -1,78 +1,84 @@
-//! Random operations on the memory store, SQLite and Postgres at once: every answer is the same on all of them.
+//! Differential test: random operations on the in-memory store, SQLite and Postgres must be answered alike.
 //!
 //! All three draw the same random numbers. Ids may differ in value but not in order, so answers are compared with each
-//! id replaced by its place among those given out. `PILOTHOUSE_TEST_SEED` chooses other numbers than the usual ones.
+//! id replaced by its index among the issued ones. `PILOTHOUSE_TEST_SEED` sets another seed than the default.
 
 mod account;
-mod cdn;
-mod config;
+mod alarm;
+mod authoring;
+mod customers;
 mod delivery;
+mod draws;
 mod edge;
-mod known;
+mod issued_ids;
+mod job;
 mod ops;
-mod random;
 mod traffic;
 
 use std::sync::Arc;
 
+use pilothouse_conformance::Rng;
 use pilothouse_core::ports::{Repositories, Storage, UnitOfWork};
 use pilothouse_storage_memory::MemoryStorage;
+use pilothouse_test_support::env_number;
 
-use self::known::Known;
-use self::random::Random;
+use self::draws::Draws;
+use self::issued_ids::IssuedIds;
 
-/// How many transactions; on average they hold five operations each.
+/// Transactions and snapshots of a run; a transaction has five operations on average.
 const TRANSACTIONS: usize = 600;
 
-/// One of the stores, and what it is at.
-struct Side {
+/// A store, with the ids it issued and a snapshot.
+struct StoreUnderTest {
     name: &'static str,
     storage: Arc<dyn Storage>,
-    /// The ids given out by what is committed.
-    known: Known,
-    /// A snapshot kept open while others write, with the ids of its time.
-    snapshot: Option<(Box<dyn Repositories>, Known)>,
+    /// Ids issued in committed transactions.
+    issued: IssuedIds,
+    /// A snapshot that stays open during later writes, with the ids issued before it.
+    snapshot: Option<(Box<dyn Repositories>, IssuedIds)>,
 }
 
-/// A transaction on one side, with the ids it knows.
-struct Writing {
+/// An open transaction of one store, with the ids issued up to now.
+struct OpenTransaction {
     work: Box<dyn UnitOfWork>,
-    known: Known,
+    issued: IssuedIds,
 }
 
-async fn read(store: &mut dyn Repositories, known: &Known, random: &mut Random) -> String {
-    match random.below(7) {
-        0 => account::read(store, known, random).await,
-        1 => ops::read(store, known, random).await,
-        2 => config::read(store, known, random).await,
-        3 => cdn::read(store, known, random).await,
-        4 => delivery::read(store, known, random).await,
-        5 => edge::read(store, known, random).await,
-        _ => traffic::read(store, known, random).await,
+async fn read(store: &mut dyn Repositories, issued: &IssuedIds, random: &mut Rng) -> String {
+    match random.usize(..8) {
+        0 => account::read(store, issued, random).await,
+        1 => ops::read(store, issued, random).await,
+        2 => authoring::read(store, issued, random).await,
+        3 => customers::read(store, issued, random).await,
+        4 => delivery::read(store, issued, random).await,
+        5 => edge::read(store, issued, random).await,
+        6 => alarm::read(store, issued, random).await,
+        _ => traffic::read(store, issued, random).await,
     }
 }
 
-async fn write(store: &mut dyn Repositories, known: &mut Known, random: &mut Random) -> String {
-    match random.below(7) {
-        0 => account::write(store, known, random).await,
-        1 => ops::write(store, known, random).await,
-        2 => config::write(store, known, random).await,
-        3 => cdn::write(store, known, random).await,
-        4 => delivery::write(store, known, random).await,
+async fn write(store: &mut dyn Repositories, issued: &mut IssuedIds, random: &mut Rng) -> String {
+    match random.usize(..8) {
+        0 => account::write(store, issued, random).await,
+        1 => ops::write(store, issued, random).await,
+        2 => authoring::write(store, issued, random).await,
+        3 => customers::write(store, issued, random).await,
+        4 => delivery::write(store, issued, random).await,
         5 => edge::write(store, random).await,
-        _ => traffic::write(store, known, random).await,
+        6 => alarm::write(store, issued, random).await,
+        _ => traffic::write(store, issued, random).await,
     }
 }
 
-/// What was done so far, for when a store answers otherwise.
+/// The answers so far, shown when the stores differ.
 struct Log {
     seed: u64,
     lines: Vec<String>,
 }
 
 impl Log {
-    /// Compares what the sides answered to one operation.
-    fn compare(&mut self, answers: &[(&'static str, String, Random)]) {
+    /// Compares the answers of all stores to one operation, and the random numbers they drew for it.
+    fn compare(&mut self, answers: &[(&'static str, String, Rng)]) {
         let (_, expected, drawn) = &answers[0];
         for (_, answer, draws) in answers {
             if answer != expected || draws != drawn {
@@ -90,11 +96,11 @@ impl Log {
     }
 }
 
-/// Runs `$operation` on every side with the same random numbers, and compares what they answer.
+/// Runs `$operation` on every store with the same random numbers, and compares the answers.
 macro_rules! on_all {
-    ($sides:expr, $random:expr, $log:expr, $side:pat => $name:expr, |$draws:ident| $operation:expr) => {{
+    ($stores:expr, $random:expr, $log:expr, $store:pat => $name:expr, |$draws:ident| $operation:expr) => {{
         let mut answers = Vec::new();
-        for $side in $sides {
+        for $store in $stores {
             let mut draws = $random.clone();
             let $draws = &mut draws;
             let answer = $operation.await;
@@ -105,69 +111,69 @@ macro_rules! on_all {
     }};
 }
 
-async fn transaction(sides: &mut [Side], random: &mut Random, log: &mut Log) {
-    let mut writing = Vec::new();
-    for side in sides.iter() {
-        let work = side.storage.begin().await.unwrap();
-        writing.push((side.name, Writing { work, known: side.known.clone() }));
+async fn transaction(stores: &mut [StoreUnderTest], random: &mut Rng, log: &mut Log) {
+    let mut open = Vec::new();
+    for store in stores.iter() {
+        let work = store.storage.begin().await.unwrap();
+        open.push((store.name, OpenTransaction { work, issued: store.issued.clone() }));
     }
-    for _ in 0..=random.below(8) {
+    for _ in 0..=random.usize(..8) {
         if random.chance(25) {
-            on_all!(&mut writing, *random, log, (name, at) => *name, |draws| read(&mut *at.work, &at.known, draws));
+            on_all!(&mut open, *random, log, (name, open) => *name, |draws| read(&mut *open.work, &open.issued, draws));
         } else {
-            on_all!(&mut writing, *random, log, (name, at) => *name, |draws| write(&mut *at.work, &mut at.known, draws));
+            on_all!(&mut open, *random, log, (name, open) => *name, |draws| write(&mut *open.work, &mut open.issued, draws));
         }
     }
-    let end = random.below(10);
-    for (side, (_, Writing { work, known })) in sides.iter_mut().zip(writing) {
+    let end = random.usize(..10);
+    for (store, (_, OpenTransaction { work, issued })) in stores.iter_mut().zip(open) {
         match end {
             0 => drop(work),
             1 => work.rollback().await.unwrap(),
             _ => {
                 work.commit().await.unwrap();
-                side.known = known;
+                store.issued = issued;
             }
         }
     }
     log.lines.push(["dropped", "rolled back", "committed"][end.min(2)].to_owned());
 }
 
-async fn snapshot(sides: &mut [Side], random: &mut Random, log: &mut Log) {
-    if random.chance(20) || sides[0].snapshot.is_none() {
-        for side in sides.iter_mut() {
-            side.snapshot = Some((side.storage.read().await.unwrap(), side.known.clone()));
+async fn snapshot(stores: &mut [StoreUnderTest], random: &mut Rng, log: &mut Log) {
+    if random.chance(20) || stores[0].snapshot.is_none() {
+        for store in stores.iter_mut() {
+            store.snapshot = Some((store.storage.read().await.unwrap(), store.issued.clone()));
         }
         log.lines.push("a new snapshot".to_owned());
     }
-    for _ in 0..=random.below(3) {
-        on_all!(&mut *sides, *random, log, side => side.name, |draws| {
-            let (snapshot, known) = side.snapshot.as_mut().unwrap();
-            read(&mut **snapshot, known, draws)
+    for _ in 0..=random.usize(..3) {
+        on_all!(&mut *stores, *random, log, store => store.name, |draws| {
+            let (snapshot, issued) = store.snapshot.as_mut().unwrap();
+            read(&mut **snapshot, issued, draws)
         });
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_stores_answer_alike() {
-    let seed = std::env::var("PILOTHOUSE_TEST_SEED").map_or(20_161_130, |text| text.parse().unwrap());
+    let seed = env_number("PILOTHOUSE_TEST_SEED", 20_161_130);
     let memory: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
     let (sqlite, _folder) = crate::sqlite_store("three_stores_answer_alike").await.unwrap();
     let postgres = crate::postgres_store("three_stores_answer_alike").await.map(|(storage, ())| storage);
     let stores = [("memory", Some(memory)), ("SQLite", Some(sqlite)), ("Postgres", postgres)];
-    let mut sides: Vec<Side> = stores
+    let mut stores: Vec<StoreUnderTest> = stores
         .into_iter()
         .filter_map(|(name, storage)| {
-            Some(Side { name, storage: storage?, known: Known::default(), snapshot: None })
+            Some(StoreUnderTest { name, storage: storage?, issued: IssuedIds::default(), snapshot: None })
         })
         .collect();
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let mut log = Log { seed, lines: Vec::new() };
     for _ in 0..TRANSACTIONS {
         if random.chance(75) {
-            transaction(&mut sides, &mut random, &mut log).await;
+            transaction(&mut stores, &mut random, &mut log).await;
         } else {
-            snapshot(&mut sides, &mut random, &mut log).await;
+            snapshot(&mut stores, &mut random, &mut log).await;
         }
     }
-    assert!(log.lines.len() > 2000, "{} operations prove little", log.lines.len());
+    assert!(log.lines.len() > 2000, "only {} operations were compared", log.lines.len());
 }

@@ -1,4 +1,4 @@
-//! Prints what apollo-rust-client holds of a key, a line for each value: URL APP CLUSTER KEY [SECRET].
+//! Polls a key with apollo-rust-client and prints each new value on a line: URL APP CLUSTER KEY [SECRET].
 
 use std::time::Duration;
 
@@ -26,13 +26,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         http_client: None,
     });
     client.start().await?;
-    let mut shown = None;
+    let mut last = None;
     loop {
         if let Namespace::Properties(items) = client.namespace("application").await? {
             let value = Some(items.get_string(&key));
-            if value != shown {
+            if value != last {
                 println!("{}", value.clone().flatten().as_deref().unwrap_or("None"));
-                shown = value;
+                last = value;
             }
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

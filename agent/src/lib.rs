@@ -1,0 +1,43 @@
+#![doc = include_str!("../README.md")]
+
+mod agent;
+mod blob_store;
+mod command_runner;
+mod digest;
+mod doctor;
+mod error;
+mod file_version;
+mod finish;
+mod fsck;
+mod journal;
+mod local_account;
+mod metadata;
+mod online;
+mod order;
+mod parent_folder;
+mod path;
+mod policy;
+mod progress;
+mod report;
+mod revert;
+mod settings;
+mod staging;
+mod state_folder;
+mod task_record;
+mod update;
+
+pub use agent::{Agent, Recovered};
+pub use digest::Sha256Hex;
+pub use doctor::{Finding, Severity, examine};
+pub use error::{Error, Refusal, Result};
+pub use file_version::FileVersion;
+pub use journal::{Records, VERSIONS};
+pub use metadata::FileMetadata;
+pub use online::{enroll, run};
+pub use order::{Action, FileMode, Order, TaskId};
+pub use path::{PathPrefix, TargetPath};
+pub use policy::Policy;
+pub use progress::{Progress, Step};
+pub use report::{FileRights, Plan, Report, TaskResult};
+pub use settings::{CommandSettings, Settings};
+pub use task_record::{Phase, State, TaskRecord};

@@ -1,0 +1,142 @@
+//! `/cdn/jobs`: URLs to be refreshed or preloaded, and the jobs so far.
+
+use askama::Template;
+use axum::response::{Html, IntoResponse};
+use chrono::{DateTime, Utc};
+use pilothouse_core::cdn::{Job, JobKind, JobQuery, JobState, JobSummary, JobUrls};
+use pilothouse_core::{Error, ErrorKind, Order, Page as Rows};
+use serde::Deserialize;
+
+use crate::cdn::whose::Whose;
+use crate::failure::{Answer, Failure, is_correctable, status_of};
+use crate::form::{Form, Query, filled};
+use crate::page::{Page, Visitor, html};
+
+/// Jobs of one page.
+const ROWS: i64 = 50;
+
+/// Customer and kind.
+#[derive(Default, Deserialize)]
+pub(crate) struct Shown {
+    #[serde(default)]
+    customer: String,
+    #[serde(default)]
+    kind: String,
+    before: Option<i64>,
+}
+
+/// A job in the list.
+struct Row {
+    task_id: String,
+    kind: JobKind,
+    mail: String,
+    cdn: String,
+    urls: i64,
+    created: DateTime<Utc>,
+    state: JobState,
+    percent: i64,
+    reason: String,
+}
+
+impl From<JobSummary> for Row {
+    fn from(job: JobSummary) -> Self {
+        let JobSummary { task_id, kind, mail, cdn, urls, created, state, percent, reason, .. } = job;
+        Self { task_id, kind, mail, cdn, urls, created, state, percent, reason }
+    }
+}
+
+impl Row {
+    fn of(job: Job, mail: &str) -> Self {
+        let Job { task_id, kind, cdn, urls, created, state, percent, reason, .. } = job;
+        let urls = i64::try_from(urls.len()).unwrap_or(i64::MAX);
+        Self { task_id, kind, mail: mail.to_owned(), cdn, urls, created, state, percent, reason }
+    }
+}
+
+#[derive(Template)]
+#[template(path = "jobs.html")]
+struct JobsPage {
+    page: Page,
+    whose: Whose,
+    kind: JobKind,
+    typed: String,
+    rows: Vec<Row>,
+    /// Id before which the next page goes on.
+    next: Option<i64>,
+}
+
+async fn list(visitor: &Visitor, shown: &Shown, typed: String) -> Result<JobsPage, Failure> {
+    let whose = Whose::of(visitor, &shown.customer).await?;
+    let kind = if shown.kind == "preload" { JobKind::Preload } else { JobKind::Refresh };
+    let (pilothouse, caller) = (visitor.pilothouse(), &visitor.caller);
+    let (mut rows, mut next) = (Vec::new(), None);
+    if whose.is_operator {
+        let login_email = filled(&shown.customer).map(str::to_owned);
+        let query = JobQuery { login_email, ..JobQuery::default() };
+        let rows_wanted = Rows { order: Order::Newest, ..Rows::at(0, ROWS).before(shown.before)? };
+        let listed = pilothouse.jobs().list_all(caller, &query, rows_wanted).await?.rows;
+        let is_full = i64::try_from(listed.len()).is_ok_and(|count| count == ROWS);
+        next = listed.last().filter(|_| is_full).map(|last| last.id.0);
+        rows.extend(listed.into_iter().map(Row::from));
+    } else {
+        for kind in [JobKind::Refresh, JobKind::Preload] {
+            let jobs = pilothouse.jobs().list(caller, kind, &whose.mail).await?;
+            rows.extend(jobs.into_iter().map(|job| Row::of(job, &whose.mail)));
+        }
+        rows.sort_by_key(|row| std::cmp::Reverse(row.created));
+        rows.truncate(usize::try_from(ROWS).unwrap_or_default());
+    }
+    let page = visitor.page(visitor.t.purge_preload).await?;
+    Ok(JobsPage { page, whose, kind, typed, rows, next })
+}
+
+/// Form and list.
+pub(crate) async fn get_jobs(visitor: Visitor, Query(shown): Query<Shown>) -> Answer {
+    html(&list(&visitor, &shown, String::new()).await?)
+}
+
+/// URLs, one a line.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Urls {
+    #[serde(default)]
+    customer: String,
+    kind: String,
+    urls: String,
+}
+
+/// Queues jobs, and leads to the job where it is one.
+pub(crate) async fn post_jobs(visitor: Visitor, Form(form): Form<Urls>) -> Answer {
+    let error = match add(&visitor, &form).await {
+        Ok(jobs) => {
+            return Ok(match jobs.as_slice() {
+                [job] => visitor.done(&format!("/cdn/jobs/{}", job.task_id), "queued"),
+                _ => visitor.done("/cdn/jobs", "queued"),
+            });
+        }
+        Err(error) => error,
+    };
+    let is_foreign = error.kind() == ErrorKind::Forbidden;
+    if !is_foreign && !is_correctable(&error) && error.kind() != ErrorKind::Unavailable {
+        return Err(error.into());
+    }
+    let shown = Shown { customer: form.customer, kind: form.kind, before: None };
+    let mut again = list(&visitor, &shown, form.urls).await?;
+    // A host that is not the customer's: whether or not it exists, nothing more is said.
+    again.page.problem = if is_foreign { visitor.t.foreign_domain.to_owned() } else { error.to_string() };
+    let kind = if is_foreign { ErrorKind::Invalid } else { error.kind() };
+    Ok((status_of(kind), Html(again.render()?)).into_response())
+}
+
+async fn add(visitor: &Visitor, form: &Urls) -> Result<Vec<Job>, Error> {
+    let kind = match &*form.kind {
+        "refresh" => JobKind::Refresh,
+        "preload" => JobKind::Preload,
+        _ => return Err(Error::invalid("kind", "must be refresh or preload")),
+    };
+    // A bar parts URLs in a list, and is escaped within one.
+    let urls: Vec<_> = form.urls.lines().filter_map(filled).map(|url| url.replace('|', "%7C")).collect();
+    let urls = JobUrls::parse(kind, &urls.join("|"))?;
+    let mail = filled(&form.customer).unwrap_or(&visitor.caller.mail);
+    visitor.pilothouse().jobs().add(&visitor.caller, mail, &urls).await
+}

@@ -1,0 +1,170 @@
+//! `…/releases/{id}`: a rollout, live, and its end.
+
+use std::borrow::Borrow;
+
+use askama::Template;
+use axum::response::Response;
+use pilothouse_core::config::{NodeRollout, NodeState, ReleaseId, ReleaseKind, ReleaseState, RolloutStatus};
+use pilothouse_core::{Error, Page as CorePage};
+use serde::Deserialize;
+
+use crate::config::Place;
+use crate::failure::{Answer, Failure};
+use crate::form::{Form, Query, Segments};
+use crate::live::{Fragment, still_in, stream};
+use crate::page::{Page, Visitor, html};
+
+/// The most nodes of one page. Of a large rollout those with problems come first.
+const ROWS: usize = 200;
+
+/// Place of a release in the path.
+#[derive(Deserialize)]
+pub(crate) struct ReleasePath {
+    app: String,
+    profile: String,
+    id: i64,
+}
+
+/// What of the nodes is shown.
+#[derive(Clone, Default, Deserialize)]
+pub(crate) struct Shown {
+    /// `problems` or `applied`; else all.
+    #[serde(default)]
+    show: String,
+}
+
+#[derive(Template)]
+#[template(path = "release.html")]
+struct ReleasePage {
+    page: Page,
+    place: Place,
+    status: RolloutStatus,
+    shown: Shown,
+    body: String,
+    may_decide: bool,
+}
+
+/// Part of the page that changes while nodes answer.
+#[derive(Template)]
+#[template(path = "release_live.html")]
+struct Live {
+    page: Page,
+    status: RolloutStatus,
+    nodes: Vec<NodeRollout>,
+    more: usize,
+}
+
+impl Live {
+    fn count(&self, state: impl Borrow<NodeState>) -> usize {
+        let at = NodeState::ALL.iter().position(|known| known == state.borrow()).unwrap_or_default();
+        self.status.rollout.counts[at]
+    }
+}
+
+/// Whether a node has not what it should, or says why.
+fn is_problem(node: &NodeRollout) -> bool {
+    node.state != NodeState::Applied
+}
+
+async fn live(visitor: &Visitor, id: i64, shown: &Shown) -> Result<Fragment, Failure> {
+    let status = visitor.pilothouse().rollouts().status(&visitor.caller, ReleaseId(id)).await?;
+    let is_final = status.rollout.release.state != ReleaseState::Active;
+    let passes = |node: &&NodeRollout| match &*shown.show {
+        "problems" => is_problem(node),
+        "applied" => !is_problem(node),
+        _ => true,
+    };
+    let mut nodes: Vec<NodeRollout> = status.nodes.iter().filter(passes).cloned().collect();
+    nodes.sort_by_key(|node| (!is_problem(node), std::cmp::Reverse(node.acked)));
+    let more = nodes.len().saturating_sub(ROWS);
+    nodes.truncate(ROWS);
+    let page = visitor.page("").await?;
+    let html = Live { page, status, nodes, more }.render()?;
+    Ok(Fragment { html, is_final })
+}
+
+/// The release, which must be of an item of that profile.
+async fn status_of(visitor: &Visitor, place: &Place, id: i64) -> Result<RolloutStatus, Failure> {
+    let status = visitor.pilothouse().rollouts().status(&visitor.caller, ReleaseId(id)).await?;
+    let list = visitor.pilothouse().rollouts();
+    let only = CorePage::at(id, 1).before(Some(id.saturating_add(1)))?;
+    if list.list(&visitor.caller, &place.app, &place.profile, None, only).await?.is_empty() {
+        return Err(Error::not_found("the release").into());
+    }
+    Ok(status)
+}
+
+/// The page.
+pub(crate) async fn get_release(
+    visitor: Visitor,
+    Segments(ReleasePath { app, profile, id }): Segments<ReleasePath>,
+    Query(shown): Query<Shown>,
+) -> Answer {
+    let place = Place::of(&visitor, app, profile).await?;
+    let status = status_of(&visitor, &place, id).await?;
+    let body = live(&visitor, id, &shown).await?.html;
+    let release = &status.rollout.release;
+    let is_open = release.kind == ReleaseKind::Grey && release.state == ReleaseState::Active;
+    let may_decide = place.manages && is_open;
+    let title = format!("{} #{id} · {}", visitor.t.release, status.rollout.key);
+    let page = visitor.page(title).await?;
+    html(&ReleasePage { page, place, status, shown, body, may_decide })
+}
+
+/// The rollout as it goes on.
+pub(crate) async fn get_live(
+    visitor: Visitor,
+    Segments(ReleasePath { app, profile, id }): Segments<ReleasePath>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Failure> {
+    let place = Place::of(&visitor, app, profile).await?;
+    status_of(&visitor, &place, id).await?;
+    let visitor = std::sync::Arc::new(visitor);
+    Ok(stream(move || {
+        let (visitor, shown) = (visitor.clone(), shown.clone());
+        Box::pin(async move {
+            still_in(&visitor).await?;
+            live(&visitor, id, &shown).await
+        })
+    }))
+}
+
+/// A form without fields.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Empty {}
+
+/// Whether nodes that refuse a grey release are overlooked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Promote {
+    #[serde(default)]
+    force: bool,
+}
+
+/// Makes a grey release the full one.
+pub(crate) async fn post_promote(
+    visitor: Visitor,
+    Segments(ReleasePath { app, profile, id }): Segments<ReleasePath>,
+    Form(Promote { force }): Form<Promote>,
+) -> Answer {
+    let place = Place::of(&visitor, app, profile).await?;
+    let releases = visitor.pilothouse().releases();
+    let released = if force {
+        releases.promote_forced(&visitor.caller, ReleaseId(id)).await?
+    } else {
+        releases.promote(&visitor.caller, ReleaseId(id)).await?
+    };
+    Ok(visitor.done(&format!("{}/releases/{}", place.path(), released.release), "saved"))
+}
+
+/// Takes a grey release back.
+pub(crate) async fn post_abort(
+    visitor: Visitor,
+    Segments(ReleasePath { app, profile, id }): Segments<ReleasePath>,
+    Form(Empty {}): Form<Empty>,
+) -> Answer {
+    let place = Place::of(&visitor, app, profile).await?;
+    visitor.pilothouse().releases().abort(&visitor.caller, ReleaseId(id)).await?;
+    Ok(visitor.done(&format!("{}/releases/{id}", place.path()), "saved"))
+}

@@ -1,0 +1,11 @@
+//! Tests of the pages, in process.
+#![expect(clippy::unwrap_used, reason = "a failing test panics")]
+
+mod access;
+mod cdn;
+mod config;
+mod crawl;
+mod fixture;
+mod markup;
+mod ops;
+mod session;

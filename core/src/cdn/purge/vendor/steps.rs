@@ -1,0 +1,322 @@
+//! Steps of a vendor's batch: cut, send, look for it after a lost answer, and ask about its tasks.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::batch::{BatchState, VendorBatch};
+use super::cut::{Cutting, cut, host, hosts};
+use super::outcome::{
+    Aftermath, Effect, LOOK_WAIT, all_failed, found, polled, refused, retry_wait, submitted, waits,
+};
+use super::speaker::Speaker;
+use crate::Result;
+use crate::ports::{CallLimits, ItemState, Operation, ProviderError, RemoteTask};
+use crate::sync::lock;
+
+/// Time after its day for which spending is kept, longer than a quota that was read is believed.
+const SPENDING_KEPT: TimeDelta = TimeDelta::hours(1);
+
+impl Speaker<'_> {
+    /// Cuts a batch of what waits for an operation, and sends it; false where nothing can be sent now.
+    pub(super) async fn cut(
+        &self,
+        operation: Operation,
+        waiting: &[&VendorBatch],
+        rows: &[VendorBatch],
+        now: DateTime<Utc>,
+    ) -> Result<bool> {
+        if !self.learn_groups(waiting, now).await? || !self.learn_quotas(now).await? {
+            return Ok(true);
+        }
+        if self.refuse_strangers(waiting).await? {
+            return Ok(true);
+        }
+        let mut limits = lock(self.memory).limits(self.can(), operation);
+        if let Some(most) = limits.in_flight {
+            limits.items = limits.items.min(most.saturating_sub(in_flight(rows, operation)));
+        }
+        if limits.items == 0 {
+            return Ok(false);
+        }
+        let groups = self.groups_of(waiting);
+        let Some(groups) = self.within_quota(operation, waiting, groups, &mut limits).await? else {
+            return Ok(true);
+        };
+        let Some(shares) = self.within_share(operation, waiting, &groups).await? else { return Ok(true) };
+        let id = self.calls.pilothouse.ids().uuid().to_string();
+        let Some(mut cutting) = cut(id, waiting, &groups, limits, now) else { return Ok(false) };
+        cutting.spending = shares.spending(&cutting.batch);
+        self.send(cutting.batch.clone(), Some(&cutting)).await?;
+        Ok(true)
+    }
+
+    /// Asks for the groups of hosts that are not known; false where the vendor did not say.
+    async fn learn_groups(&self, waiting: &[&VendorBatch], now: DateTime<Utc>) -> Result<bool> {
+        let urls = waiting.iter().flat_map(|row| &row.items).map(|item| item.url.as_str());
+        let mut hosts = hosts(urls);
+        hosts.retain(|host| lock(self.memory).group(host).is_none());
+        if hosts.is_empty() {
+            return Ok(true);
+        }
+        let Some(answer) = self.call(self.provider.groups(&hosts)).await else { return Ok(false) };
+        match answer {
+            Ok(groups) => {
+                lock(self.memory).set_groups(hosts, groups);
+                Ok(true)
+            }
+            Err(error) => {
+                let tries = waiting.iter().map(|row| row.tries).max().unwrap_or(0);
+                self.postpone(waiting, now + retry_wait(tries), &error.to_string()).await?;
+                self.note(&error, now);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Reads the quotas, where they were not read lately; false where the vendor refused the credentials.
+    async fn learn_quotas(&self, now: DateTime<Utc>) -> Result<bool> {
+        if !self.can().quota || !lock(self.memory).needs_quotas() {
+            return Ok(true);
+        }
+        let Some(answer) = self.call(self.provider.quota()).await else { return Ok(false) };
+        match answer {
+            Ok(quotas) => lock(self.memory).set_quotas(quotas),
+            Err(error) => {
+                // The vendor knows its quota, and refuses what is beyond it.
+                lock(self.memory).set_quotas(Vec::new());
+                if self.note(&error, now) {
+                    return Ok(false);
+                }
+                self.tell(&error.to_string());
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fails what is of hosts that the vendor does not serve; whether there was any.
+    async fn refuse_strangers(&self, waiting: &[&VendorBatch]) -> Result<bool> {
+        let moment = self.moment().await?;
+        let mut any = false;
+        for row in waiting {
+            let (mut strangers, mut reason) = ((*row).clone(), String::new());
+            strangers.items.retain(|item| match lock(self.memory).group(&host(&item.url)) {
+                Some(Err(error)) if !error.may_be_retried() => {
+                    reason = error.to_string();
+                    true
+                }
+                _ => false,
+            });
+            if strangers.items.is_empty() {
+                continue;
+            }
+            let mut next = (*row).clone();
+            next.items.retain(|item| !strangers.items.contains(item));
+            let next = Some(next).filter(|next| !next.items.is_empty());
+            let effect = Effect { next, ..all_failed(&strangers, &reason, moment) };
+            self.write(row, effect).await?;
+            any = true;
+        }
+        Ok(any)
+    }
+
+    /// Groups of the URLs whose hosts have one.
+    fn groups_of(&self, waiting: &[&VendorBatch]) -> HashMap<String, String> {
+        let memory = lock(self.memory);
+        let items = waiting.iter().flat_map(|row| &row.items);
+        let group = |url: &str| memory.group(&host(url))?.as_ref().ok().cloned();
+        items.filter_map(|item| Some((item.url.clone(), group(&item.url)?))).collect()
+    }
+
+    /// Leaves the URLs of one group whose quota is not used up, and limits a call to what is left of it. Where all are used
+    /// up, everything waits until the first begins anew, and there is `None`.
+    async fn within_quota(
+        &self,
+        operation: Operation,
+        waiting: &[&VendorBatch],
+        mut groups: HashMap<String, String>,
+        limits: &mut CallLimits,
+    ) -> Result<Option<HashMap<String, String>>> {
+        let mut used_up = None;
+        let mut seen = HashSet::new();
+        for url in waiting.iter().flat_map(|row| &row.items).map(|item| &item.url) {
+            let Some(group) = groups.get(url).filter(|group| seen.insert((*group).clone())) else { continue };
+            let quota = lock(self.memory).least_quota(operation, group).cloned();
+            match quota {
+                Some(quota) if quota.left <= 0 => {
+                    if used_up.as_ref().is_none_or(|(until, _)| quota.resets_at < *until) {
+                        used_up = Some((quota.resets_at, quota.pool));
+                    }
+                }
+                quota => {
+                    if let Some(quota) = quota {
+                        limits.items = limits.items.min(usize::try_from(quota.left).unwrap_or(usize::MAX));
+                    }
+                    let group = group.clone();
+                    groups.retain(|_, own| *own == group);
+                    return Ok(Some(groups));
+                }
+            }
+        }
+        let Some((until, pool)) = used_up else { return Ok(Some(groups)) };
+        self.postpone(waiting, until, &ProviderError::QuotaUsed { pool, until }.to_string()).await?;
+        // Whether it did begin anew is read then.
+        lock(self.memory).forget_quotas();
+        Ok(None)
+    }
+
+    /// Sends a batch: writes first that it may have been sent, then calls. Of one that was just cut, what it was cut from is
+    /// written with it.
+    pub(super) async fn send(&self, row: VendorBatch, cutting: Option<&Cutting>) -> Result<()> {
+        let mut work = self.calls.pilothouse.storage().begin().await?;
+        let now = work.now().await?;
+        if !self.lead(&mut *work, now).await? {
+            return Ok(work.rollback().await?);
+        }
+        let row = VendorBatch { state: BatchState::Sent, due: now + LOOK_WAIT, ..row };
+        if let Some(cutting) = cutting {
+            for id in &cutting.used_up {
+                work.vendor_batches().remove(id).await?;
+            }
+            for left in &cutting.left {
+                work.vendor_batches().update(left).await?;
+            }
+            if !cutting.spending.is_empty() {
+                work.vendor_spending().forget(self.cdn, now - SPENDING_KEPT).await?;
+            }
+            for spending in &cutting.spending {
+                work.vendor_spending().spend(spending).await?;
+            }
+            work.vendor_batches().insert(&row).await?;
+        } else if !work.vendor_batches().update(&row).await? {
+            return Ok(work.rollback().await?);
+        }
+        work.commit().await?;
+        lock(self.memory).take(self.can(), row.operation);
+        let edge = self.can().edges.first().map_or(self.cdn, String::as_str);
+        let batch = row.to_batch(edge);
+        let Some(answer) = self.call(self.provider.submit(&batch)).await else { return Ok(()) };
+        let answer = answer.and_then(|answers| {
+            if answers.len() == row.items.len() {
+                return Ok(answers);
+            }
+            let (got, sent) = (answers.len(), row.items.len());
+            Err(ProviderError::Ambiguous(format!("answered for {got} of {sent} URLs")))
+        });
+        let moment = self.moment().await?;
+        match answer {
+            Ok(answers) => {
+                lock(self.memory).spend(row.operation, &row.group, row.items.len());
+                self.write(&row, submitted(&row, answers, moment)).await
+            }
+            Err(error) => {
+                let (effect, aftermath) = refused(&row, &error, self.can().repeat, moment);
+                self.tell(&error.to_string());
+                self.take_note(row.operation, aftermath, moment.now);
+                self.write(&row, effect).await
+            }
+        }
+    }
+
+    fn take_note(&self, operation: Operation, aftermath: Aftermath, now: DateTime<Utc>) {
+        match aftermath {
+            Aftermath::Nothing => {}
+            Aftermath::SlowDown(after) => lock(self.memory).set_back(self.can(), operation, after),
+            Aftermath::QuotaChanged => lock(self.memory).forget_quotas(),
+            Aftermath::TooMany(items) => {
+                tracing::error!(
+                    cdn = self.cdn,
+                    items,
+                    "a vendor takes fewer items a call than its provider says"
+                );
+                lock(self.memory).too_many(operation, items);
+            }
+            Aftermath::Pause(reason) => self.pause(now, &reason),
+        }
+    }
+
+    /// Notes a failure that concerns all calls; whether it does.
+    fn note(&self, error: &ProviderError, now: DateTime<Utc>) -> bool {
+        let is_credentials = matches!(error, ProviderError::Credentials(_));
+        if is_credentials {
+            self.pause(now, &error.to_string());
+        }
+        is_credentials
+    }
+
+    /// Looks for a batch whose answer was lost in the vendor's tasks.
+    pub(super) async fn look(&self, row: &VendorBatch) -> Result<()> {
+        let edge = self.can().edges.first().map_or(self.cdn, String::as_str);
+        let batch = row.to_batch(edge);
+        let Some(answer) = self.call(self.provider.find(&batch)).await else { return Ok(()) };
+        let moment = self.moment().await?;
+        match answer {
+            Ok(tasks) if tasks.len() == row.items.len() => {
+                lock(self.memory).forget_quotas();
+                self.write(row, found(row, tasks, moment)).await
+            }
+            Ok(_) => self.look_later(row, "the vendor's list of tasks could not be read", moment.now).await,
+            Err(error) => {
+                self.note(&error, moment.now);
+                self.look_later(row, &error.to_string(), moment.now).await
+            }
+        }
+    }
+
+    async fn look_later(&self, row: &VendorBatch, reason: &str, now: DateTime<Utc>) -> Result<()> {
+        let wait = LOOK_WAIT + retry_wait(row.tries);
+        let next = VendorBatch { due: now + wait, tries: row.tries + 1, ..row.clone() };
+        self.tell(reason);
+        self.write(row, waits(row, next, reason, now)).await
+    }
+
+    /// Asks about the tasks of batches.
+    pub(super) async fn poll(&self, rows: &[&VendorBatch]) -> Result<()> {
+        let mut tasks: Vec<RemoteTask> = Vec::new();
+        let mut ends = Vec::new();
+        for row in rows {
+            tasks.extend(row.tasks());
+            ends.push(tasks.len());
+        }
+        let Some(answer) = self.call(self.provider.poll(&tasks)).await else { return Ok(()) };
+        let moment = self.moment().await?;
+        let mut states = match answer {
+            Ok(states) if states.len() == tasks.len() => states.into_iter(),
+            Ok(_) => {
+                return self.poll_later(rows, "the vendor did not answer for every task", moment.now).await;
+            }
+            Err(error) => {
+                self.note(&error, moment.now);
+                return self.poll_later(rows, &error.to_string(), moment.now).await;
+            }
+        };
+        let mut tasks = tasks.into_iter();
+        let mut begin = 0;
+        for (row, end) in rows.iter().zip(ends) {
+            let mut of_row: HashMap<String, ItemState> = HashMap::new();
+            for (task, states) in tasks.by_ref().zip(states.by_ref()).take(end - begin) {
+                of_row.extend(task.items.into_iter().zip(states));
+            }
+            begin = end;
+            self.write(row, polled(row, of_row, moment)).await?;
+        }
+        Ok(())
+    }
+
+    /// Asks later. What runs does not wait for it, so the jobs are told nothing.
+    async fn poll_later(&self, rows: &[&VendorBatch], reason: &str, now: DateTime<Utc>) -> Result<()> {
+        self.tell(reason);
+        for row in rows {
+            let wait = retry_wait(row.tries).clamp(TimeDelta::seconds(5), TimeDelta::seconds(60));
+            let next = VendorBatch { due: now + wait, tries: row.tries + 1, ..(*row).clone() };
+            self.write(row, Effect { next: Some(next), ..Effect::default() }).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Items that the vendor works on, or may.
+fn in_flight(rows: &[VendorBatch], operation: Operation) -> usize {
+    let has = |row: &&VendorBatch| matches!(row.state, BatchState::Sent | BatchState::Running);
+    rows.iter().filter(has).filter(|row| row.operation == operation).map(|row| row.items.len()).sum()
+}

@@ -1,0 +1,130 @@
+//! Release history of a key: the effective value and version of each node, now and at remembered revisions.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::delta::EffectiveItem;
+use super::release::{Deliverable, ReleaseId, ReleaseKind};
+
+/// A release with the revisions between which it counts.
+#[derive(Clone, Debug)]
+pub(super) struct ReleaseSpan {
+    release: ReleaseId,
+    version: i64,
+    start: i64,
+    end: Option<i64>,
+    published: DateTime<Utc>,
+    /// Node ids of a grey release; `None` for a full one, which is for every node.
+    nodes: Option<Arc<HashSet<Box<str>>>>,
+    /// The value, while the release is active; none where it takes the key from its nodes.
+    value: Option<Arc<str>>,
+}
+
+/// Node ids of grey releases, by their first parts.
+pub(super) type GreyNodes = HashMap<ReleaseId, Arc<HashSet<Box<str>>>>;
+
+impl ReleaseSpan {
+    /// `nodes` are those of the parts of one grey release, which share them.
+    fn new(of: &Deliverable, nodes: &mut GreyNodes) -> Self {
+        let release = &of.release;
+        let grey = release.kind == ReleaseKind::Grey;
+        let mut shared = || {
+            let named = || Arc::new(release.nodes.iter().map(|node| node.as_str().into()).collect());
+            nodes.entry(release.head()).or_insert_with(named).clone()
+        };
+        Self {
+            release: release.id,
+            version: release.version,
+            start: release.revision,
+            end: release.end_revision,
+            published: release.publish_time,
+            nodes: grey.then(&mut shared),
+            value: of.value.as_deref().map(Arc::from),
+        }
+    }
+
+    pub(super) fn release(&self) -> ReleaseId {
+        self.release
+    }
+
+    pub(super) fn is_for(&self, node_id: &str) -> bool {
+        self.nodes.as_ref().is_none_or(|nodes| nodes.contains(node_id))
+    }
+
+    fn counts_at(&self, revision: i64) -> bool {
+        self.start <= revision && self.end.is_none_or(|end| revision < end)
+    }
+}
+
+/// The remembered releases of one key. At most one full and one grey release count at a time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KeyHistory {
+    /// By id.
+    spans: Vec<ReleaseSpan>,
+    /// The last revision in which a release of the key began or ended; known also once that release is forgotten.
+    last_changed: i64,
+}
+
+impl KeyHistory {
+    /// Records that a release began or ended.
+    pub(super) fn record(&mut self, of: &Deliverable, nodes: &mut GreyNodes) {
+        let span = ReleaseSpan::new(of, nodes);
+        self.last_changed = self.last_changed.max(span.start).max(span.end.unwrap_or(0));
+        match self.spans.binary_search_by_key(&span.release, |known| known.release) {
+            Ok(at) => self.spans[at] = span,
+            Err(at) => self.spans.insert(at, span),
+        }
+    }
+
+    /// Whether [`KeyHistory::forget`] would remove something.
+    pub(super) fn forgets(&self, floor: i64) -> bool {
+        self.spans.iter().any(|span| span.end.is_some_and(|end| end <= floor))
+    }
+
+    /// Removes the releases that ended at or before the revision `floor`.
+    pub(super) fn forget(&mut self, floor: i64) {
+        self.spans.retain(|span| span.end.is_none_or(|end| end > floor));
+    }
+
+    /// The revisions in which a remembered release of the key began or ended, and the last in which any did.
+    pub(super) fn revisions(&self) -> impl Iterator<Item = i64> {
+        let remembered = self.spans.iter().flat_map(|span| [Some(span.start), span.end]).flatten();
+        remembered.chain([self.last_changed])
+    }
+
+    pub(super) fn active_grey(&self) -> Option<&ReleaseSpan> {
+        self.spans.iter().find(|span| span.end.is_none() && span.nodes.is_some())
+    }
+
+    /// The item in effect at a node now.
+    pub(super) fn effective(&self, key: &Arc<str>, node_id: &str) -> Option<EffectiveItem> {
+        let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
+        let value = span.value.clone()?;
+        Some(EffectiveItem { key: key.clone(), value, version: span.version, release: span.release })
+    }
+
+    /// The version that was in effect at a node at a revision.
+    pub(super) fn version_at(&self, node_id: &str, revision: i64) -> Option<i64> {
+        let spans = self.spans.iter().filter(|span| span.counts_at(revision));
+        for_node(spans, node_id).map(|span| span.version).filter(|version| *version > 0)
+    }
+
+    /// The release in effect at a node, where it began until `revision` and was published at or after `since`.
+    pub(super) fn recent(&self, node_id: &str, revision: i64, since: DateTime<Utc>) -> Option<ReleaseId> {
+        let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
+        (span.start <= revision && span.published >= since).then_some(span.release)
+    }
+
+    /// The newest remembered release that brought this version to a node.
+    pub(super) fn last_for(&self, node_id: &str, version: i64) -> Option<ReleaseId> {
+        let brought = |span: &&ReleaseSpan| span.version == version && span.is_for(node_id);
+        self.spans.iter().rev().find(brought).map(|span| span.release)
+    }
+}
+
+/// The release in effect at a node among those that count at one time: a grey one before the full one.
+fn for_node<'a>(spans: impl Iterator<Item = &'a ReleaseSpan>, node_id: &str) -> Option<&'a ReleaseSpan> {
+    spans.filter(|span| span.is_for(node_id)).max_by_key(|span| span.nodes.is_some())
+}

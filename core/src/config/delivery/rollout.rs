@@ -1,0 +1,223 @@
+//! Rollout of a release: the state of each of its nodes, and the latency until they applied it.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use super::node::NodeNumber;
+use super::release::{Release, ReleaseId};
+use super::rollout_query::{PagedStatus, RolloutQuery};
+use crate::account::{Caller, Reach};
+use crate::config::identifier::{ItemId, check_identifier};
+use crate::{Error, Page, Pilothouse, Result, check_text};
+
+/// State of a node in a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum NodeState {
+    /// Online, and the release was not sent to it yet.
+    Pending,
+    /// Online; the release was sent and not acknowledged yet.
+    Sent,
+    /// The released version is in effect there.
+    Applied,
+    /// The node refused it.
+    Rejected,
+    /// The node tried to apply it and could not.
+    Failed,
+    /// Offline, without an acknowledgement.
+    Offline,
+}
+
+impl NodeState {
+    /// All states, in the order of counts.
+    pub const ALL: [Self; 6] =
+        [Self::Pending, Self::Sent, Self::Applied, Self::Rejected, Self::Failed, Self::Offline];
+
+    /// Name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Sent => "sent",
+            Self::Applied => "applied",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+            Self::Offline => "offline",
+        }
+    }
+
+    /// The state of a name on the wire; `None` of any other.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name)
+    }
+}
+
+/// Page of the nodes of a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodePage {
+    /// Only the nodes in this state.
+    pub state: Option<NodeState>,
+    /// Number of those nodes that come before the page.
+    pub start: usize,
+    /// The most nodes of the page.
+    pub count: usize,
+}
+
+impl NodePage {
+    /// All nodes.
+    pub const WHOLE: Self = Self { state: None, start: 0, count: usize::MAX };
+}
+
+/// An item of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedItem {
+    /// Id of the item.
+    pub item: ItemId,
+    /// Its key.
+    pub key: String,
+    /// The version that is published; 0 where its nodes lose the key.
+    pub version: i64,
+}
+
+/// A release, and how many of its nodes are in which state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rollout {
+    /// First part of the release that the nodes are compared with; its state is that of the release.
+    pub release: Release,
+    /// The key of its first item.
+    pub key: String,
+    /// All of its items.
+    pub items: Vec<ReleasedItem>,
+    /// Number of known target nodes: those of a grey release; for a full one, those registered
+    /// and those that had to do with it. None is known 92 days after the publication of a release that has ended.
+    pub targets: usize,
+    /// Nodes in each state, in the order of [`NodeState::ALL`].
+    pub counts: [usize; 6],
+}
+
+/// State of a node in a rollout.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRollout {
+    /// Id that the node registered with.
+    pub node_id: String,
+    /// State in this rollout.
+    pub state: NodeState,
+    /// The version of the key that it said it holds, the last time it did; 0 where it never did.
+    pub version: i64,
+    /// Explanation that came with the acknowledgement.
+    pub message: String,
+    /// Time of the first sending.
+    pub sent: Option<DateTime<Utc>>,
+    /// Time of the newest acknowledgement.
+    pub acked: Option<DateTime<Utc>>,
+}
+
+/// Latency from publishing until nodes applied the release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// Latency of the first node.
+    pub first: TimeDelta,
+    /// Half of those that hold it.
+    pub median: TimeDelta,
+    /// The last so far.
+    pub last: TimeDelta,
+}
+
+/// A rollout with each of its nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RolloutStatus {
+    /// Release with the number of nodes in each state.
+    pub rollout: Rollout,
+    /// The nodes that were asked for, in the order in which they first registered; those of a grey release by node id.
+    pub nodes: Vec<NodeRollout>,
+    /// Latency of the nodes that hold it and did not before; `None` as long as there is none.
+    pub latency: Option<Latency>,
+}
+
+/// The use cases of rollouts.
+#[derive(Clone, Copy, Debug)]
+pub struct Rollouts<'a>(pub(crate) &'a Pilothouse);
+
+impl Rollouts<'_> {
+    /// The most releases of a key that are looked at for what a node holds of it.
+    const LOOKED_AT: i64 = 100;
+
+    /// The releases of a profile, or of one key, newest first; needs permission 0.
+    pub async fn list(
+        &self,
+        caller: &Caller,
+        app: &str,
+        profile: &str,
+        key: Option<&str>,
+        page: Page,
+    ) -> Result<Vec<Rollout>> {
+        let mut snapshot = self.0.storage().read().await?;
+        let app =
+            self.0.apps().open_for_reader(&mut *snapshot, caller, (app, Reach::Profile(profile))).await?;
+        drop(snapshot);
+        check_identifier("profile", profile)?;
+        if let Some(key) = key {
+            check_text("key", key, 1, 256, false)?;
+        }
+        self.0.flush_reports().await?;
+        let now = self.0.store_time().await?;
+        let mut snapshot = self.0.storage().read().await?;
+        let ids = snapshot.releases().list_sets(app.id, profile, key, page).await?;
+        let mut sets: HashMap<ReleaseId, Vec<(Release, String)>> = HashMap::new();
+        for (part, key) in snapshot.releases().parts(&ids).await? {
+            sets.entry(part.head()).or_default().push((part, key));
+        }
+        let items: Vec<ItemId> = sets.values().flatten().map(|(part, _)| part.item).collect();
+        let mut query = RolloutQuery::of(now, &mut *snapshot, (app.id, profile), &items).await?;
+        let mut rollouts = Vec::with_capacity(ids.len());
+        for id in ids {
+            let Some(parts) = sets.remove(&id) else { continue };
+            // One after the other: of many nodes there are many deliveries.
+            query.load(&mut *snapshot, parts.iter().map(|(part, _)| part)).await?;
+            rollouts.push(query.rollout(&parts, &mut |_| {}));
+        }
+        Ok(rollouts)
+    }
+
+    /// Status of a release's rollout with every node; needs permission 0.
+    pub async fn status(&self, caller: &Caller, id: ReleaseId) -> Result<RolloutStatus> {
+        self.status_page(caller, id, NodePage::WHOLE).await
+    }
+
+    /// Status of a release's rollout with a page of its nodes; needs permission 0. Counts and latency are those of all nodes.
+    pub async fn status_page(&self, caller: &Caller, id: ReleaseId, page: NodePage) -> Result<RolloutStatus> {
+        let absent = || Error::not_found("the release");
+        let mut snapshot = self.0.storage().read().await?;
+        let found = snapshot.releases().by_id(id).await?.filter(|release| release.set.is_none());
+        let (app, place) = match &found {
+            Some(release) => {
+                (snapshot.items().app_of(release.item).await?, snapshot.items().place(release.item).await?)
+            }
+            None => (None, None),
+        };
+        let reach = place.as_ref().map_or(Reach::App, |(profile, _)| Reach::Profile(profile));
+        self.0.apps().require_reader(&mut *snapshot, caller, (app, reach)).await?;
+        let (app, item) = (app.ok_or_else(absent)?, found.ok_or_else(absent)?.item);
+        drop(snapshot);
+        self.0.flush_reports().await?;
+        let now = self.0.store_time().await?;
+        let mut snapshot = self.0.storage().read().await?;
+        let (profile, _) = snapshot.items().place(item).await?.ok_or_else(absent)?;
+        let parts = snapshot.releases().parts(&[id]).await?;
+        let items: Vec<ItemId> = parts.iter().map(|(part, _)| part.item).collect();
+        let mut query = RolloutQuery::of(now, &mut *snapshot, (app, &profile), &items).await?;
+        query.load(&mut *snapshot, parts.iter().map(|(part, _)| part)).await?;
+        let PagedStatus { mut status, numbers } = query.status(&parts, page).ok_or_else(absent)?;
+        // Of those nodes of the page alone that have not the released version: what all nodes hold is in as many records as
+        // they got releases.
+        let (applied, version) = (NodeState::Applied, status.rollout.release.version);
+        let others = status.nodes.iter().zip(&numbers).filter(|(node, _)| node.state != applied);
+        let others: Vec<NodeNumber> = others.filter_map(|(_, number)| *number).collect();
+        let held = snapshot.deliveries().held(item, &others, Self::LOOKED_AT).await?;
+        let held: HashMap<NodeNumber, i64> = held.into_iter().map(|held| (held.node, held.version)).collect();
+        for (node, number) in status.nodes.iter_mut().zip(numbers) {
+            let told = number.and_then(|number| held.get(&number)).copied().unwrap_or(0);
+            node.version = if node.state == applied { version } else { told };
+        }
+        Ok(status)
+    }
+}

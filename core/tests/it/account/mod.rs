@@ -1,0 +1,4 @@
+//! Accounts and their log-ins.
+
+mod login;
+mod password;

@@ -1,0 +1,9 @@
+//! Purges and preloads on edges.
+
+mod edge_leases;
+mod job;
+mod job_list;
+mod job_runner;
+mod vendor_calls;
+mod vendor_kills;
+mod vendor_share;

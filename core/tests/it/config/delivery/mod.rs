@@ -1,0 +1,10 @@
+//! Delivery of configuration to nodes.
+
+mod acknowledgement;
+mod app_session;
+pub(crate) mod fixture;
+mod node;
+mod release_set;
+mod rollout;
+mod server_clocks;
+mod watch;

@@ -1,0 +1,4 @@
+//! Use cases of the configuration centre.
+
+mod authoring;
+pub(crate) mod delivery;

@@ -1,0 +1,6 @@
+mod events;
+mod fixture;
+mod updates;
+mod worker;
+
+pub(crate) use fixture::{events, subscribed};

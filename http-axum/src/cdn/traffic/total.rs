@@ -1,0 +1,77 @@
+//! `/level3/total`: sums of traffic by cdn and customer, for operators.
+
+use axum::extract::State;
+use pilothouse_core::cdn::TotalRow;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use crate::args::Args;
+use crate::caller::Auth;
+use crate::envelope::{Done, Reply, done};
+use crate::state::ApiState;
+
+/// Interval of the sums.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct TotalArgs {
+    /// Unix seconds; rounded down to five minutes, which are included.
+    #[serde(rename = "startTime")]
+    #[param(minimum = 0, example = 1_470_297_000)]
+    start_time: i64,
+    /// Unix seconds, not before `startTime`; rounded down to five minutes, which are included.
+    #[serde(rename = "endTime")]
+    #[param(minimum = 0, example = 1_470_299_400)]
+    end_time: i64,
+}
+
+/// Traffic of a customer on a cdn.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TotalInfo {
+    /// Name of the cdn.
+    #[schema(example = "level3")]
+    cdn: String,
+    /// The mail of the customer's account.
+    #[schema(example = "user@example.com")]
+    login_email: String,
+    /// Bytes sent.
+    #[schema(example = 151_012)]
+    flux: i64,
+    /// Billed requests of any status.
+    #[schema(example = 12)]
+    requests: i64,
+    /// Requests among these that were answered from the cache.
+    #[schema(example = 8)]
+    hits: i64,
+}
+
+impl From<TotalRow> for TotalInfo {
+    fn from(TotalRow { cdn, mail, figures }: TotalRow) -> Self {
+        Self { cdn, login_email: mail, flux: figures.flux, requests: figures.requests, hits: figures.hits }
+    }
+}
+
+/// Sums of all customers.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TotalList {
+    /// A row per cdn and customer with traffic, by both names.
+    results: Vec<TotalInfo>,
+}
+
+/// Sums of bytes, requests and hits by cdn and customer, of the domains that are held now. At most 400 days.
+#[utoipa::path(
+    get,
+    path = "/level3/total",
+    tag = "cdn",
+    params(TotalArgs),
+    security(("bearer" = [])),
+    extensions(("x-permission" = json!("group 8"))),
+    responses((status = 200, description = "The sums.", body = Done<TotalList>)),
+)]
+pub(super) async fn get_total(
+    State(api): State<ApiState>,
+    Auth(caller): Auth,
+    Args(TotalArgs { start_time, end_time }): Args<TotalArgs>,
+) -> Reply<Done<TotalList>> {
+    let rows = api.pilothouse.traffic().totals(&caller, start_time, end_time).await?;
+    done(TotalList { results: rows.into_iter().map(TotalInfo::from).collect() })
+}

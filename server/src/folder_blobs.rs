@@ -1,0 +1,379 @@
+//! Folder blob store: contents of tasks as files under their SHA-256, resumable and durable.
+//!
+//! A complete blob is `<sha256>`, a begun one `<sha256>.<size>.part`. A piece is durable before its end is told; the name of
+//! a complete blob appears only after its bytes were hashed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use pilothouse_core::ops::Sha256Digest;
+use pilothouse_core::ports::{BlobState, BlobStore, Ids, RandomIds};
+use pilothouse_core::{Error, Result};
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest, Sha256};
+
+/// File with the id of the folder.
+const ID: &str = "folder-id";
+/// Bytes that are hashed at a time.
+const PIECE: usize = 1 << 16;
+
+/// Blobs in a folder, which servers on one store share.
+#[derive(Clone, Debug)]
+pub(crate) struct FolderBlobs {
+    folder: Arc<PathBuf>,
+    /// Why it is not used.
+    refusal: Option<Arc<str>>,
+    /// Serialises appending within the process; the lock of the part file does so between processes. With the hashes of begun
+    /// blobs, so that a long one is not read again at its end.
+    appending: Arc<Mutex<BTreeMap<Sha256Digest, RunningHash>>>,
+}
+
+/// The most begun blobs whose hashes are kept. Of another one all bytes are read again at its end.
+const MOST_RUNNING: usize = 100;
+
+/// Hash of the first bytes of a begun blob that this process has appended from its beginning.
+#[derive(Clone, Debug)]
+struct RunningHash {
+    offset: i64,
+    hash: Sha256,
+}
+
+impl FolderBlobs {
+    /// Over a folder, which is created where it is missing.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        File::open(folder)?.sync_all()?;
+        Ok(Self { folder: Arc::new(folder.to_owned()), refusal: None, appending: Arc::default() })
+    }
+
+    /// Random id of the folder, which stands in it: whoever sees the same one sees the same folder.
+    pub(crate) fn id(&self) -> io::Result<String> {
+        let path = self.folder.join(ID);
+        if let Some(id) = read_id(&path)? {
+            return Ok(id);
+        }
+        let mut file = tempfile::NamedTempFile::new_in(&*self.folder)?;
+        file.write_all(RandomIds.uuid().simple().to_string().as_bytes())?;
+        file.as_file().sync_all()?;
+        match file.persist_noclobber(&path) {
+            // Another server was faster.
+            Err(error) if error.error.kind() != ErrorKind::AlreadyExists => return Err(error.error),
+            _ => File::open(&*self.folder)?.sync_all()?,
+        }
+        read_id(&path)?.ok_or_else(|| io::Error::other(format!("{ID} does not hold an id")))
+    }
+
+    /// The same, of which nothing is used, for this reason.
+    pub(crate) fn refused(self, why: &str) -> Self {
+        Self { refusal: Some(why.into()), ..self }
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        if let Some(why) = &self.refusal {
+            return Err(Error::Unavailable(why.to_string()));
+        }
+        let this = self.clone();
+        let done = tokio::task::spawn_blocking(move || work(&this)).await;
+        done.map_err(|error| Error::Internal(format!("a blob: {error}")))?
+    }
+
+    fn complete(&self, sha256: Sha256Digest) -> PathBuf {
+        self.folder.join(sha256.to_string())
+    }
+
+    fn part(&self, sha256: Sha256Digest, size: i64) -> PathBuf {
+        self.folder.join(format!("{sha256}.{size}.part"))
+    }
+
+    fn sync(&self) -> Result<()> {
+        File::open(&*self.folder).and_then(|folder| folder.sync_all()).map_err(failed)
+    }
+
+    fn state(&self, sha256: Sha256Digest) -> Result<Option<BlobState>> {
+        if let Some(size) = length(&self.complete(sha256))? {
+            return Ok(Some(BlobState { size, offset: size, is_complete: true }));
+        }
+        for entry in self.entries()? {
+            if entry.sha256 == sha256
+                && let (Some(size), Some(offset)) = (entry.part_size, length(&entry.path)?)
+            {
+                return Ok(Some(BlobState { size, offset, is_complete: false }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn entries(&self) -> Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(&*self.folder).map_err(failed)? {
+            entries.extend(Entry::of(&entry.map_err(failed)?.path()));
+        }
+        Ok(entries)
+    }
+
+    fn append_piece(&self, sha256: Sha256Digest, size: i64, offset: i64, bytes: &[u8]) -> Result<BlobState> {
+        let mut running = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
+        let path = self.part(sha256, size);
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
+        let mut part = options.open(&path).map_err(failed)?;
+        flock(&part, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+        let held = part.metadata().map_err(failed)?.len();
+        if i64::try_from(held).ok() != Some(offset) || !path.exists() {
+            return Err(Error::conflict("the blob has grown meanwhile"));
+        }
+        if let Err(error) = append_durably(&mut part, held, bytes) {
+            // What is not durable must not count as taken.
+            let _ = part.set_len(held);
+            return Err(failed(error));
+        }
+        self.sync()?;
+        let begun = running.remove(&sha256).filter(|begun| begun.offset == offset);
+        let begun = begun.or_else(|| (offset == 0).then(|| RunningHash { offset, hash: Sha256::new() }));
+        let offset = offset + i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+        let hashed = begun.map(|begun| RunningHash { offset, hash: begun.hash.chain_update(bytes) });
+        if offset < size {
+            if running.len() < MOST_RUNNING {
+                running.extend(hashed.map(|hashed| (sha256, hashed)));
+            }
+            return Ok(BlobState { size, offset, is_complete: false });
+        }
+        let found = match hashed {
+            Some(RunningHash { hash, .. }) => Sha256Digest(hash.finalize().into()),
+            // Others have appended, or this process has begun since.
+            None => hash(&mut part).map_err(failed)?,
+        };
+        if found != sha256 {
+            fs::remove_file(&path).map_err(failed)?;
+            self.sync()?;
+            return Err(Error::invalid("sha256", "is not that of the bytes; the blob was dropped"));
+        }
+        fs::rename(&path, self.complete(sha256)).map_err(failed)?;
+        self.sync()?;
+        Ok(BlobState { size, offset, is_complete: true })
+    }
+}
+
+/// File of the folder that is a blob, complete or begun.
+struct Entry {
+    path: PathBuf,
+    sha256: Sha256Digest,
+    /// Size of the whole, of a begun one.
+    part_size: Option<i64>,
+}
+
+impl Entry {
+    /// `None` for a file that is no blob, which is left alone.
+    fn of(path: &Path) -> Option<Self> {
+        let name = path.file_name()?.to_str()?;
+        let (digest, part_size) = match name.strip_suffix(".part") {
+            Some(begun) => {
+                let (digest, size) = begun.split_once('.')?;
+                (digest, Some(size.parse().ok()?))
+            }
+            None => (name, None),
+        };
+        Some(Self { path: path.to_owned(), sha256: digest.parse().ok()?, part_size })
+    }
+}
+
+/// The id in a file; `None` where there is no file.
+fn read_id(path: &Path) -> io::Result<Option<String>> {
+    match fs::read_to_string(path) {
+        Ok(id) => Ok(Some(id.trim().to_owned())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn append_durably(part: &mut File, end: u64, bytes: &[u8]) -> io::Result<()> {
+    part.seek(SeekFrom::Start(end))?;
+    part.write_all(bytes)?;
+    part.sync_all()
+}
+
+fn hash(file: &mut File) -> io::Result<Sha256Digest> {
+    file.seek(SeekFrom::Start(0))?;
+    let mut hash = Sha256::new();
+    let mut piece = vec![0; PIECE];
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(Sha256Digest(hash.finalize().into())),
+            read => hash.update(&piece[..read]),
+        }
+    }
+}
+
+fn length(path: &Path) -> Result<Option<i64>> {
+    match fs::metadata(path) {
+        Ok(metadata) => Ok(i64::try_from(metadata.len()).ok()),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// A full disk is for the operator to end, and anything else is our own fault.
+#[expect(clippy::needless_pass_by_value, reason = "it stands in map_err")]
+fn failed(error: io::Error) -> Error {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::Unavailable("the folder of blobs has no room".to_owned())
+        }
+        _ => Error::Internal(format!("the folder of blobs: {error}")),
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(failed(error)),
+        _ => Ok(()),
+    }
+}
+
+#[async_trait]
+impl BlobStore for FolderBlobs {
+    async fn find(&self, sha256: Sha256Digest) -> Result<Option<BlobState>> {
+        self.blocking(move |this| this.state(sha256)).await
+    }
+
+    async fn append(&self, sha256: Sha256Digest, size: i64, offset: i64, bytes: &[u8]) -> Result<BlobState> {
+        let bytes = bytes.to_vec();
+        self.blocking(move |this| this.append_piece(sha256, size, offset, &bytes)).await
+    }
+
+    async fn read(&self, sha256: Sha256Digest, offset: i64, most: usize) -> Result<Vec<u8>> {
+        self.blocking(move |this| {
+            let mut file = File::open(this.complete(sha256)).map_err(|error| match error.kind() {
+                ErrorKind::NotFound => Error::not_found("the blob"),
+                _ => failed(error),
+            })?;
+            file.seek(SeekFrom::Start(offset.unsigned_abs())).map_err(failed)?;
+            let mut bytes = Vec::new();
+            file.take(most as u64).read_to_end(&mut bytes).map_err(failed)?;
+            Ok(bytes)
+        })
+        .await
+    }
+
+    async fn list_older(&self, before: DateTime<Utc>) -> Result<Vec<Sha256Digest>> {
+        if self.refusal.is_some() {
+            return Ok(Vec::new());
+        }
+        self.blocking(move |this| {
+            let mut older = Vec::new();
+            for entry in this.entries()? {
+                let written = fs::metadata(&entry.path).and_then(|metadata| metadata.modified());
+                if written.is_ok_and(|written| DateTime::<Utc>::from(written) < before) {
+                    older.push(entry.sha256);
+                }
+            }
+            Ok(older)
+        })
+        .await
+    }
+
+    async fn remove(&self, sha256: Sha256Digest) -> Result<()> {
+        self.blocking(move |this| {
+            let found = this.entries()?.into_iter().filter(|entry| entry.sha256 == sha256);
+            found.map(|entry| entry.path).try_for_each(|path| remove(&path))?;
+            this.sync()
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pilothouse_core::ErrorKind as Kind;
+
+    use super::*;
+
+    fn digest(bytes: &[u8]) -> Sha256Digest {
+        Sha256Digest(Sha256::digest(bytes).into())
+    }
+
+    #[tokio::test]
+    async fn pieces_make_a_blob_that_another_process_resumes() {
+        let folder = tempfile::tempdir().unwrap();
+        let sha256 = digest(b"hello world");
+        let blobs = FolderBlobs::open(folder.path()).unwrap();
+        assert_eq!(blobs.find(sha256).await.unwrap(), None);
+        let begun = blobs.append(sha256, 11, 0, b"hello").await.unwrap();
+        assert_eq!(begun, BlobState { size: 11, offset: 5, is_complete: false });
+        let other = FolderBlobs::open(folder.path()).unwrap();
+        assert_eq!(other.find(sha256).await.unwrap(), Some(begun));
+        assert_eq!(other.append(sha256, 11, 4, b"o w").await.unwrap_err().kind(), Kind::Conflict);
+        assert!(other.append(sha256, 11, 5, b" world").await.unwrap().is_complete);
+        assert_eq!(blobs.read(sha256, 6, 3).await.unwrap(), b"wor");
+        assert_eq!(blobs.read(sha256, 11, 3).await.unwrap(), b"");
+        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(names.len(), 1, "no part is left");
+    }
+
+    #[tokio::test]
+    async fn a_folder_has_one_id() {
+        let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let id = |folder: &Path| FolderBlobs::open(folder).unwrap().id().unwrap();
+        let first = id(folder.path());
+        assert_eq!((first.len(), id(folder.path())), (32, first.clone()));
+        assert_ne!(id(other.path()), first);
+        let refused = FolderBlobs::open(folder.path()).unwrap().refused("another folder");
+        assert_eq!(refused.find(digest(b"a")).await.unwrap_err().kind(), Kind::Unavailable);
+        assert_eq!(refused.list_older(DateTime::<Utc>::MAX_UTC).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn what_another_process_appended_is_hashed_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, other) =
+            (FolderBlobs::open(folder.path()).unwrap(), FolderBlobs::open(folder.path()).unwrap());
+        let sha256 = digest(b"one two three");
+        one.append(sha256, 13, 0, b"one ").await.unwrap();
+        other.append(sha256, 13, 4, b"TWO ").await.unwrap();
+        let refused = one.append(sha256, 13, 8, b"three").await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Invalid, "a hash of the own pieces alone would be of other bytes");
+        one.append(sha256, 13, 0, b"one two ").await.unwrap();
+        assert!(one.append(sha256, 13, 8, b"three").await.unwrap().is_complete, "it began again");
+    }
+
+    #[tokio::test]
+    async fn a_wrong_hash_drops_the_blob() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = FolderBlobs::open(folder.path()).unwrap();
+        let refused = blobs.append(digest(b"right"), 5, 0, b"wrong").await.unwrap_err();
+        assert_eq!(refused.kind(), Kind::Invalid);
+        assert_eq!(blobs.find(digest(b"right")).await.unwrap(), None);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        let empty = digest(b"");
+        assert!(blobs.append(empty, 0, 0, b"").await.unwrap().is_complete);
+    }
+
+    #[tokio::test]
+    async fn old_blobs_are_listed_and_removed_and_other_files_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let blobs = FolderBlobs::open(folder.path()).unwrap();
+        fs::write(folder.path().join("README"), "mine").unwrap();
+        let (whole, begun) = (digest(b"a"), digest(b"bc"));
+        blobs.append(whole, 1, 0, b"a").await.unwrap();
+        blobs.append(begun, 2, 0, b"b").await.unwrap();
+        assert_eq!(blobs.list_older(DateTime::UNIX_EPOCH).await.unwrap(), []);
+        let mut older = blobs.list_older(DateTime::<Utc>::MAX_UTC).await.unwrap();
+        older.sort();
+        let mut both = vec![whole, begun];
+        both.sort();
+        assert_eq!(older, both);
+        for sha256 in both {
+            blobs.remove(sha256).await.unwrap();
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,6 @@
+//! Thresholds and alarms.
+
+mod alarm_row;
+mod threshold;
+
+pub(super) use alarm_row::AlarmState;

@@ -1,0 +1,4 @@
+//! Thresholds and alarms.
+
+mod alarm_row;
+mod threshold;

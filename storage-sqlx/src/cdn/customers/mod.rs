@@ -1,0 +1,6 @@
+//! Cdns, customers, companies and domains.
+
+mod cdn;
+mod company;
+mod customer;
+mod domain;

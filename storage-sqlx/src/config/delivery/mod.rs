@@ -1,0 +1,6 @@
+//! Releases, nodes, delivery records and pending work.
+
+mod acknowledgement;
+mod node;
+mod pending;
+mod release;

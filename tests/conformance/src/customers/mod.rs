@@ -1,0 +1,6 @@
+//! Cdns, customers, domains, companies.
+
+pub(crate) mod cdn;
+pub(crate) mod company;
+pub(crate) mod customer;
+pub(crate) mod domain;

@@ -1,0 +1,74 @@
+//! Faulty store: passes everything on to a real one, until a test switches it off or makes it panic.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+use pilothouse_core::ports::{Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
+
+/// A store whose failures a test decides.
+#[derive(Debug)]
+pub struct FaultyStorage {
+    storage: Arc<dyn Storage>,
+    refuses_writes: AtomicBool,
+    panics: AtomicU32,
+}
+
+impl FaultyStorage {
+    /// Over a real store, without failures.
+    pub fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
+        Arc::new(Self { storage, refuses_writes: AtomicBool::new(false), panics: AtomicU32::new(0) })
+    }
+
+    /// Refuses write transactions from now on, or no longer.
+    pub fn refuse_writes(&self, refuse: bool) {
+        self.refuses_writes.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Panics at the beginning of the next `count` write transactions.
+    pub fn panic_next_writes(&self, count: u32) {
+        self.panics.store(count, Ordering::SeqCst);
+    }
+
+    fn fail(&self) -> StorageResult<()> {
+        let panics = |left: u32| left.checked_sub(1);
+        assert!(
+            self.panics.fetch_update(Ordering::SeqCst, Ordering::SeqCst, panics).is_err(),
+            "the store was told to panic"
+        );
+        if self.refuses_writes.load(Ordering::SeqCst) {
+            return Err(StorageError::backend("the store was told to refuse"));
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Storage for FaultyStorage {
+    async fn begin(&self) -> StorageResult<Box<dyn UnitOfWork>> {
+        self.fail()?;
+        self.storage.begin().await
+    }
+
+    async fn read(&self) -> StorageResult<Box<dyn Repositories>> {
+        self.storage.read().await
+    }
+
+    async fn announce(&self, topics: &[Topic]) {
+        self.storage.announce(topics).await;
+    }
+
+    fn signals(&self) -> BoxStream<'static, Signal> {
+        self.storage.signals()
+    }
+
+    async fn ready(&self) -> StorageResult<()> {
+        self.storage.ready().await
+    }
+
+    async fn check_writable(&self) -> StorageResult<()> {
+        self.fail()?;
+        self.storage.check_writable().await
+    }
+}

@@ -1,0 +1,18 @@
+//! Edges, purges and access logs.
+
+mod alarms;
+mod edge_billing;
+mod edge_failover;
+mod edge_purges;
+mod edge_rules;
+mod edge_sites;
+mod edge_spellings;
+mod edge_tls;
+mod job_crash;
+mod log_ingest;
+mod log_intake;
+mod log_shipping;
+mod nginx_memory_full;
+mod purge_during_fetch;
+mod vendor_tencent;
+mod vendors_together;

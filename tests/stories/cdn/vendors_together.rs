@@ -1,0 +1,219 @@
+//! One customer on four vendors at once, over the fakes of all four: one refresh reaches each within its limits, whatever is
+//! lost on the way, and `check` tries the credentials of each.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::time::{Duration, Instant};
+
+use pilothouse_test_support::FakeVendor;
+use serde_json::{Value, json};
+
+use crate::support::{ApiClient, Installation, ROOT, task};
+
+const MAIL: &str = "root@example.com";
+const DOMAIN: &str = "a.example.com";
+/// Time limit of what takes some seconds on an idle machine.
+const LIMIT: Duration = Duration::from_mins(3);
+/// Secrets of the accounts, which may be seen nowhere.
+const SECRETS: [&str; 4] = [
+    "ExampleSecretKeyExampleSecretKey",
+    "ExampleAccessKeySecretExample1",
+    "ExampleCloudflareApiTokenExampleExample0",
+    "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
+];
+
+/// The fakes by the name of their cdn, which is that of their vendor.
+struct Vendors(BTreeMap<&'static str, FakeVendor>);
+
+impl Vendors {
+    /// `None` where a fake cannot be started.
+    fn start_or_skip(test: &str) -> Option<Self> {
+        let start = |name, settings: Value| FakeVendor::start_or_skip(test, name, &settings.to_string());
+        let fast = json!({"task_seconds": 0.5});
+        Some(Self(BTreeMap::from([
+            ("tencent", start("tencent", fast.clone())?),
+            ("alibaba", start("alibaba", fast.clone())?),
+            ("cloudfront", start("cloudfront", fast)?),
+            ("cloudflare", start("cloudflare", json!({"purge_rate": [50, 1, 500]}))?),
+        ])))
+    }
+
+    /// Settings with all four, whose secrets are in files of the installation.
+    fn settings(&self, installation: &Installation) -> String {
+        let secret = |name: &str, text: &str| {
+            let file = installation.file(name);
+            fs::write(&file, text).unwrap();
+            format!("\"file:{}\"", file.display())
+        };
+        let [tencent, alibaba, cloudflare, cloudfront] = SECRETS;
+        let url = |name: &str| self.0[name].url().to_owned();
+        let cdn = |name: &str, members: String| {
+            format!("[[cdn]]\nname = \"{name}\"\nkind = \"{name}\"\nendpoint = \"{}\"\n{members}", url(name))
+        };
+        let keys = |id: (&str, &str), key: (&str, &str)| {
+            let (id_source, key_source) = (secret(id.1, id.1), secret(key.0, key.1));
+            format!("{} = {id_source}\n{} = {key_source}\n", id.0, key.0)
+        };
+        let tencent = keys(("secret_id", "AKIDEXAMPLEEXAMPLEEXAMPLE"), ("secret_key", tencent));
+        let alibaba = keys(("access_key_id", "LTAIEXAMPLEEXAMPLE"), ("access_key_secret", alibaba));
+        let amazon = keys(("access_key_id", "AKIAIOSFODNN7EXAMPLE"), ("secret_access_key", cloudfront));
+        let others = format!("monitoring_endpoint = \"{0}\"\ns3_endpoint = \"{0}\"\n", url("cloudfront"));
+        let token = format!("api_token = {}\nplan = \"enterprise\"\n", secret("token", cloudflare));
+        [
+            cdn("tencent", tencent),
+            cdn("alibaba", alibaba),
+            cdn("cloudfront", amazon + &others),
+            cdn("cloudflare", token),
+        ]
+        .concat()
+    }
+
+    fn state(&self, name: &str) -> Value {
+        serde_json::from_str(&self.0[name].state()).unwrap()
+    }
+
+    /// How often each URL, path or directory was taken by a vendor.
+    fn taken(&self, name: &str) -> HashMap<String, usize> {
+        let state = self.state(name);
+        let tasks: Vec<Value> = match name {
+            "cloudflare" => {
+                state["log"].as_array().unwrap().iter().map(|one| one[2]["files"].clone()).collect()
+            }
+            _ => state["tasks"].as_object().unwrap().values().map(|one| one["urls"].clone()).collect(),
+        };
+        let mut counts = HashMap::new();
+        for url in tasks.iter().filter_map(Value::as_array).flatten() {
+            *counts.entry(url.as_str().unwrap().to_owned()).or_insert(0) += 1;
+        }
+        counts
+    }
+
+    /// What a vendor refused, by code.
+    fn refusals(&self, name: &str) -> Vec<(String, u64)> {
+        let calls = self.state(name)["calls"].as_object().unwrap().clone();
+        let refused = calls.into_iter().filter(|(call, _)| call.starts_with("refused "));
+        refused.map(|(call, count)| (call, count.as_u64().unwrap())).collect()
+    }
+}
+
+fn urls(begin: &str, count: usize) -> String {
+    let urls: Vec<_> = (0..count).map(|n| format!("https://{DOMAIN}/{begin}/{n}.jpg")).collect();
+    urls.join("|")
+}
+
+/// Queues a refresh or preload; its jobs, one on each cdn.
+async fn queue(root: &ApiClient, kind: &str, path: String) -> Vec<String> {
+    let body = json!({"login_email": MAIL, "path": path});
+    let queued = root.post(&format!("/level3/{kind}"), body).await.ok();
+    let results = queued["results"].as_array().unwrap();
+    results.iter().map(|job| job["taskid"].as_str().unwrap().to_owned()).collect()
+}
+
+/// Waits for the end of a job, whose percentage never falls.
+async fn wait_until_ended(root: &ApiClient, id: &str) -> Value {
+    let (begun, mut percent) = (Instant::now(), 0);
+    loop {
+        let job = task(root, id).await;
+        let now: u64 = job["percentComplete"].as_str().unwrap().parse().unwrap();
+        assert!(now >= percent, "{id} fell from {percent} to {now}");
+        percent = now;
+        if job["state"] != "pending" {
+            return job;
+        }
+        assert!(begun.elapsed() < LIMIT, "{job}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refresh_reaches_four_vendors() {
+    let test = "cdn::vendors_together::one_refresh_reaches_four_vendors";
+    let Some(vendors) = Vendors::start_or_skip(test) else { return };
+    let installation = Installation::sqlite();
+    let file = installation.file("vendors.toml");
+    fs::write(&file, vendors.settings(&installation)).unwrap();
+    let installation = installation.with("CONFIG", &file.display().to_string());
+    let checked = installation.run(&["check"], "");
+    assert_eq!(checked.code, Some(0), "{checked:?}");
+    for name in vendors.0.keys() {
+        assert!(checked.stdout.contains(&format!("ok      vendor {name}: serves ")), "{checked:?}");
+    }
+
+    installation.create_root();
+    let server = installation.serve().await;
+    let root = ApiClient::new(&[&server]).login(ROOT).await;
+    root.post("/level3/user", json!({"login_email": MAIL, "password": "another password"})).await.ok();
+    for name in vendors.0.keys() {
+        let domains = json!({"login_email": MAIL, "cdn": name, "domains": [DOMAIN]});
+        root.post("/level3/user_domains", domains).await.ok();
+    }
+
+    // Each vendor loses an answer that was charged, and a request, and is overloaded once.
+    for (name, operation, code) in [
+        ("tencent", "PurgeUrlsCache", json!("RequestLimitExceeded")),
+        ("alibaba", "RefreshObjectCaches", json!("Throttling.User")),
+        ("cloudfront", "CreateInvalidation", json!("Throttling")),
+        ("cloudflare", "purge_cache", json!(971)),
+    ] {
+        let fault = |kind: &str| json!({"op": operation, "kind": kind, "code": code, "status": 400});
+        let faults = [fault("lose_answer"), fault("lose_request"), fault("refuse")];
+        vendors.0[name].set(&json!({ "faults": faults }).to_string());
+    }
+    let mut jobs = queue(&root, "refresh", urls("a", 1000)).await;
+    jobs.extend(queue(&root, "refresh", urls("b", 200)).await);
+    assert_eq!(jobs.len(), 8, "a job on each cdn");
+    for id in &jobs {
+        let job = wait_until_ended(&root, id).await;
+        assert_eq!(job["state"], "done", "{job}");
+    }
+    for name in vendors.0.keys() {
+        let taken = vendors.taken(name);
+        assert_eq!(taken.len(), 1200, "{name} has everything");
+        if *name != "cloudflare" {
+            let twice = taken.values().filter(|count| **count > 1).count();
+            assert_eq!(twice, 0, "{name} is sent nothing twice that it charges for");
+        }
+        let refusals = vendors.refusals(name);
+        assert!(refusals.iter().all(|(_, count)| *count == 1) && refusals.len() == 1, "{name}: {refusals:?}");
+    }
+
+    // A prefix that one of them cannot is refused for all, with its name.
+    let prefix = json!({"login_email": MAIL, "path": format!("https://{DOMAIN}/img-*")});
+    let refused = root.post("/level3/refresh", prefix).await;
+    let text = refused.body.to_string();
+    assert!(!refused.is_ok() && text.contains("must end in /*"), "{text}");
+    assert!(vendors.0.keys().any(|name| text.contains(name)), "{text}");
+
+    // A preload is done by those that can, and fails by name on those that never can.
+    let preloads = queue(&root, "preload", urls("p", 1)).await;
+    let mut states = BTreeMap::new();
+    for id in &preloads {
+        let job = wait_until_ended(&root, id).await;
+        *states.entry(job["state"].as_str().unwrap().to_owned()).or_insert(0) += 1;
+        if job["state"] == "failed" {
+            let reason = job["reason"].as_str().unwrap();
+            let is_named = ["cloudflare", "cloudfront"].iter().any(|name| reason.contains(name));
+            assert!(is_named && reason.contains("cannot preload"), "{reason}");
+        }
+    }
+    assert_eq!(states, BTreeMap::from([("done".to_owned(), 2), ("failed".to_owned(), 2)]));
+    let log = server.log();
+    assert!(SECRETS.iter().all(|secret| !log.contains(secret)), "secrets are not logged");
+}
+
+#[test]
+fn check_tells_which_credentials_are_refused() {
+    let test = "cdn::vendors_together::check_tells_which_credentials_are_refused";
+    let Some(vendors) = Vendors::start_or_skip(test) else { return };
+    let installation = Installation::sqlite();
+    let file = installation.file("vendors.toml");
+    fs::write(&file, vendors.settings(&installation)).unwrap();
+    fs::write(installation.file("access_key_secret"), "another secret of Alibaba").unwrap();
+    let checked = installation.with("CONFIG", &file.display().to_string()).run(&["check"], "");
+    assert_eq!(checked.code, Some(1), "{checked:?}");
+    let failed: Vec<_> = checked.stdout.lines().filter(|line| line.starts_with("failed")).collect();
+    let words = "the credentials are not accepted: the vendor answered SignatureDoesNotMatch";
+    assert_eq!(failed, [format!("failed  vendor alibaba: {words}")]);
+    let all = format!("{}{}", checked.stdout, checked.stderr);
+    assert!(!all.contains("another secret") && SECRETS.iter().all(|secret| !all.contains(secret)));
+}

@@ -1,0 +1,8 @@
+//! Stories of configuration delivery.
+
+mod apollo_move;
+mod delivery;
+mod folder_apply;
+mod release_sequences;
+mod revoked_key;
+mod server_restart;

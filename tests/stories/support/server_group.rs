@@ -1,0 +1,33 @@
+//! Servers on one store, of which one after the other is killed and started again on its port.
+
+use super::api_client::ApiClient;
+use super::installation::{Installation, ROOT, TestServer};
+
+/// Running servers with their installations.
+pub(crate) struct ServerGroup {
+    installations: Vec<Installation>,
+    pub(crate) running: Vec<TestServer>,
+}
+
+impl ServerGroup {
+    pub(crate) async fn start(installations: Vec<Installation>) -> Self {
+        let mut running = Vec::new();
+        for installation in &installations {
+            running.push(installation.serve().await);
+        }
+        Self { installations, running }
+    }
+
+    /// A client of all of them in turn, logged in.
+    pub(crate) async fn root(&self) -> ApiClient {
+        ApiClient::new(&self.running.iter().collect::<Vec<_>>()).login(ROOT).await
+    }
+
+    /// Kills a server and starts it again, until it is ready.
+    pub(crate) async fn kill(&mut self, index: usize) {
+        let index = index % self.running.len();
+        let port = self.running[index].port;
+        self.running[index].process.kill9();
+        self.running[index] = self.installations[index].serve_again(port).await;
+    }
+}

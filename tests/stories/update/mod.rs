@@ -1,0 +1,5 @@
+//! Updates of files on machines by real agents.
+
+mod blobs;
+mod chaos;
+mod rollout;
