@@ -4,6 +4,7 @@
 mod account;
 mod cdn;
 mod config;
+mod fleet;
 mod import;
 mod readiness;
 mod release;

@@ -1,6 +1,5 @@
 //! Order sweeper: ends leases that were not renewed, and orders whose deadline passed.
 
-use super::order_event::count_ended;
 use super::updates::save;
 use crate::account::Entry;
 use crate::ports::Topic;
@@ -60,7 +59,6 @@ impl<'a> OrderSweeper<'a> {
         for order in &ended {
             let (task, state) = (order.task_id, order.state.as_str());
             tracing::warn!(%task, state, attempt = order.attempt, message = order.message, "an order lapsed");
-            count_ended(order);
             self.0.announce_order(order).await;
         }
         self.0.storage().announce(&[Topic::Batches]).await;
