@@ -35,10 +35,11 @@ impl<'a> OrderSweeper<'a> {
     async fn sweep_some(&self) -> Result<u64> {
         let mut work = self.0.storage().begin().await?;
         let now = work.now().await?;
-        let lapsed = work.orders().lapsed(now, UPDATE_LEASE, AT_ONCE).await?;
+        let latest = FileOrder::latest_due(now);
+        let lapsed = work.orders().lapsed(now, UPDATE_LEASE, latest, AT_ONCE).await?;
         let mut ended: Vec<FileOrder> = Vec::new();
         for old in lapsed {
-            let Some(new) = old.lapse(now) else { continue };
+            let Some(new) = old.lapse(now).or_else(|| old.recalled(now)) else { continue };
             let new = match save(&mut *work, &old, new, now).await {
                 Ok(new) => new,
                 // A report came first; what it left lapses by itself.
