@@ -373,6 +373,12 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
             json!({"release": seeded("release"), "state": null}),
             json!({"release": 999_999}),
         ),
+        (
+            "publish_follow",
+            Identity::Root,
+            json!({"release": seeded("release")}),
+            json!({"release": 999_999}),
+        ),
         ("publish_list", Identity::Root, json!({"app": "app1", "before": null}), json!({"app": "nowhere"})),
         ("app_key_create", Identity::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),
         ("app_key_list_app", Identity::Root, json!({"app": "app1"}), json!({"app": "nowhere"})),

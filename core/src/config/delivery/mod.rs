@@ -21,6 +21,7 @@ mod release_event;
 mod release_set;
 mod releases;
 mod rollout;
+mod rollout_follow;
 mod rollout_query;
 mod selector;
 mod shared_namespaces;
@@ -52,6 +53,8 @@ pub use releases::Releases;
 pub use rollout::{
     Latency, NodePage, NodeRollout, NodeState, ReleasedItem, Rollout, RolloutStatus, Rollouts,
 };
+pub(crate) use rollout_follow::RolloutFollows;
+pub use rollout_follow::{RolloutChange, RolloutFollow};
 pub use selector::{LabelSelector, NodeIds, Percent, Selector};
 pub use snapshot::ConfigSnapshot;
 pub(super) use snapshot::{MAX_MEMOISED, Profile};
