@@ -42,7 +42,9 @@ pub(crate) use installation::{
     with_unreachable_edge,
 };
 pub(crate) use publishers::{PUBLISHERS, Publishers};
-pub(crate) use release_model::{Active, KEYS, Operation, ReleaseHistory};
+pub(crate) use release_model::{
+    Content, Contents, FullReleases, KEYS, Operation, ReleaseBackup, ReleaseHistory,
+};
 pub(crate) use server_group::ServerGroup;
 pub(crate) use test_node::{NodeEnvironment, NodeState, PROFILE, Protocol, TestNode};
 pub(crate) use webhook_receiver::WebhookReceiver;
