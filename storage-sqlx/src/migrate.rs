@@ -96,6 +96,9 @@ const MIGRATIONS: &[Migration] = migrations![
     "0034_vendor_batches",
     "0035_vendor_figures" serves 34,
     "0036_vendor_spending" serves 34,
+    // A server without it would add tasks with blobs that another one removes.
+    "0047_blob_removals",
+    "0048_order_due" serves 47,
 ];
 
 /// Version of the schema that this server is made for.

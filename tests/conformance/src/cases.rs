@@ -157,6 +157,7 @@ macro_rules! __list_of_cases {
                     update_needs_state_attempt_and_version,
                     due_and_held,
                     lapsed,
+                    blob_removals,
                 }
                 update {
                     race_of_executes,
