@@ -7,6 +7,7 @@ mod edge_purges;
 mod edge_rules;
 mod edge_sites;
 mod edge_spellings;
+mod edge_tags;
 mod edge_tls;
 mod job_crash;
 mod log_ingest;
