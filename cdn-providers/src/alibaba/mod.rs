@@ -17,8 +17,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pilothouse_core::Result;
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
-    Batch, CallLimits, Capabilities, CdnProvider, Figures, LogFile, Operation, Prefix, ProviderError, Quota,
-    RandomIds, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    Batch, CallLimits, Capabilities, CdnProvider, Figures, LogContent, LogFile, Operation, Prefix,
+    ProviderError, Quota, RandomIds, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
 };
 use serde::Deserialize;
 
@@ -84,6 +84,7 @@ impl Alibaba {
         };
         let capabilities = capabilities(name)
             .with_series(figures == FiguresFrom::Vendor)
+            .with_logs(figures == FiguresFrom::Vendor)
             .with_share_per_customer(share_per_customer);
         Ok(Self { api, capabilities })
     }
@@ -103,7 +104,6 @@ fn capabilities(name: String) -> Capabilities {
         .with_limits(Operation::PurgeUrls, limits(1000))
         .with_limits(Operation::PurgePrefixes, limits(100))
         .with_limits(Operation::Preload, limits(100))
-        .with_logs(true)
         .with_quota(true)
 }
 
@@ -163,9 +163,16 @@ impl CdnProvider for Alibaba {
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
         self.log_files(domain, day).await
+        if !self.capabilities.logs {
+            return Err(self.unsupported("list logs"));
+        }
     }
 
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        self.api.client.file(&file.link).await
+    }
+
         self.quotas().await
     }
 }

@@ -18,8 +18,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pilothouse_core::Result;
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
-    AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Clock, Figures, LogFile, Operation, Prefix,
-    ProviderError, Quota, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Clock, Figures, LogContent, LogFile, Operation,
+    Prefix, ProviderError, Quota, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
 };
 use serde::Deserialize;
 
@@ -88,6 +88,7 @@ impl Tencent {
             clock,
             capabilities: capabilities(name)
                 .with_series(figures == FiguresFrom::Vendor)
+                .with_logs(figures == FiguresFrom::Vendor)
                 .with_share_per_customer(share_per_customer),
             areas: Mutex::default(),
         })
@@ -109,7 +110,6 @@ fn capabilities(name: String) -> Capabilities {
         .with_limits(Operation::PurgePrefixes, limits(500))
         .with_limits(Operation::Preload, limits(500))
         .with_areas(true)
-        .with_logs(true)
         .with_quota(true)
 }
 
@@ -176,9 +176,16 @@ impl CdnProvider for Tencent {
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
         self.log_files(domain, day).await
+        if !self.capabilities.logs {
+            return Err(self.unsupported("list logs"));
+        }
     }
 
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        self.api.client.file(&file.link).await
+    }
+
         self.quotas().await
     }
 }

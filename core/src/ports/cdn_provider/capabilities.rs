@@ -49,7 +49,7 @@ pub struct Capabilities {
     pub series: bool,
     /// Whether it knows the traffic of its domains by region.
     pub areas: bool,
-    /// Whether it lists the access logs of its domains.
+    /// Whether it lists the access logs of its domains, which are then fetched and kept for download.
     pub logs: bool,
     /// Whether it tells what is left of its quotas.
     pub quota: bool,

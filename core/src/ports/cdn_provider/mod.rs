@@ -16,7 +16,7 @@ pub use batch::{Batch, ItemState, Operation, Purge, RemoteTask, Submission, Subm
 pub use capabilities::{CallLimits, Capabilities, Prefix, Rate, Repeat};
 pub use edge_control::{EdgeControl, SessionStart};
 pub use error::ProviderError;
-pub use figures::{AreaFigure, AreaLevel, Figure, Figures, LogFile, Quota};
+pub use figures::{AreaFigure, AreaLevel, Figure, Figures, LogContent, LogFile, Quota};
 pub use providers::Providers;
 
 /// One content delivery network.
@@ -94,6 +94,13 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
     }
 
     /// What is left of its quotas.
+    /// Content of a file that [`CdnProvider::logs`] listed a short time ago. The engine gives up one of which no piece comes
+    /// for a minute.
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        let _ = file;
+        Err(self.unsupported("fetch logs"))
+    }
+
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {
         Err(self.unsupported("tell quotas"))
     }
