@@ -132,6 +132,7 @@ fn capabilities(name: String) -> Capabilities {
     let rate = Some(Rate { calls: 1, period: Duration::from_secs(2), burst: 5 });
     let limits = |items| CallLimits::items(items).with_rate(rate).with_in_flight(Some(items));
     Capabilities::vendor(name, Repeat::Keyed)
+        .with_vendor_kind("cloudfront")
         .with_purge_urls(true)
         .with_purge_prefix(Prefix::Any)
         .with_list_domains(true)
@@ -176,13 +177,13 @@ impl CdnProvider for CloudFront {
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
-        self.log_files(domain, day).await
         if !self.capabilities.logs {
             return Err(self.unsupported("list logs"));
         }
+        self.log_files(domain, day).await
     }
-}
 
     async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
         self.api.client.file(&file.link).await
     }
+}

@@ -100,6 +100,7 @@ fn capabilities(name: String) -> Capabilities {
     let rate = Some(Rate { calls: 16, period: Duration::from_secs(1), burst: 2 });
     let limits = |items| CallLimits::items(items).with_rate(rate);
     Capabilities::vendor(name, Repeat::LookFirst)
+        .with_vendor_kind("tencent")
         .with_purge_urls(true)
         .with_purge_prefix(Prefix::Directory)
         .with_preload(true)
@@ -175,17 +176,17 @@ impl CdnProvider for Tencent {
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
-        self.log_files(domain, day).await
         if !self.capabilities.logs {
             return Err(self.unsupported("list logs"));
         }
+        self.log_files(domain, day).await
     }
 
-    async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {
     async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
         self.api.client.file(&file.link).await
     }
 
+    async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {
         self.quotas().await
     }
 }

@@ -5,6 +5,7 @@ mod capabilities;
 mod edge_control;
 mod error;
 mod figures;
+mod measured;
 mod providers;
 
 use std::fmt::Debug;
@@ -93,7 +94,6 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
         Err(self.unsupported("list logs"))
     }
 
-    /// What is left of its quotas.
     /// Content of a file that [`CdnProvider::logs`] listed a short time ago. The engine gives up one of which no piece comes
     /// for a minute.
     async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
@@ -101,6 +101,7 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
         Err(self.unsupported("fetch logs"))
     }
 
+    /// What is left of its quotas.
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {
         Err(self.unsupported("tell quotas"))
     }
