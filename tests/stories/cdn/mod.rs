@@ -16,4 +16,5 @@ mod log_shipping;
 mod nginx_memory_full;
 mod purge_during_fetch;
 mod vendor_tencent;
+mod vendors_and_edges;
 mod vendors_together;
