@@ -17,7 +17,7 @@ use crate::support::{ApiClient, EDGE_KEY, Installation, ROOT, TIMEOUT, faketime}
 
 const MAIL: &str = "root@example.com";
 /// Time in which edges, nodes and jobs recover after a crash: the lease of five seconds, and some for the machine.
-const ORDINARY: Duration = Duration::from_secs(20);
+const ORDINARY: Duration = Duration::from_mins(1);
 
 /// An edge that confirms every control request, while it is up.
 fn start_edge() -> (u16, Arc<AtomicBool>) {
