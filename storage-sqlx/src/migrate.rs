@@ -99,6 +99,7 @@ const MIGRATIONS: &[Migration] = migrations![
     // A server without it would add tasks with blobs that another one removes.
     "0047_blob_removals",
     "0048_order_due" serves 47,
+    "0049_vendor_logs" serves 47,
 ];
 
 /// Version of the schema that this server is made for.

@@ -36,10 +36,11 @@ pub use traffic::{
     Counters, CustomerBill, Day, EdgeRef, FigureSource, Figures, ForgetLog, Hour, KeptLines, KnownSources,
     LogChunk, LogChunkId, LogChunkRepository, LogDay, LogDownload, LogDownloads, LogFile, LogGap, LogIntake,
     LogLink, LogShipper, LogSource, LogSourceId, LogSourceRepository, LogUndoRepository, MAX_PATHS,
-    Maintained, Month, NamedUnregisteredHost, OTHER_HOSTS, PathCount, PathSketch, Point, Pulled,
+    Maintained, Month, NamedUnregisteredHost, OTHER_HOSTS, PathCount, PathSketch, Point, Pulled, PulledLogs,
     RegionFailure, RegionRow, Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery,
     StatsStep, TopUrl, TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow,
     Traffic, TrafficQuery, TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredLines,
     UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository,
+    VendorLogFile, VendorLogPull, VendorLogRepository,
 };
 pub(crate) use traffic::{add_day_of_figures, bandwidth_of, day_of_bucket, flux_of_bandwidth, fluxs_of_day};

@@ -258,6 +258,11 @@ macro_rules! __list_of_cases {
                     put_replaces,
                     race_leaves_one,
                 }
+                vendor_logs {
+                    put_replaces,
+                    files_are_remembered,
+                    race_inserts_once,
+                }
                 log_intake {
                     record_is_all_or_nothing,
                     record_race_for_a_new_log,

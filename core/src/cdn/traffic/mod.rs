@@ -26,6 +26,7 @@ mod top_urls;
 mod unregistered;
 mod unregistered_figures;
 mod vendor_figures;
+mod vendor_logs;
 
 pub use all_customers::{CustomerBill, TotalRow};
 pub use billing::{Bill, Billing, BillingQuery, BillingRule};
@@ -57,3 +58,4 @@ pub use unregistered::{
     UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
 };
 pub use vendor_figures::{FigureSource, Pulled, VendorFigures, VendorFiguresRepository};
+pub use vendor_logs::{PulledLogs, VendorLogFile, VendorLogPull, VendorLogRepository};
