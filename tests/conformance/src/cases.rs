@@ -235,6 +235,10 @@ macro_rules! __list_of_cases {
                     round_trip,
                     race_for_one_length,
                 }
+                edge_log {
+                    put_replaces,
+                    race_loses_nothing,
+                }
                 log_chunk {
                     round_trip,
                     places,
