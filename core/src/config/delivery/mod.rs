@@ -20,6 +20,7 @@ mod release;
 mod release_event;
 mod release_set;
 mod releases;
+mod rollback_preview;
 mod rollout;
 mod rollout_follow;
 mod rollout_query;
@@ -50,6 +51,7 @@ pub use preview::Preview;
 pub use release::{Deliverable, Release, ReleaseId, ReleaseKind, ReleaseRepository, ReleaseState, Released};
 pub use release_set::{AppliedRelease, NewReleaseSet, ReleaseContent};
 pub use releases::Releases;
+pub use rollback_preview::RolledBackItem;
 pub use rollout::{
     Latency, NodePage, NodeRollout, NodeState, ReleasedItem, Rollout, RolloutStatus, Rollouts,
 };
