@@ -96,6 +96,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0034_vendor_batches",
     "0035_vendor_figures" serves 34,
     "0036_vendor_spending" serves 34,
+    // A server without it would make releases that others do not find.
+    "0037_release_places",
     // A server without it could not read the days that are sealed with bytes of hits.
     "0044_hit_flux",
     "0045_edge_log" serves 44,
