@@ -38,7 +38,7 @@ pub(crate) use edge_log::{
     with_logging_edges,
 };
 pub(crate) use installation::{
-    CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, run,
+    CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, run, with_bucket,
     with_unreachable_edge,
 };
 pub(crate) use publishers::{PUBLISHERS, Publishers};
