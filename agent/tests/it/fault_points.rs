@@ -157,7 +157,7 @@ fn chosen(points: Vec<CallPoint>, seed: u64) -> Vec<CallPoint> {
 }
 
 fn seed() -> u64 {
-    env_number("PILOTHOUSE_TEST_SEED", Rng::new().u64(..))
+    env_number("PILOTHOUSE_TEST_SEED", 1)
 }
 
 fn points(run: Run) -> Vec<CallPoint> {

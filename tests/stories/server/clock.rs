@@ -18,7 +18,7 @@ use crate::support::{ApiClient, EDGE_KEY, Installation, ROOT, TIMEOUT};
 
 const MAIL: &str = "root@example.com";
 /// Time in which edges, nodes and jobs recover after a crash: the lease of five seconds, and some for the machine.
-const ORDINARY: Duration = Duration::from_secs(20);
+const ORDINARY: Duration = Duration::from_mins(1);
 
 /// The library that makes a program see another time, where it is installed.
 fn faketime() -> Option<PathBuf> {
