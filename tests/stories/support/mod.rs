@@ -39,7 +39,7 @@ pub(crate) use edge_log::{
 };
 pub(crate) use installation::{
     CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, faketime, run,
-    with_unreachable_edge,
+    with_bucket, with_unreachable_edge,
 };
 pub(crate) use publishers::{PUBLISHERS, Publishers};
 pub(crate) use release_model::{
