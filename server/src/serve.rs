@@ -65,7 +65,7 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
     }
     let certificate = tls.as_ref().map(|loaded| loaded.config.clone());
     tokio::spawn(tls::keep_current(tls, hang_up));
-    let mut console = Console::new(&settings, &pilothouse, address).await?;
+    let mut console = Console::new(&settings, &pilothouse, address, ended.clone()).await?;
     let (router, _) = router::<()>(compose::api(&settings, pilothouse.clone()));
     let router = console.beside(router);
     let mut work = tokio::spawn({

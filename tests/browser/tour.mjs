@@ -13,6 +13,7 @@ import { createRequire } from "node:module";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
+import { configuration, configurationPages } from "./configuration.mjs";
 
 const [program, modules, chromiumPath = "/usr/bin/chromium"] = process.argv.slice(2).map((path) => resolve(path));
 const require = createRequire(join(modules, "/"));
@@ -72,6 +73,8 @@ function startEdge(port, originPort) {
 
 const problems = [];
 let checked = 0;
+// While a server is killed on purpose, pages say that they cannot reach it.
+const outage = { isOn: false };
 
 // Opens a page of a browser that notes what goes wrong in it.
 async function open(browser, options) {
@@ -80,7 +83,7 @@ async function open(browser, options) {
   page.setDefaultTimeout(60000);
   page.on("console", (message) => {
     const isRefusal = message.text().includes("status of 4");
-    if (message.type() === "error" && !isRefusal) problems.push(`${page.url()}: ${message.text()}`);
+    if (message.type() === "error" && !isRefusal && !outage.isOn) problems.push(`${page.url()}: ${message.text()}`);
   });
   page.on("pageerror", (error) => problems.push(`${page.url()}: ${error.message}`));
   await page.addInitScript(() => {
@@ -127,7 +130,8 @@ url = "http://127.0.0.1:${edgePort}"
 `);
 
 async function tour() {
-  const server = start(["serve", "--config", config]);
+  const serve = () => start(["serve", "--config", config]);
+  let server = serve();
   const [link] = await server.said(/http:\S+\/console\/setup\?code=[0-9a-f]{32}/);
   const browser = await chromium.launch({ executablePath: chromiumPath, args: ["--no-sandbox"] });
   try {
@@ -169,12 +173,13 @@ async function tour() {
     await page.getByRole("button", { name: "Open" }).click();
     await page.getByLabel("Key", { exact: true }).fill("motd");
     await page.getByLabel("Value", { exact: true }).fill("hello");
-    await page.getByRole("button", { name: "Create" }).click();
+    await page.getByRole("button", { name: "Create", exact: true }).click();
     await page.getByRole("status").waitFor();
-    const node = start(["watch", "--config", config, "--app", "shop", "--profile", "prod", "--url", url, "--key", "env:APP_KEY", "--node-id", "n-1"], { APP_KEY: key.trim() });
+    const startNode = () => start(["watch", "--config", config, "--app", "shop", "--profile", "prod", "--url", url, "--key", "env:APP_KEY", "--node-id", "n-1"], { APP_KEY: key.trim() });
+    const node = startNode();
     await node.said(/watching /);
 
-    // A value is changed and published to a live node: edit, type, save, publish, confirm.
+    // A value is changed and published to a live node: edit, type, to the sheet, confirm.
     await page.goto("/console/apps/shop/profiles/prod");
     let job = new Job(page);
     await job.press("e");
@@ -183,35 +188,43 @@ async function tour() {
     await check(page, "edit in place");
     await job.fill(page.locator("#items textarea"), "hello again");
     await job.press("Control+Enter");
-    await page.getByText("Saved").waitFor();
-    await check(page, "items");
-    await job.press("p");
     await page.getByRole("button", { name: "Approve and publish" }).waitFor();
     await check(page, "publish");
-    await job.click(page.getByRole("button", { name: "Approve and publish" }));
+    await job.press("p");
     // The page turns by itself when the node has it.
     await page.getByText("Applied 1 / 1").waitFor();
-    job.most(5, "change and publish a value");
+    job.most(4, "change and publish a value");
     await node.said(/hello again/);
     await check(page, "release");
     await page.screenshot({ path: join(screenshots, "release.png"), fullPage: true });
 
-    // A grey release by percent: from the table, with the share, to the live page, and to all.
-    await page.goto("/console/apps/shop/profiles/prod?edit=motd");
-    await page.locator("#items textarea").fill("grey");
-    await page.keyboard.press("Control+Enter");
-    await page.getByText("Saved").waitFor();
+    // A grey release by percent: edit, type, to the sheet, with the share to the live page, and to all.
+    await page.goto("/console/apps/shop/profiles/prod");
     job = new Job(page);
-    await job.press("p");
-    await job.click(page.getByRole("radio", { name: "a share of the nodes" }));
+    await job.press("e");
+    await job.fill(page.locator("#items textarea"), "grey");
+    await job.press("Control+Enter");
     await job.fill(page.getByRole("textbox", { name: "a share of the nodes" }), "50");
+    assert.ok(await page.getByRole("radio", { name: "a share of the nodes" }).isChecked(), "the share chooses itself");
     await job.click(page.getByRole("button", { name: "Approve and publish" }));
     await page.getByText("Applied 1 / 1").waitFor();
-    job.most(6, "publish to a share of the nodes");
+    job.most(6, "change and publish a value to a share of the nodes");
     job = new Job(page);
     await job.click(page.getByRole("button", { name: "Publish to all" }));
     await page.getByRole("status").first().waitFor();
     job.most(2, "publish a grey release to all");
+
+    // A release is taken back: from the list to what that does, and done.
+    await page.goto("/console/apps/shop/profiles/prod/releases");
+    job = new Job(page);
+    await job.click(page.getByRole("link", { name: /^Roll back/ }));
+    await page.getByText("+hello again").waitFor();
+    await check(page, "roll back");
+    await job.press("b");
+    await page.getByText("Applied 1 / 1").waitFor();
+    job.most(2, "roll a release back");
+
+    server = await configuration({ page, node, server, serve, startNode, check, screenshots, outage });
 
     // A customer with a domain, and a purge that waits for an edge which is not there.
     await page.goto("/console/cdn/customers");
@@ -272,7 +285,7 @@ async function tour() {
 
     // Every page, in both languages and both schemes.
     const storage = await page.context().storageState();
-    const pages = ["/console", "/console/me", "/console/apps", "/console/apps/shop", "/console/apps/shop/profiles/prod", "/console/apps/shop/profiles/prod/item?key=motd", "/console/apps/shop/profiles/prod/releases", "/console/apps/shop/profiles/prod/nodes", "/console/cdn/jobs", "/console/cdn/traffic", "/console/cdn/billing", "/console/cdn/logs", "/console/cdn/domains", "/console/cdn/edges", "/console/cdn/customers", "/console/tasks", "/console/machines", "/console/admin/accounts", "/console/admin/audit", "/console/nothing"];
+    const pages = ["/console", "/console/me", "/console/apps", "/console/apps/shop", "/console/apps/shop/profiles/prod", "/console/apps/shop/profiles/prod/item?key=motd", "/console/apps/shop/profiles/prod/releases", "/console/apps/shop/profiles/prod/nodes", ...configurationPages, "/console/cdn/jobs", "/console/cdn/traffic", "/console/cdn/billing", "/console/cdn/logs", "/console/cdn/domains", "/console/cdn/edges", "/console/cdn/customers", "/console/tasks", "/console/machines", "/console/admin/accounts", "/console/admin/audit", "/console/nothing"];
     for (const locale of ["en-GB", "zh-CN"]) {
       for (const colorScheme of ["light", "dark"]) {
         const view = await open(browser, { locale, colorScheme, storageState: storage });
@@ -291,7 +304,7 @@ async function tour() {
     await plain.goto("/console/apps/shop/profiles/prod");
     await plain.getByRole("link", { name: "Edit motd" }).click();
     await plain.locator("#items textarea").fill("without scripts");
-    await plain.getByRole("button", { name: "Save" }).click();
+    await plain.getByRole("button", { name: "Save", exact: true }).click();
     await plain.getByText("Saved").waitFor();
     await plain.context().close();
   } finally {

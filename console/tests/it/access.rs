@@ -16,8 +16,10 @@ use tower::ServiceExt;
 use crate::fixture::Fixture;
 
 /// Every page of the navigation.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 14] = [
     "/apps",
+    "/inbox",
+    "/search",
     "/cdn/jobs",
     "/cdn/traffic",
     "/cdn/billing",

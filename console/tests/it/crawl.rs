@@ -116,9 +116,19 @@ async fn nothing_that_is_shown_is_refused() {
         pages += seen.len();
         let is_there = |part: &str| seen.iter().any(|path| path.contains(part));
         if name == "root" {
-            for part in
-                ["/publish?key=", "/item?key=", "/releases/", "/cdn/jobs/refresh-", "/tasks/", "?edit="]
-            {
+            for part in [
+                "/publish?key=",
+                "/item?key=",
+                "/releases/",
+                "/rollback",
+                "/changesets/",
+                "/text",
+                "/files",
+                "/compare?",
+                "/cdn/jobs/refresh-",
+                "/tasks/",
+                "?edit=",
+            ] {
                 assert!(is_there(part), "{part} is not linked");
             }
         }
