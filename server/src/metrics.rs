@@ -18,7 +18,7 @@ use crate::{logging, process_metrics};
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Counters, with what they count.
-const COUNTERS: [(&str, &str); 14] = [
+const COUNTERS: [(&str, &str); 15] = [
     ("pilothouse_accept_errors_total", "Connections that could not be accepted, as when no file was left."),
     ("pilothouse_acknowledgements_total", "Acknowledgements of releases by nodes, by result."),
     (
@@ -26,6 +26,10 @@ const COUNTERS: [(&str, &str); 14] = [
         "States that batches of updates came into here by themselves, by state.",
     ),
     ("pilothouse_connections_refused_total", "Connections closed at once, by the cap that they reached."),
+    (
+        "pilothouse_console_csp_reports_total",
+        "Reports of browsers that the content policy of the console stopped something.",
+    ),
     ("pilothouse_http_requests_total", "Requests answered, by family, method and status."),
     ("pilothouse_jobs_ended_total", "Refreshes and preloads that ended here, by kind and state."),
     ("pilothouse_log_lines_dropped_total", "Lines of the server's own log that could not be written."),

@@ -8,4 +8,7 @@ mod crawl;
 mod fixture;
 mod markup;
 mod ops;
+mod routes;
+mod safety;
+mod seed;
 mod session;
