@@ -21,6 +21,7 @@ use crate::ports::{
 };
 use crate::pruning::ClockWatch;
 use crate::readiness::ReadinessProbe;
+use crate::system::System;
 use crate::worker_health::WorkerHealth;
 use crate::{Error, Result, Settings};
 
@@ -334,6 +335,8 @@ use_cases! {
     delivery: Delivery;
     /// Registered nodes, for operators.
     nodes: Nodes;
+    /// State of this server, for operators.
+    system: System;
     /// Import of what other systems knew, for the command line.
     imports: Imports;
 }

@@ -89,6 +89,7 @@ pub(crate) async fn domain(settings: &Settings, opened: &Opened) -> Result<Pilot
         .with_unregistered_days(settings.unregistered_days)
         .with_top_url_days(settings.top_url_days)
         .with_edge_silent_after(TimeDelta::seconds(settings.edge_silent_seconds.into()))
+        .with_build(env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"))
         .with_cdns(settings.cdn.iter().map(CdnSettings::name))
         .with_log_shippers(edge_logs::shippers(&settings.cdn)?)
         .with_webhooks(settings.webhook.iter().map(WebhookSettings::subscription).collect());

@@ -26,6 +26,10 @@ const COUNTERS: [(&str, &str); 15] = [
         "States that batches of updates came into here by themselves, by state.",
     ),
     ("pilothouse_connections_refused_total", "Connections closed at once, by the cap that they reached."),
+    (
+        "pilothouse_console_csp_reports_total",
+        "Reports of browsers that the content policy of the console stopped something.",
+    ),
     ("pilothouse_http_requests_total", "Requests answered, by family, method and status."),
     ("pilothouse_jobs_ended_total", "Refreshes and preloads that ended here, by kind and state."),
     (

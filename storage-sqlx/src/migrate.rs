@@ -108,7 +108,7 @@ const MIGRATIONS: &[Migration] = migrations![
 ];
 
 /// Version of the schema that this server is made for.
-const VERSION: i64 = version(MIGRATIONS[MIGRATIONS.len() - 1].name());
+pub(crate) const VERSION: i64 = version(MIGRATIONS[MIGRATIONS.len() - 1].name());
 
 statements! {
     /// Postgres only: migrating large tables takes longer than any other statement may, and so does waiting for it.
