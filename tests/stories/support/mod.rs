@@ -10,6 +10,7 @@ mod edge_fleet;
 mod edge_log;
 mod installation;
 mod publishers;
+mod recording_proxy;
 mod release_model;
 mod server_group;
 mod test_node;
@@ -42,6 +43,7 @@ pub(crate) use installation::{
     with_bucket, with_unreachable_edge,
 };
 pub(crate) use publishers::{PUBLISHERS, Publishers};
+pub(crate) use recording_proxy::{Received, RecordingProxy};
 pub(crate) use release_model::{
     Content, Contents, FullReleases, KEYS, Operation, ReleaseBackup, ReleaseHistory,
 };
