@@ -66,20 +66,26 @@ impl Blobs<'_> {
         Ok(Appended::Taken(store.append(sha256, size, offset, bytes).await?))
     }
 
-    /// Removes blobs that no task names and that are older than 24 h, and begun ones as old; how many.
-    pub(crate) async fn prune(&self) -> Result<u64> {
+    /// Removes blobs that no task names and that are older than 24 h, and begun ones as old; how many. Several servers may do so
+    /// at once.
+    pub async fn prune(&self) -> Result<u64> {
         let Ok(store) = self.0.blob_store() else { return Ok(0) };
-        let mut work = self.0.storage().begin().await?;
-        // No task is added with a blob while it is removed.
-        work.lock(LockKey::Blobs).await?;
+        let older = store.list_older(self.0.clock().now() - UNNAMED_LIFE).await?;
         let mut pruned = 0;
-        for sha256 in store.list_older(self.0.clock().now() - UNNAMED_LIFE).await? {
+        for sha256 in older {
+            if self.0.storage().read().await?.orders().names_blob(sha256).await? {
+                continue;
+            }
+            // A transaction for each one, so that nobody waits long for the writer.
+            let mut work = self.0.storage().begin().await?;
+            // No task is added with a blob while it is removed.
+            work.lock(LockKey::Blobs).await?;
             if !work.orders().names_blob(sha256).await? {
                 store.remove(sha256).await?;
                 pruned += 1;
             }
+            work.rollback().await?;
         }
-        work.rollback().await?;
         Ok(pruned)
     }
 }
