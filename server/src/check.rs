@@ -40,8 +40,7 @@ pub(crate) async fn check(settings: Settings) -> Result<(), Failure> {
     if let Some(location) = &settings.log_archive {
         report.line("log_archive", objects(&settings, "log_archive", location, "store").await)?;
     }
-    let blob_dir = settings.blob_folder();
-    report.line("blob_dir", folder(&blob_dir, false).map(|found| at(&blob_dir, &found)))?;
+    report.line("blob_dir", objects(&settings, "blob_dir", &settings.blob_location(), "store").await)?;
     if let Some(folder) = &settings.release_root {
         report.line("release_root", readable(folder))?;
     }

@@ -1,12 +1,13 @@
 //! Composition of the crates by the settings: the store, the domain, log intake and the routers.
 
 use std::error::Error as StdError;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use pilothouse_cdn_providers::{CdnSettings, providers};
-use pilothouse_core::ports::{LogArchive, Storage};
+use pilothouse_core::ports::{BlobStore, LogArchive, Storage};
 use pilothouse_core::{Pilothouse, SecretKey, Workers};
 use pilothouse_http_axum::{ApiState, HttpSettings};
 use pilothouse_log_intake::{
@@ -17,9 +18,11 @@ use pilothouse_storage_memory::MemoryStorage;
 use pilothouse_storage_sqlx::{PostgresSettings, SqliteSettings, SqlxStorage};
 use tokio_util::sync::CancellationToken;
 
+use crate::bucket_blobs::BucketBlobs;
 use crate::failure::Failure;
 use crate::folder_blobs::FolderBlobs;
 use crate::folder_releases::FolderReleases;
+use crate::object_storage::Location;
 use crate::settings::{Database, Settings};
 use crate::webhook::{WebhookClient, WebhookSettings};
 use crate::{console, data_folder, edge_logs, object_storage};
@@ -114,7 +117,7 @@ pub(crate) async fn domain(settings: &Settings, opened: &Opened) -> Result<Pilot
     let mut pilothouse = pilothouse
         .with_providers(providers(settings.cdn.clone())?)
         .with_log_archive(archive)
-        .with_blob_store(Arc::new(blobs));
+        .with_blob_store(blobs);
     if let Some(webhooks) = webhooks {
         pilothouse = pilothouse.with_webhook_sender(Arc::new(webhooks));
     }
@@ -127,11 +130,54 @@ pub(crate) async fn domain(settings: &Settings, opened: &Opened) -> Result<Pilot
     Ok(pilothouse)
 }
 
-/// Folder of blobs. With Postgres there may be other servers, so it must be the one of all of them, else it is not used.
-async fn blobs(settings: &Settings, pilothouse: &Pilothouse) -> Result<FolderBlobs, Failure> {
-    let folder = settings.blob_folder();
+/// Store of blobs. With Postgres there may be other servers, so it must be the one of all of them, else it is not used.
+async fn blobs(settings: &Settings, pilothouse: &Pilothouse) -> Result<Arc<dyn BlobStore>, Failure> {
+    match settings.blob_location() {
+        Location::Folder(folder) => Ok(Arc::new(folder_blobs(settings, pilothouse, &folder).await?)),
+        Location::Bucket { .. } => Ok(Arc::new(bucket_blobs(settings, pilothouse)?)),
+    }
+}
+
+/// Blobs in a bucket.
+fn bucket_blobs(settings: &Settings, pilothouse: &Pilothouse) -> Result<BucketBlobs, Failure> {
+    let database = settings.database()?;
+    if database == Database::Memory {
+        return Err(Failure::usage("blob_dir: a store in memory forgets what it kept in a bucket"));
+    }
+    let objects = object_storage::open(settings, "blob_dir", &settings.blob_location())?;
+    Ok(BucketBlobs::new(objects, pilothouse.clone(), matches!(database, Database::Postgres(_))))
+}
+
+/// Warns where the bucket of blobs is not used, after a time limit: a server starts also while it is out of reach.
+pub(crate) async fn confirm_bucket_blobs(
+    settings: &Settings,
+    pilothouse: &Pilothouse,
+) -> Result<(), Failure> {
+    let location = settings.blob_location();
+    if !matches!(location, Location::Bucket { .. }) {
+        return Ok(());
+    }
+    let blobs = bucket_blobs(settings, pilothouse)?;
+    match tokio::time::timeout(CLAIM_TIMEOUT, blobs.refusal()).await {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(reason))) => tracing::warn!(reason, blob_dir = %location, "blobs are refused here"),
+        Ok(Err(error)) => {
+            let error = &error as &dyn StdError;
+            tracing::warn!(error, blob_dir = %location, "the bucket of blobs cannot be reached");
+        }
+        Err(_) => tracing::warn!(blob_dir = %location, "the bucket of blobs does not answer"),
+    }
+    Ok(())
+}
+
+/// Blobs in a folder.
+async fn folder_blobs(
+    settings: &Settings,
+    pilothouse: &Pilothouse,
+    folder: &Path,
+) -> Result<FolderBlobs, Failure> {
     let failed = |error| Failure::failed(format!("blob_dir {}", folder.display()), error);
-    let blobs = FolderBlobs::open(&folder).map_err(failed)?;
+    let blobs = FolderBlobs::open(folder).map_err(failed)?;
     if !matches!(settings.database()?, Database::Postgres(_)) {
         return Ok(blobs);
     }

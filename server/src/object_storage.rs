@@ -88,13 +88,16 @@ impl<'de> Deserialize<'de> for Location {
 /// Checks what the settings say of buckets, without reading a secret.
 pub(crate) fn check(settings: &Settings) -> Result<(), Failure> {
     let wrong = |key: &str, why: &str| Err(Failure::usage(format!("{key}: {why}")));
-    if matches!(settings.log_archive, Some(Location::Bucket { .. })) {
+    for (key, location) in [("log_archive", &settings.log_archive), ("blob_dir", &settings.blob_dir)] {
+        if !matches!(location, Some(Location::Bucket { .. })) {
+            continue;
+        }
         for (needed, source) in [
             ("s3_access_key_id", &settings.s3_access_key_id),
             ("s3_secret_access_key", &settings.s3_secret_access_key),
         ] {
             if source.is_none() {
-                return wrong(needed, "is required by the bucket of log_archive");
+                return wrong(needed, &format!("is required by the bucket of {key}"));
             }
         }
     }

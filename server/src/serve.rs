@@ -38,6 +38,7 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
     let logs = compose::log_pipeline(&settings, pilothouse)?;
     let pilothouse = logs.pilothouse().clone();
     let archive = object_archive(&settings, &pilothouse).await?;
+    compose::confirm_bucket_blobs(&settings, &pilothouse).await?;
     if let Some(superuser) = serve.superuser {
         ensure_superuser(&pilothouse, &superuser).await?;
     }

@@ -49,7 +49,7 @@ pub(crate) struct Settings {
     pub(crate) geo_city_database: Option<PathBuf>,
     pub(crate) log_dir: Option<PathBuf>,
     pub(crate) log_archive: Option<Location>,
-    pub(crate) blob_dir: Option<PathBuf>,
+    pub(crate) blob_dir: Option<Location>,
     pub(crate) blob_max_bytes: i64,
     pub(crate) release_root: Option<PathBuf>,
     pub(crate) s3_endpoint: Option<String>,
@@ -289,9 +289,9 @@ impl Settings {
         url.trim_end_matches('/').to_owned()
     }
 
-    /// Folder of contents of tasks.
-    pub(crate) fn blob_folder(&self) -> PathBuf {
-        self.blob_dir.clone().unwrap_or_else(|| self.data_dir.join("blobs"))
+    /// Location of contents of tasks.
+    pub(crate) fn blob_location(&self) -> Location {
+        self.blob_dir.clone().unwrap_or_else(|| Location::Folder(self.data_dir.join("blobs")))
     }
 
     /// Folder of kept log lines.

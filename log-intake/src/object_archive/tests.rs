@@ -1,5 +1,6 @@
 use std::collections::HashSet;
 use std::path::Path as FilePath;
+use std::slice::from_ref;
 
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -49,8 +50,8 @@ async fn a_server_without_the_folder_reads_what_went_up() {
     let objects = Arc::new(InMemory::new());
     let (one, other) = (Server::new(&objects, "a1"), Server::new(&objects, "a1"));
     let first = one.write("first", "first");
-    assert_eq!(read(&one.archive, &[first.clone()]).await.unwrap(), "first");
-    let missing = read(&other.archive, &[first.clone()]).await.unwrap_err().to_string();
+    assert_eq!(read(&one.archive, from_ref(&first)).await.unwrap(), "first");
+    let missing = read(&other.archive, from_ref(&first)).await.unwrap_err().to_string();
     assert!(missing.contains("first"), "{missing}");
     assert_eq!(one.archive.upload().await.unwrap(), 1);
     assert_eq!(one.archive.upload().await.unwrap(), 0);
@@ -68,7 +69,7 @@ async fn a_server_without_the_folder_reads_what_went_up() {
 async fn a_sealed_day_is_up_before_its_row() {
     let objects = Arc::new(InMemory::new());
     let (one, other) = (Server::new(&objects, "a1"), Server::new(&objects, "a1"));
-    let large: String = (0..40_000).map(|n| format!("{:x}", n * n)).collect();
+    let large = (0..40_000).map(|n| (n * n).to_string()).collect::<Vec<_>>().concat();
     let texts = ["small", &large, "last"];
     let chunks = [one.write("p1", texts[0]), one.write("p2", texts[1]), other.write("p3", texts[2])];
     let day = chunks[0].day;
@@ -80,7 +81,7 @@ async fn a_sealed_day_is_up_before_its_row() {
     let sealed = other.archive.seal("1-1-3-3", day, &chunks).await.unwrap();
     assert_eq!(other.archive.seal("1-1-3-3", day, &chunks).await.unwrap(), sealed, "as another server would");
     let whole = chunk(LogFile::Sealed("1-1-3-3".to_owned()), 0, sealed.length);
-    assert_eq!(read(&one.archive, &[whole.clone()]).await.unwrap(), texts.concat());
+    assert_eq!(read(&one.archive, from_ref(&whole)).await.unwrap(), texts.concat());
     assert_eq!(other.files(), 1, "only its own pack is in its folder");
 
     let object = Path::from("days/2016-09-29-1-1-3-3.log.gz");
@@ -124,7 +125,7 @@ async fn object_storage_belongs_to_one_store() {
     assert_eq!(refused, "it belongs to the store a1, and this is the store b2");
     let lines = other.write("lines", "of another store");
     assert!(other.archive.upload().await.is_err());
-    assert!(other.archive.seal("1-1-1-1", lines.day, &[lines.clone()]).await.is_err());
+    assert!(other.archive.seal("1-1-1-1", lines.day, from_ref(&lines)).await.is_err());
     let later = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
     assert!(other.archive.prune(HashSet::new(), later, None).await.is_err());
     assert_eq!(keys(&objects).await, ["store"]);

@@ -70,7 +70,7 @@ impl ObjectArchive {
     /// Moves everything that is in the folder now up; how many files. It stops where the object storage fails; files that the
     /// folder cannot read do not keep the others from going up.
     pub async fn upload(&self) -> Result<usize, ObjectArchiveError> {
-        let mut files = self.in_folder(|archive| archive.files()).await?;
+        let mut files = self.in_folder(Archive::files).await?;
         let waiting = metrics::gauge!("pilothouse_log_archive_waiting_files");
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
         waiting.set(files.len() as f64);
