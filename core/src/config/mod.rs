@@ -39,9 +39,9 @@ pub use delivery::{
     NodeItem, NodeNumber, NodePage, NodePresence, NodeRepository, NodeRollout, NodeSession, NodeState, Nodes,
     Pending, PendingChange, PendingGrey, PendingItem, PendingList, PendingRepository, PendingSubject,
     Percent, Preview, Registered, Release, ReleaseContent, ReleaseId, ReleaseKind, ReleaseRepository,
-    ReleaseState, Released, ReleasedItem, Releases, Report, RolledBackItem, Rollout, RolloutStatus, Rollouts,
-    Selector, Watch,
+    ReleaseState, Released, ReleasedItem, Releases, Report, RolledBackItem, Rollout, RolloutChange,
+    RolloutFollow, RolloutStatus, Rollouts, Selector, Watch,
 };
-pub(crate) use delivery::{AppCache, ReportBuffer, deliver};
+pub(crate) use delivery::{AppCache, ReportBuffer, RolloutFollows, deliver};
 pub(crate) use identifier::check_limits;
 pub use identifier::{AppId, AppKeyId, ItemId};

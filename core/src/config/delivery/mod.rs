@@ -22,6 +22,7 @@ mod release_set;
 mod releases;
 mod rollback_preview;
 mod rollout;
+mod rollout_follow;
 mod rollout_query;
 mod selector;
 mod shared_namespaces;
@@ -54,6 +55,8 @@ pub use rollback_preview::RolledBackItem;
 pub use rollout::{
     Latency, NodePage, NodeRollout, NodeState, ReleasedItem, Rollout, RolloutStatus, Rollouts,
 };
+pub(crate) use rollout_follow::RolloutFollows;
+pub use rollout_follow::{RolloutChange, RolloutFollow};
 pub use selector::{LabelSelector, NodeIds, Percent, Selector};
 pub use snapshot::ConfigSnapshot;
 pub(super) use snapshot::{MAX_MEMOISED, Profile};

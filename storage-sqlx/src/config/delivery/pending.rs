@@ -34,8 +34,7 @@ statements! {
         "SELECT * FROM change_set WHERE state = $2 AND id >= $3 AND app_id",
         "ORDER BY id LIMIT $4"
     );
-    /// Of each release the first part that is still active; the title stands in the first of all. The active ones are looked
-    /// for among all releases, in one pass: to ask for those of each item would be slower.
+    /// Of each release the first part that is still active; the title stands in the first of all.
     GREYS: pair = of_ids!(
         "SELECT head.id, item.app_id, item.profile, head.title, part.change_set_id, part.item_id, item.key, \
          part.version, grey.items, CAST(CASE WHEN part.nodes = '' THEN 0 \
