@@ -10,7 +10,8 @@ use crate::cdn::{
     Thresholds, Traffic,
 };
 use crate::config::{
-    AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer, Rollouts,
+    AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer,
+    RolloutFollows, Rollouts,
 };
 use crate::import::Imports;
 use crate::ops::{Agents, Batches, Blobs, Machines, Tasks, Updates};
@@ -52,6 +53,7 @@ struct Inner {
     last_used: LastUsedBuffer,
     app_cache: AppCache,
     reports: ReportBuffer,
+    rollout_follows: RolloutFollows,
     worker_health: WorkerHealth,
     readiness_probe: ReadinessProbe,
     clock_watch: ClockWatch,
@@ -82,6 +84,7 @@ impl Pilothouse {
             last_used: LastUsedBuffer::default(),
             app_cache: AppCache::default(),
             reports: ReportBuffer::default(),
+            rollout_follows: RolloutFollows::default(),
             worker_health: WorkerHealth::default(),
             readiness_probe: ReadinessProbe::default(),
             clock_watch: ClockWatch::default(),
@@ -212,6 +215,10 @@ impl Pilothouse {
 
     pub(crate) fn reports(&self) -> &ReportBuffer {
         &self.0.inner.reports
+    }
+
+    pub(crate) fn rollout_follows(&self) -> &RolloutFollows {
+        &self.0.inner.rollout_follows
     }
 
     pub(crate) fn readiness_probe(&self) -> &ReadinessProbe {

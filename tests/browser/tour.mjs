@@ -48,7 +48,7 @@ function start(args, env = {}, executable = program) {
   return {
     child,
     async said(pattern) {
-      for (let n = 0; n < 300; n += 1) {
+      for (let n = 0; n < 600; n += 1) {
         const found = output.match(pattern);
         if (found) return found;
         assert.equal(child.exitCode, null, `the program ended: ${output}`);
@@ -80,6 +80,7 @@ let checked = 0;
 async function open(browser, options) {
   const context = await browser.newContext({ baseURL: url, ...options });
   const page = await context.newPage();
+  page.setDefaultTimeout(60000);
   page.on("console", (message) => {
     const isRefusal = message.text().includes("status of 4");
     if (message.type() === "error" && !isRefusal) problems.push(`${page.url()}: ${message.text()}`);
@@ -182,7 +183,7 @@ async function tour() {
     await page.getByRole("button", { name: "Create" }).click();
     await page.getByRole("status").waitFor();
     const node = start(["watch", "--config", config, "--app", "shop", "--profile", "prod", "--url", url, "--key", "env:APP_KEY", "--node-id", "n-1"], { APP_KEY: key.trim() });
-    await page.waitForTimeout(1000);
+    await node.said(/watching /);
 
     // A value is changed and published to a live node: edit, type, save, publish, confirm.
     await page.goto("/console/apps/shop/profiles/prod");

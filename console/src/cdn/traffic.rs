@@ -80,6 +80,11 @@ fn hit_ratio(figures: &Figures) -> String {
     percent(figures.hits, figures.requests)
 }
 
+/// Bytes of hits of all bytes in percent; nothing without bytes.
+fn byte_hit_ratio(figures: &Figures) -> String {
+    percent(figures.hit_flux, figures.flux)
+}
+
 /// Answers of a class of status codes.
 struct ClassRow {
     name: &'static str,
@@ -221,11 +226,14 @@ pub(crate) async fn get_traffic(visitor: Visitor, Query(shown): Query<Shown>) ->
 pub(crate) async fn get_csv(visitor: Visitor, Query(shown): Query<Shown>) -> Answer {
     let asked = asked(&visitor, &shown).await?;
     let Shares { rows, .. } = shares(&visitor, &asked).await?;
-    let mut text = String::from("time,bandwidth,bytes,requests,hits,2xx,3xx,4xx,5xx\n");
+    let mut text = String::from("time,bandwidth,bytes,requests,hits,2xx,3xx,4xx,5xx,hit_bytes\n");
     for Row { time, figures, bandwidth } in rows {
-        let Figures { flux, requests, hits, classes: [two, three, four, five] } = figures;
+        let Figures { flux, hit_flux, requests, hits, classes: [two, three, four, five] } = figures;
         // Writing into a string does not fail.
-        let _ = writeln!(text, "{time},{bandwidth},{flux},{requests},{hits},{two},{three},{four},{five}");
+        let _ = writeln!(
+            text,
+            "{time},{bandwidth},{flux},{requests},{hits},{two},{three},{four},{five},{hit_flux}"
+        );
     }
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 
 use super::bucket::{BUCKET_SECONDS, Bucket, Cell, Day, Figures, bandwidth, buckets_of, day_of, slot};
 use super::column_block::{self, BUCKETS};
-use super::figure_scan::{Window, columns, windows};
+use super::figure_scan::{Window, columns, columns_or_fewer, windows};
 use crate::account::Caller;
 use crate::cdn::customers::{Domain, domain_name, ids};
 use crate::cdn::identifier::DomainId;
@@ -26,7 +26,7 @@ pub(super) const MAX_DAYS: i64 = 400;
 pub enum BlockKind {
     /// Bytes by bucket.
     Flux,
-    /// Requests, hits and classes.
+    /// Requests, hits, classes and bytes of hits.
     Counts,
     /// The bytes by city.
     Cities,
@@ -225,7 +225,7 @@ async fn merge<const N: usize>(
     values: fn(Figures) -> [i64; N],
 ) -> StorageResult<()> {
     let mut columns = match repository.blocks(part, &[domain_id], day..=day).await?.first() {
-        Some(block) => columns::<N>(block)?,
+        Some(block) => columns_or_fewer::<N>(block)?,
         None => [[0; BUCKETS]; N],
     };
     for (&slot, &figures) in figures {
