@@ -26,6 +26,7 @@ mod stats;
 mod top_urls;
 mod unregistered;
 mod unregistered_figures;
+mod unregistered_merge;
 mod vendor_figures;
 
 pub use all_customers::{CustomerBill, TotalRow};
@@ -55,7 +56,7 @@ pub use top_urls::{
     TopUrlsRepository,
 };
 pub use unregistered::{
-    BatchUnregistered, NamedUnregisteredHost, OTHER_HOSTS, UnregisteredHost, UnregisteredLines,
-    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
+    BatchUnregistered, NamedUnregisteredHost, OTHER_HOSTS, UnregisteredHost, UnregisteredKey,
+    UnregisteredLines, UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
 };
 pub use vendor_figures::{FigureSource, Pulled, VendorFigures, VendorFiguresRepository};
