@@ -30,7 +30,7 @@ mod unregistered_merge;
 mod vendor_figures;
 mod vendor_logs;
 
-pub use all_customers::{CustomerBill, TotalRow};
+pub use all_customers::{BillRun, CustomerBill, TotalRow, TotalRun};
 pub use billing::{Bill, Billing, BillingQuery, BillingRule};
 pub(in crate::cdn) use bucket::bandwidth;
 pub use bucket::{BUCKET_SECONDS, BUCKETS_OF_DAY, Bucket, Cell, Day, Figures};
