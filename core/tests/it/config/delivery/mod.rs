@@ -7,4 +7,5 @@ mod node;
 mod release_set;
 mod rollout;
 mod server_clocks;
+mod set_delivery;
 mod watch;
