@@ -80,7 +80,7 @@ fn path(rng: &mut Rng, root: &str) -> String {
 
 #[test]
 fn no_generated_path_leads_to_a_write_outside() {
-    let seed = env_number("PILOTHOUSE_TEST_SEED", fastrand_seed());
+    let seed = env_number("PILOTHOUSE_TEST_SEED", 1);
     let mut rng = Rng::with_seed(seed);
     let machine = Machine::new();
     let root = machine.root.path().display().to_string();
@@ -111,10 +111,6 @@ fn no_generated_path_leads_to_a_write_outside() {
         fs::read_dir(machine.root.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     top.sort();
     assert_eq!(top, ["agent.toml", "conf", "conf2", "outside", "state", "t.blob"], "seed {seed}");
-}
-
-fn fastrand_seed() -> u64 {
-    Rng::new().u64(..)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use futures_util::stream;
 use pilothouse_client::{Builder, Client};
+use pilothouse_test_support::free_port;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -54,7 +55,8 @@ impl FakeServer {
     /// Starts a server with this event as the full state of every node.
     pub(crate) async fn new(full_state: Value) -> Self {
         let script = Script { full_state, ..Script::default() };
-        Self::start("127.0.0.1:0".parse().unwrap(), Arc::new(Mutex::new(script))).await
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+        Self::start(address, Arc::new(Mutex::new(script))).await
     }
 
     async fn start(address: SocketAddr, script: Arc<Mutex<Script>>) -> Self {

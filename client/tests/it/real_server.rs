@@ -1,6 +1,6 @@
 //! Client against a real server in this process, over the memory store: releases, restart, deleted key.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use pilothouse_core::config::{Content, ItemName, NewApp, NodeState, ReleaseId, S
 use pilothouse_core::{Pilothouse, Settings, Workers};
 use pilothouse_http_axum::{ApiState, HttpSettings, router};
 use pilothouse_storage_memory::MemoryStorage;
+use pilothouse_test_support::free_port;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -51,7 +52,7 @@ impl TestServer {
         let app = NewApp { app: "shop".into(), app_type: 0, name: "Shop".into(), charger: "root".into() };
         pilothouse.apps().create(&root, app).await.unwrap();
         let key = pilothouse.app_keys().create(&root, "shop").await.unwrap().text;
-        let (address, tasks) = serve(&pilothouse, "127.0.0.1:0".parse().unwrap()).await;
+        let (address, tasks) = serve(&pilothouse, SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()))).await;
         Self { storage, settings, pilothouse, root, key, address, tasks }
     }
 

@@ -30,7 +30,7 @@ pub use authoring::{
     HistoryQuery, Imported, Item, ItemChange, ItemDiff, ItemDifference, ItemHead, ItemName, ItemRepository,
     ItemSearch, ItemVersion, Items, LineChange, NewApp, NewChangeSet, NewGrant, NewItem, OpeningKey, OwnApp,
     Permission, SearchFilter, SearchResult, SharedNamespace, SharedNamespaceRepository, SharedNamespaces,
-    Side, UpdateApp, ValueDiff, VersionOf, VersionSize, VersionedItem,
+    Side, UpdateApp, ValueDiff, VersionOf, VersionSize, VersionedItem, hunks,
 };
 pub use delivery::{
     Ack, AckResult, ActiveGrey, AppSession, AppliedRelease, AppliedTimes, ConcernedNodes, ConfigDelta,
@@ -41,8 +41,9 @@ pub use delivery::{
     Pending, PendingChange, PendingGrey, PendingItem, PendingList, PendingRepository, PendingSubject,
     Percent, Preview, ProfileAt, ReachCount, Registered, Release, ReleaseContent, ReleaseId, ReleaseKind,
     ReleasePart, ReleaseRepository, ReleaseSize, ReleaseState, ReleaseSummary, Released, ReleasedItem,
-    Releases, Report, Rollout, RolloutNode, RolloutStatus, Rollouts, Selector, Watch,
+    Releases, Report, RolledBackItem, Rollout, RolloutChange, RolloutFollow, RolloutNode, RolloutStatus,
+    Rollouts, Selector, Watch,
 };
-pub(crate) use delivery::{AppCache, ReportBuffer, deliver};
+pub(crate) use delivery::{AppCache, ReportBuffer, RolloutFollows, deliver};
 pub(crate) use identifier::check_limits;
 pub use identifier::{AppId, AppKeyId, ItemId};

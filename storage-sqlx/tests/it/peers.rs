@@ -8,7 +8,7 @@ use pilothouse_storage_sqlx::SqlxStorage;
 use pilothouse_test_support::postgres_or_skip;
 
 /// Limit of the time that a frozen server stops the others.
-const FROZEN: Duration = Duration::from_secs(10);
+const FROZEN: Duration = Duration::from_secs(30);
 
 async fn servers(test: &str) -> Option<[SqlxStorage; 2]> {
     let url = postgres_or_skip(test)?.database().url;

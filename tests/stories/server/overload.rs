@@ -63,14 +63,15 @@ async fn many_concurrent_log_ins_do_not_block_other_requests() {
             tokio::spawn(async move { (client.try_login(ROOT, password).await, expected) })
         })
         .collect();
-    let mut slowest = Duration::ZERO;
+    let (begun, mut slowest) = (Instant::now(), Duration::ZERO);
     while logins.iter().any(|login| !login.is_finished()) {
         let asked = Instant::now();
         assert_eq!(anonymous.get("/healthz").await.status, 200);
         assert_eq!(root.get("/api/task").await.codes(), (200, 200));
         slowest = slowest.max(asked.elapsed());
     }
-    assert!(slowest < Duration::from_secs(5), "a request took {slowest:?}");
+    let all = begun.elapsed();
+    assert!(slowest < (all / 2).max(Duration::from_secs(5)), "a request took {slowest:?} of {all:?}");
     for login in logins {
         let (answer, expected) = login.await.unwrap();
         assert_eq!(i64::from(answer.status), expected, "{answer:?}");

@@ -9,7 +9,7 @@ use pilothouse_test_support::{ProcessGuard, free_port};
 use crate::support::{ApiClient, Installation, ROOT, TestServer};
 
 /// Time in which a server ends after SIGTERM.
-const END: Duration = Duration::from_secs(10);
+const END: Duration = Duration::from_secs(30);
 
 /// Starts a server that logs every request to this standard error.
 async fn serve(stderr: Stdio) -> TestServer {

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use pilothouse_test_support::{ProcessGuard, free_port};
@@ -39,6 +40,23 @@ fn a_panic_ends_the_guarded_process() {
 }
 
 #[test]
-fn a_free_port_can_be_listened_on() {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, free_port())).unwrap();
+fn a_free_port_can_be_listened_on_while_processes_are_started() {
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Relaxed) {
+                    Command::new("true").status().unwrap();
+                }
+            });
+        }
+        for _ in 0..2000 {
+            let listened = TcpListener::bind((Ipv4Addr::LOCALHOST, free_port()));
+            if listened.is_err() {
+                is_done.store(true, Ordering::Relaxed);
+            }
+            listened.unwrap();
+        }
+        is_done.store(true, Ordering::Relaxed);
+    });
 }

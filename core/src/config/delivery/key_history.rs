@@ -139,10 +139,11 @@ impl KeyHistory {
         (span.set == set && span.value.is_some() && !is_held).then_some(span.release)
     }
 
-    /// The release in effect at a node, by its first part, where it began until `revision` and was published at or after `since`.
+    /// The release in effect at a node, by its first part, where it began until `revision` and was published at or after
+    /// `since`; not one that takes the key from the node, as sending that is never recorded.
     pub(super) fn recent(&self, node_id: &str, revision: i64, since: DateTime<Utc>) -> Option<ReleaseId> {
         let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
-        (span.start <= revision && span.published >= since).then_some(span.set)
+        (span.version > 0 && span.start <= revision && span.published >= since).then_some(span.set)
     }
 
     /// The newest remembered part of a release that brought this version to a node.

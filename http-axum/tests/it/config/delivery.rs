@@ -114,7 +114,7 @@ impl Events {
     /// Id and data of the next event; heartbeats are skipped.
     async fn next(&mut self) -> Option<(i64, Value)> {
         loop {
-            let bytes = timeout(Duration::from_secs(5), self.0.next()).await.unwrap()?;
+            let bytes = timeout(Duration::from_mins(1), self.0.next()).await.unwrap()?;
             let text = String::from_utf8(bytes.to_vec()).unwrap();
             if text.starts_with(':') {
                 continue;
@@ -299,7 +299,7 @@ async fn long_polls_wait_for_a_change() {
     assert_eq!(answer["data"], json!({"Revision": at(0), "Items": [], "Removed": []}));
     let waiting = fixture.watch("&wait=60", &[]).await;
     fixture.publish("").await;
-    let answer = timeout(Duration::from_secs(5), body(waiting)).await.unwrap();
+    let answer = timeout(Duration::from_mins(1), body(waiting)).await.unwrap();
     let expected = json!({"Revision": at(1), "Items": [item("v1", 1)], "Removed": []});
     assert_eq!(answer, json!({"code": 0, "msg": "success", "data": expected}));
     let answer = body(fixture.watch(&format!("&revision={}&wait=0", at(1)), &[]).await).await;

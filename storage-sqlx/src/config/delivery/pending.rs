@@ -23,6 +23,9 @@ statements! {
          WHERE item.app_id",
         "AND item.id >= $4 AND NOT item.deleted AND item.version <> item.published_version \
          AND (approver IS NOT NULL) = $2 \
+         AND NOT EXISTS (SELECT 1 FROM config_version published WHERE published.item_id = item.id \
+         AND published.version = item.published_version AND published.value = current.value \
+         AND published.validator = current.validator AND published.description = current.description) \
          AND NOT EXISTS (SELECT 1 FROM config_release WHERE config_release.item_id = item.id \
          AND config_release.version = item.version AND kind = 1 AND state = 0) \
          ORDER BY item.id LIMIT $5"

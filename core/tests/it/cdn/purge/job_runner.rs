@@ -129,7 +129,7 @@ async fn retry_delays_grow_while_nothing_is_confirmed() {
     assert!(delay <= seconds(1), "progress resets the delay: {delay}");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn another_worker_continues_the_job_of_a_killed_one() {
     let fixture = CdnFixture::new().await;
     fixture.level3.next("edge-3", Reply::Waits(Arc::default()));

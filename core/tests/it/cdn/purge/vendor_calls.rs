@@ -236,7 +236,7 @@ async fn a_key_or_no_cost_is_repeated_with_the_same_bytes() {
 }
 
 /// A server that dies between the note that it sends and the answer leaves the same case as a lost answer.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_server_that_dies_in_a_call_sends_nothing_twice() {
     let fixture = VendorFixture::new().await;
     fixture.vendor.next(VendorReply::Hangs);

@@ -75,7 +75,7 @@ async fn workers_seal_finished_days() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    timeout(Duration::from_secs(5), sealed).await.unwrap();
+    timeout(Duration::from_mins(1), sealed).await.unwrap();
     cancel.cancel();
     running.await.unwrap();
 }

@@ -50,7 +50,7 @@ async fn deletion_of_an_app_ends_its_watches_and_sessions() {
     let session = fixture.session().await;
     let mut watch = fixture.watch("11", 0).await;
     fixture.pilothouse.apps().delete(&fixture.owner, "app").await.unwrap();
-    assert!(timeout(Duration::from_secs(5), watch.next()).await.unwrap().is_none());
+    assert!(timeout(Duration::from_mins(1), watch.next()).await.unwrap().is_none());
     // With the app went the key that opened the session.
     assert_eq!(session.register(new_node("11")).await.unwrap_err().kind(), ErrorKind::Unauthenticated);
     let refused = fixture.pilothouse.delivery().open("app", &fixture.key).await.unwrap_err();

@@ -149,5 +149,5 @@ pub(crate) fn change_of_k(delta: &ConfigDelta) -> (i64, String) {
 
 /// The next delta of a watch, within five seconds.
 pub(crate) async fn next_delta(watch: &mut Watch) -> Arc<ConfigDelta> {
-    timeout(Duration::from_secs(5), watch.next()).await.unwrap().unwrap()
+    timeout(Duration::from_mins(1), watch.next()).await.unwrap().unwrap()
 }

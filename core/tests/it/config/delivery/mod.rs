@@ -6,6 +6,7 @@ pub(crate) mod fixture;
 mod node;
 mod release_set;
 mod rollout;
+mod rollout_follow;
 mod server_clocks;
 mod set_delivery;
 mod watch;
