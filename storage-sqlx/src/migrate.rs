@@ -103,6 +103,8 @@ const MIGRATIONS: &[Migration] = migrations![
     // A server without it could not read the days that are sealed with bytes of hits.
     "0044_hit_flux",
     "0045_edge_log" serves 44,
+    // A server without it takes a merged row for one of a log that does not exist, and does nothing wrong with it.
+    "0046_unregistered_merge" serves 44,
     // A server without it would add tasks with blobs that another one removes.
     "0047_blob_removals",
     "0048_order_due" serves 47,

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use pilothouse_test_support::{Database, ProcessGuard, S3Server, free_port};
 use tempfile::TempDir;
 
+use super::fake_clock::FakeClock;
+
 /// Password of every account in the stories.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 /// Name of the account with every permission.
@@ -30,6 +32,7 @@ pub(crate) struct Installation {
     logs: AtomicU32,
     authority: Option<String>,
     open_files: Option<u32>,
+    clock: Option<FakeClock>,
 }
 
 /// Exit code and output of a command.
@@ -46,7 +49,7 @@ impl Installation {
         let folder = Arc::new(TempDir::new().unwrap());
         let data = folder.path().join("data").display().to_string();
         let settings = vec![("DATA_DIR", data)];
-        Self { folder, settings, logs: AtomicU32::new(0), authority: None, open_files: None }
+        Self { folder, settings, logs: AtomicU32::new(0), authority: None, open_files: None, clock: None }
     }
 
     /// With a store that ends with the process.
@@ -69,6 +72,12 @@ impl Installation {
     /// Lets processes open no more than so many files.
     pub(crate) fn with_open_files(mut self, open_files: u32) -> Self {
         self.open_files = Some(open_files);
+        self
+    }
+
+    /// Starts servers with this clock.
+    pub(crate) fn with_clock(mut self, clock: &FakeClock) -> Self {
+        self.clock = Some(clock.clone());
         self
     }
 
@@ -158,6 +167,9 @@ impl Installation {
         let mut command =
             self.command(&["serve", "--superuser", "root:root@example.com", "--password-stdin"]);
         command.env("PILOTHOUSE_LISTEN", format!("127.0.0.1:{port}")).stdin(Stdio::piped());
+        if let Some(clock) = &self.clock {
+            clock.apply(&mut command);
+        }
         command
     }
 

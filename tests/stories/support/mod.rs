@@ -8,6 +8,7 @@ mod apollo_node;
 mod campaign_writes;
 mod edge_fleet;
 mod edge_log;
+mod fake_clock;
 mod installation;
 mod publishers;
 mod recording_proxy;
@@ -38,6 +39,7 @@ pub(crate) use edge_log::{
     EdgeLog, assert_stored_lines, billed, day, logged_customer, now, stored_lines, wait_until_billed,
     with_logging_edges,
 };
+pub(crate) use fake_clock::FakeClock;
 pub(crate) use installation::{
     CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, faketime, run,
     with_bucket, with_unreachable_edge,
