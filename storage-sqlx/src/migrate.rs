@@ -98,6 +98,8 @@ const MIGRATIONS: &[Migration] = migrations![
     "0036_vendor_spending" serves 34,
     // A server without it would make releases that others do not find.
     "0037_release_places",
+    // A server without it would write a delivery record for each part of a release.
+    "0038_delivery_counts",
     // A server without it could not read the days that are sealed with bytes of hits.
     "0044_hit_flux",
     "0045_edge_log" serves 44,

@@ -437,6 +437,13 @@ macro_rules! __list_of_cases {
                     prune,
                     race_of_reports,
                 }
+                rollout {
+                    counts,
+                    concerned_nodes,
+                    applied_times,
+                    part_acks,
+                    parts,
+                }
                 model {
                     one_store_that_stays_open,
                 }
