@@ -97,6 +97,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0035_vendor_figures" serves 34,
     "0036_vendor_spending" serves 34,
     "0049_vendor_logs" serves 34,
+    "0050_cdn_services" serves 34,
 ];
 
 /// Version of the schema that this server is made for.
