@@ -7,6 +7,7 @@ use std::time::Duration;
 use pilothouse_core::ports::{
     Batch, EdgeControl, Operation, ProviderError, Providers, Purge, SessionStart, Submission,
 };
+use pilothouse_test_support::free_port;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::Notify;
@@ -211,10 +212,10 @@ async fn a_purge_without_a_response_times_out() {
 
 #[tokio::test]
 async fn an_unreachable_edge_fails_the_whole_call_at_once() {
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let unused = free_port();
     let settings = format!(
         "[[cdn]]\nname = \"level3\"\nkind = \"edges\"\n\
-         [[cdn.edge]]\nname = \"edge-1\"\nkind = \"varnish\"\nurl = \"http://{unused}\"\n"
+         [[cdn.edge]]\nname = \"edge-1\"\nkind = \"varnish\"\nurl = \"http://127.0.0.1:{unused}\"\n"
     );
     let edge = StubEdge {
         providers: super::providers_from(&settings).unwrap(),

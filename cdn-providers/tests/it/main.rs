@@ -12,6 +12,7 @@ mod vendor_settings;
 
 use pilothouse_cdn_providers::{CdnSettings, providers};
 use pilothouse_core::ports::{Operation, Prefix, Providers, Purge};
+use pilothouse_test_support::free_port;
 use serde::Deserialize;
 
 use answers::{submit, submit_to};
@@ -64,9 +65,8 @@ async fn domains_are_listed_only_if_configured() {
 
 #[tokio::test]
 async fn an_unreachable_edge_is_unavailable_without_its_address_in_the_error() {
-    // Nothing listens on a port whose listener was just dropped.
-    let unused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let providers = providers_from(&DOCUMENTED.replace("127.0.0.1:6081", &unused.to_string())).unwrap();
+    let unused = format!("127.0.0.1:{}", free_port());
+    let providers = providers_from(&DOCUMENTED.replace("127.0.0.1:6081", &unused)).unwrap();
     let level3 = providers.get("level3").unwrap();
     let capabilities = level3.capabilities();
     assert!(capabilities.purge_urls && capabilities.preload && !capabilities.is_vendor);

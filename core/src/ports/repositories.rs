@@ -3,10 +3,10 @@
 use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use crate::cdn::{
     AlarmRepository, CdnRepository, CdnServiceRepository, CityRepository, CompanyRepository,
-    CustomerRepository, DomainRepository, EdgeRepository, JobRepository, LogChunkRepository,
-    LogSourceRepository, LogUndoRepository, ThresholdRepository, TopUrlsRepository, TrafficRepository,
-    UnregisteredRepository, VendorBatchRepository, VendorFiguresRepository, VendorLogRepository,
-    VendorSpendingRepository,
+    CustomerRepository, DomainRepository, EdgeLogRepository, EdgeRepository, JobRepository,
+    LogChunkRepository, LogSourceRepository, LogUndoRepository, ThresholdRepository, TopUrlsRepository,
+    TrafficRepository, UnregisteredRepository, VendorBatchRepository, VendorFiguresRepository,
+    VendorLogRepository, VendorSpendingRepository,
 };
 use crate::config::{
     AppKeyRepository, AppRepository, ChangeSetRepository, DeliveryRepository, GrantRepository,
@@ -80,6 +80,8 @@ repositories! {
     cities: CityRepository,
     /// Log sources: the position up to which each access log was read.
     log_sources: LogSourceRepository,
+    /// Logs of edges, as far as they were taken in.
+    edge_logs: EdgeLogRepository,
     /// Kept lines of access logs.
     log_chunks: LogChunkRepository,
     /// Log lines of unregistered hosts, kept aside.

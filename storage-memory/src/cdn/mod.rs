@@ -22,6 +22,7 @@ use purge::edge::EdgesState;
 use purge::vendor_batch::VendorBatches;
 use purge::vendor_spending::VendorSpendings;
 use traffic::city::CityState;
+use traffic::edge_log::EdgeLogRows;
 use traffic::series::TrafficState;
 use traffic::top_urls::TopUrlsState;
 use traffic::unregistered::UnregisteredState;
@@ -41,6 +42,7 @@ pub(crate) struct CdnState {
     traffic: TrafficState,
     cities: CityState,
     log_sources: Table<LogSourceId, LogSource>,
+    edge_logs: EdgeLogRows,
     log_chunks: Table<LogChunkId, LogChunk>,
     unregistered: UnregisteredState,
     /// In the order in which they were added.

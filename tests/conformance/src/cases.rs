@@ -157,6 +157,7 @@ macro_rules! __list_of_cases {
                     update_needs_state_attempt_and_version,
                     due_and_held,
                     lapsed,
+                    blob_removals,
                 }
                 update {
                     race_of_executes,
@@ -237,6 +238,10 @@ macro_rules! __list_of_cases {
                 log_source {
                     round_trip,
                     race_for_one_length,
+                }
+                edge_log {
+                    put_replaces,
+                    race_loses_nothing,
                 }
                 log_chunk {
                     round_trip,

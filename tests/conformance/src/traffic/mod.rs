@@ -1,6 +1,7 @@
 //! Traffic series, cities, access logs.
 
 pub(crate) mod city;
+pub(crate) mod edge_log;
 pub(crate) mod log_chunk;
 pub(crate) mod log_intake;
 pub(crate) mod log_source;
