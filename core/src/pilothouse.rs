@@ -6,8 +6,8 @@ use crate::account::{
     Accounts, Audit, ConsoleSessions, Gates, LastUsedBuffer, Logins, Passwords, RefusalBuffer, Tokens,
 };
 use crate::cdn::{
-    Alarms, Billing, CdnLogins, Cdns, Companies, Customers, Domains, Edges, Jobs, LogDownloads, LogIntake,
-    Thresholds, Traffic,
+    Alarms, Billing, CdnLogins, CdnServices, Cdns, Companies, Customers, Domains, Edges, Jobs, LogDownloads,
+    LogIntake, Thresholds, Traffic,
 };
 use crate::config::{
     AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer,
@@ -292,6 +292,8 @@ use_cases! {
     blobs: Blobs;
     /// The cdns that customers can be given.
     cdns: Cdns;
+    /// Domains that providers serve, with their groups and services.
+    cdn_services: CdnServices;
     /// Customers of the cdns.
     customers: Customers;
     /// Domains of customers, by cdn.

@@ -18,9 +18,10 @@ pub use alarm::{
     AlarmWorker, Alarms, MAX_BANDWIDTH, MAX_MIN_REQUESTS, Share, Threshold, ThresholdRepository, Thresholds,
 };
 pub use customers::{
-    Cdn, CdnDomains, CdnLogins, CdnRepository, Cdns, Companies, Company, CompanyId, CompanyRepository,
-    Customer, CustomerOverview, CustomerRepository, Customers, Domain, DomainRepository, DomainState,
-    Domains, NewCompany, NewCustomer, Synced, UpdateCustomer, check_cdn_name, domain_name, misspelt_cdn,
+    Cdn, CdnDomains, CdnLogins, CdnRepository, CdnServiceRepository, CdnServices, Cdns, Companies, Company,
+    CompanyId, CompanyRepository, Customer, CustomerOverview, CustomerRepository, Customers, Domain,
+    DomainRepository, DomainState, Domains, NewCompany, NewCustomer, Synced, UpdateCustomer, check_cdn_name,
+    domain_name, misspelt_cdn,
 };
 pub(crate) use customers::{mapping_digest, understood_cdn};
 pub use identifier::{CdnId, DomainId};

@@ -16,7 +16,7 @@ pub use blob_store::{BlobState, BlobStore};
 pub use cdn_provider::{
     AreaFigure, AreaLevel, Batch, CallLimits, Capabilities, CdnProvider, EdgeControl, Figure, Figures,
     ItemState, LogContent, LogFile, Operation, Prefix, ProviderError, Providers, Purge, Quota, Rate,
-    RemoteTask, Repeat, SessionStart, Submission, Submissions, TaskState,
+    RemoteTask, Repeat, ServedDomain, SessionStart, Submission, Submissions, TaskState,
 };
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use log_archive::{LogArchive, SealedLog};

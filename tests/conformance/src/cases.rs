@@ -218,6 +218,10 @@ macro_rules! __list_of_cases {
                     round_trip,
                     race_for_one_name,
                 }
+                service {
+                    replace,
+                    race_leaves_one_list,
+                }
             }
             traffic {
                 series {
