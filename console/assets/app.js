@@ -36,7 +36,7 @@
     const form = event.target.closest("form");
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && form) {
       event.preventDefault();
-      form.requestSubmit(form.querySelector("button.main"));
+      form.requestSubmit(form.querySelector("button.main") || form.querySelector("button"));
       return;
     }
     if (event.key === "Escape" && isTyping(event.target)) {

@@ -21,6 +21,7 @@ use crate::ports::{
 };
 use crate::pruning::ClockWatch;
 use crate::readiness::ReadinessProbe;
+use crate::system::System;
 use crate::worker_health::WorkerHealth;
 use crate::{Error, Result, Settings};
 
@@ -242,7 +243,6 @@ impl Pilothouse {
         self.flush_refusals().await?;
         self.flush_reports().await?;
         self.prune_nodes().await?;
-        self.blobs().prune().await?;
         let mut work = self.storage().begin().await?;
         self.logins().prune(&mut *work).await?;
         if let Some(pruning) = self.begin_pruning(&mut *work).await? {
@@ -334,6 +334,8 @@ use_cases! {
     delivery: Delivery;
     /// Registered nodes, for operators.
     nodes: Nodes;
+    /// State of this server, for operators.
+    system: System;
     /// Import of what other systems knew, for the command line.
     imports: Imports;
 }

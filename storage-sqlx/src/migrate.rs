@@ -101,6 +101,8 @@ const MIGRATIONS: &[Migration] = migrations![
     // A server without it could not read the days that are sealed with bytes of hits.
     "0044_hit_flux",
     "0045_edge_log" serves 44,
+    // A server without it takes a merged row for one of a log that does not exist, and does nothing wrong with it.
+    "0046_unregistered_merge" serves 44,
     // A server without it would add tasks with blobs that another one removes.
     "0047_blob_removals",
     "0048_order_due" serves 47,
@@ -108,7 +110,7 @@ const MIGRATIONS: &[Migration] = migrations![
 ];
 
 /// Version of the schema that this server is made for.
-const VERSION: i64 = version(MIGRATIONS[MIGRATIONS.len() - 1].name());
+pub(crate) const VERSION: i64 = version(MIGRATIONS[MIGRATIONS.len() - 1].name());
 
 statements! {
     /// Postgres only: migrating large tables takes longer than any other statement may, and so does waiting for it.

@@ -26,6 +26,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use pilothouse_core::config::{ItemName, Permission};
 
+use crate::confirm::confirmed;
 use crate::failure::Failure;
 use crate::page::Visitor;
 use crate::state::ConsoleState;
@@ -47,11 +48,11 @@ pub(crate) fn routes() -> Router<ConsoleState> {
         .route("/apps", get(apps::get_apps).post(apps::post_app))
         .route("/apps/{app}", get(app::get_app))
         .route("/apps/{app}/profiles", get(app::get_profile))
-        .route("/apps/{app}/members", post(members::post_member))
-        .route("/apps/{app}/members/delete", post(members::post_member_delete))
-        .route("/apps/{app}/keys", post(members::post_key))
-        .route("/apps/{app}/keys/delete", post(members::post_key_delete))
-        .route("/apps/{app}/delete", post(app::post_delete))
+        .route("/apps/{app}/members", confirmed(post(members::post_member)))
+        .route("/apps/{app}/members/delete", confirmed(post(members::post_member_delete)))
+        .route("/apps/{app}/keys", confirmed(post(members::post_key)))
+        .route("/apps/{app}/keys/delete", confirmed(post(members::post_key_delete)))
+        .route("/apps/{app}/delete", confirmed(post(app::post_delete)))
         .route(PROFILE, get(profile::get_profile).post(write::post_create))
         .route(&at("/update"), post(write::post_update))
         .route(&at("/approve"), post(write::post_approve))

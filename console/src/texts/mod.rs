@@ -16,8 +16,11 @@ macro_rules! table {
     };
 }
 
+mod admin;
 mod config;
+mod delivery;
 mod named;
+mod ops;
 mod table;
 
 pub(crate) use table::{CHINESE, ENGLISH, Texts};

@@ -15,7 +15,7 @@ impl Texts {
         std::ptr::eq(self, &raw const CHINESE)
     }
 
-    fn of(&self, english: &'static str, chinese: &'static str) -> &'static str {
+    pub(super) fn of(&self, english: &'static str, chinese: &'static str) -> &'static str {
         if self.is_chinese() { chinese } else { english }
     }
 

@@ -29,7 +29,6 @@ table! {
     approver: "Approver", "审批人";
     apps: "Apps", "应用";
     apps_by_name: "Apps (names, or *)", "应用（名称，或 *）";
-    area: "Cities", "城市分布";
     audit: "Audit trail", "审计";
     bandwidth: "Bandwidth", "带宽";
     billable: "Billable bandwidth", "计费带宽";

@@ -10,4 +10,7 @@ mod fixture;
 mod markup;
 mod moves;
 mod ops;
+mod routes;
+mod safety;
+mod seed;
 mod session;

@@ -40,7 +40,7 @@ pub use traffic::{
     OTHER_HOSTS, PathCount, PathSketch, Point, Pulled, PulledLogs, Refusal, RegionFailure, RegionRow,
     Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery, StatsStep, TopUrl,
     TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow, Traffic, TrafficQuery,
-    TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredLines, UnregisteredLinesId,
+    TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredKey, UnregisteredLines, UnregisteredLinesId,
     UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository, VendorLogFile,
     VendorLogPull, VendorLogRepository,
 };

@@ -23,5 +23,5 @@ pub use log_archive::{LogArchive, SealedLog};
 pub use log_reader::{KeptPiece, LogReader};
 pub use release_source::{Release, ReleaseSource};
 pub use repositories::Repositories;
-pub use storage::{LockKey, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
+pub use storage::{LockKey, Signal, Storage, StorageError, StorageResult, StoreInfo, Topic, UnitOfWork};
 pub use webhook_sender::{WebhookError, WebhookSender};

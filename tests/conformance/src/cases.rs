@@ -257,6 +257,7 @@ macro_rules! __list_of_cases {
                 unregistered {
                     round_trip,
                     dropped,
+                    crowds_are_replaced,
                 }
                 vendor_figures {
                     put_replaces,
