@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::config::Place;
 use crate::failure::{Answer, Failure};
-use crate::form::{Query, Segments, filled};
+use crate::form::{Query, Segments, filled, part};
 use crate::page::{Names, Page, Visitor, html, html_again};
 
 /// Items of one page.
@@ -52,6 +52,8 @@ pub(crate) struct Typed {
 /// An item in the table.
 struct Row {
     item: Item,
+    /// Key as a value of a URL's query.
+    query: String,
     who: String,
     state: ItemState,
     /// Whether the caller may approve it; not their own under four-eyes.
@@ -93,6 +95,7 @@ impl Row {
             may_approve,
             may_publish: place.manages && (state == ItemState::Approved || may_approve),
             state,
+            query: part(&item.key),
             item,
             typed: None,
             theirs: None,

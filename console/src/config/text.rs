@@ -112,7 +112,7 @@ pub(crate) async fn post_text(
         Err(Failure::Domain(error)) if matches!(*error, Error::Forbidden) => {
             // To whoever may change items only a deletion is refused, and what was typed is not lost by that.
             let mut shown = page_of(&visitor, place, form).await?;
-            shown.page.problem = visitor.t.config().may_not_delete.to_owned();
+            visitor.t.config().may_not_delete.clone_into(&mut shown.page.problem);
             html_again(&shown, &error)
         }
         Err(Failure::Domain(error)) if is_correctable(&error) => {

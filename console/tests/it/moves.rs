@@ -1,5 +1,7 @@
 //! What goes over profiles: search, compare and copy, files.
 
+use std::fmt::Write as _;
+
 use axum::http::StatusCode;
 
 use crate::fixture::{CANARY, Fixture, escaped, item};
@@ -67,10 +69,10 @@ async fn upload(
 ) -> crate::fixture::Answer {
     let mut body = String::new();
     for (name, value) in fields {
-        body.push_str(&format!("--b0\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"));
+        write!(body, "--b0\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").unwrap();
     }
     body.push_str("--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.properties\"\r\n");
-    body.push_str(&format!("Content-Type: text/plain\r\n\r\n{file}\r\n--b0--\r\n"));
+    write!(body, "Content-Type: text/plain\r\n\r\n{file}\r\n--b0--\r\n").unwrap();
     let headers = [
         ("cookie", session),
         ("sec-fetch-site", "same-origin"),
