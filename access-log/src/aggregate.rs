@@ -35,6 +35,8 @@ pub(crate) struct DayLines {
 #[derive(Debug, Default)]
 pub(crate) struct Aggregates {
     pub(crate) counts: LineCounts,
+    /// Time of the last line that has one, in unix seconds.
+    pub(crate) last_time: Option<i64>,
     pub(crate) traffic: Vec<BucketTotals>,
     pub(crate) city_traffic: Vec<CityTotals>,
     pub(crate) top_paths: Vec<HourPaths>,
@@ -79,6 +81,7 @@ pub(crate) struct Aggregator<'a> {
     /// Bucket and day of each domain's last line, by slot.
     recent: Vec<Recent>,
     counts: LineCounts,
+    last_time: Option<i64>,
     traffic: Vec<BucketTotals>,
     /// Index into `traffic` by slot and begin of the bucket.
     traffic_index: FxHashMap<(usize, i64), usize>,
@@ -102,6 +105,7 @@ impl<'a> Aggregator<'a> {
             hosts: HostCache::new(),
             recent: vec![NOWHERE; rules.domains.numbers().len()],
             counts: LineCounts::default(),
+            last_time: None,
             traffic: Vec::new(),
             traffic_index: FxHashMap::default(),
             city_bytes: FxHashMap::default(),
@@ -176,10 +180,20 @@ impl<'a> Aggregator<'a> {
         }
         city_traffic.sort_unstable_by_key(|totals| (totals.domain, totals.bucket_start, totals.city));
         let counts = std::mem::take(&mut self.counts);
+        let last_time = self.last_time.take();
         let top_paths = self.urls.take(self.rules.domains.numbers());
         let kept = std::mem::take(&mut self.kept);
         let (unregistered, unregistered_dropped) = self.unregistered.take();
-        Aggregates { counts, traffic, city_traffic, top_paths, kept, unregistered, unregistered_dropped }
+        Aggregates {
+            counts,
+            last_time,
+            traffic,
+            city_traffic,
+            top_paths,
+            kept,
+            unregistered,
+            unregistered_dropped,
+        }
     }
 
     /// Keeps a line of an unregistered host aside, as it would have been counted and kept.
@@ -222,6 +236,9 @@ impl<'a> Aggregator<'a> {
     #[inline]
     fn tally(&mut self, judged: &Judged<'_>, sign: i64) {
         self.counts.lines += sign;
+        if sign > 0 && judged.line.time.is_some() {
+            self.last_time = judged.line.time;
+        }
         if self.rules.format == Format::Verbatim {
             return;
         }
@@ -261,21 +278,19 @@ impl<'a> Aggregator<'a> {
         let city = self.city_cache.as_mut();
         let city = city.map(|cache| line.address.map_or(CityKey::UNKNOWN, |address| cache.city(address)));
         match spread {
-            None => self.add_flux(index, city, bytes.cast_signed() * sign),
+            None => self.add_flux(index, city, bytes.cast_signed() * sign, line.hit),
             Some(spread) => {
                 for (bucket_start, bytes) in spread.buckets() {
                     let index = self.traffic_index(slot, bucket_start);
-                    self.add_flux(index, city, bytes.cast_signed() * sign);
+                    self.add_flux(index, city, bytes.cast_signed() * sign, line.hit);
                 }
             }
         }
     }
 
     #[inline]
-    fn add_flux(&mut self, index: usize, city: Option<CityKey>, flux: i64) {
-        // A billion lines of the greatest size would overflow: absurd, but it must not stop anybody's log.
-        let totals = &mut self.traffic[index];
-        totals.flux = totals.flux.saturating_add(flux);
+    fn add_flux(&mut self, index: usize, city: Option<CityKey>, flux: i64, hit: bool) {
+        self.traffic[index].add_flux(flux, hit);
         if let Some(city) = city {
             let sum = self.city_bytes.entry((index, city)).or_default();
             *sum = sum.saturating_add(flux);

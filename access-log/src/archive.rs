@@ -12,6 +12,7 @@ mod file_name;
 mod gzip_assembler;
 mod owner;
 mod pack;
+mod repack;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
@@ -26,6 +27,7 @@ pub use file::{ArchiveFile, FileRange, WrittenFile};
 use file_name::{pack_file_name, parse_sealed_file_name, sealed_file_name};
 use gzip_assembler::{DigestWriter, GzipAssembler};
 pub use pack::{Member, MemberRef, Pack};
+pub use repack::{RepackedLines, Repacker};
 
 /// Sealed file: the kept lines of a domain's day.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -67,6 +67,7 @@ impl UncompressedBatch {
         }
         Ok(LogBatch {
             counts: self.aggregates.counts,
+            last_time: self.aggregates.last_time,
             traffic: self.aggregates.traffic,
             city_traffic: self.aggregates.city_traffic,
             top_paths: self.aggregates.top_paths,
@@ -101,6 +102,8 @@ fn add_member(data: &mut Vec<u8>, lines: &[u8], level: u32) -> io::Result<u64> {
 pub struct LogBatch {
     /// Line counts to be added.
     pub counts: LineCounts,
+    /// Time of the last line that has one, in unix seconds.
+    pub last_time: Option<i64>,
     /// Traffic to be added; a pair of domain and bucket occurs once.
     pub traffic: Vec<BucketTotals>,
     /// Traffic by city to be added; empty without [`crate::Rules::cities`].

@@ -1,4 +1,4 @@
-//! Traffic totals: bytes and requests per domain and five-minute bucket, bytes per city, and counts of lines by outcome.
+//! Traffic totals: bytes, hits and requests per domain and five-minute bucket, bytes per city, and counts of lines by outcome.
 
 use crate::{CityKey, DomainNumber};
 
@@ -15,6 +15,8 @@ pub struct BucketTotals {
     pub bucket_start: i64,
     /// Bytes sent.
     pub flux: i64,
+    /// Bytes among these that were sent from the cache.
+    pub hit_flux: i64,
     /// Billed requests.
     pub requests: i64,
     /// Billed requests that were answered from the cache.
@@ -31,6 +33,15 @@ impl BucketTotals {
         self.hits += i64::from(hit) * sign;
         if let Some(class) = self.classes.get_mut(usize::from(status / 100).wrapping_sub(2)) {
             *class += sign;
+        }
+    }
+
+    /// Adds bytes of an answer. A billion lines of the greatest size would overflow: absurd, but it must not stop anybody's log.
+    #[inline]
+    pub(crate) fn add_flux(&mut self, flux: i64, hit: bool) {
+        self.flux = self.flux.saturating_add(flux);
+        if hit {
+            self.hit_flux = self.hit_flux.saturating_add(flux);
         }
     }
 }

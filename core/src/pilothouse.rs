@@ -10,7 +10,8 @@ use crate::cdn::{
     Thresholds, Traffic,
 };
 use crate::config::{
-    AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer, Rollouts,
+    AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer,
+    RolloutFollows, Rollouts,
 };
 use crate::import::Imports;
 use crate::ops::{Agents, Batches, Blobs, Machines, Tasks, Updates};
@@ -51,6 +52,7 @@ struct Inner {
     last_used: LastUsedBuffer,
     app_cache: AppCache,
     reports: ReportBuffer,
+    rollout_follows: RolloutFollows,
     worker_health: WorkerHealth,
     readiness_probe: ReadinessProbe,
     clock_watch: ClockWatch,
@@ -81,6 +83,7 @@ impl Pilothouse {
             last_used: LastUsedBuffer::default(),
             app_cache: AppCache::default(),
             reports: ReportBuffer::default(),
+            rollout_follows: RolloutFollows::default(),
             worker_health: WorkerHealth::default(),
             readiness_probe: ReadinessProbe::default(),
             clock_watch: ClockWatch::default(),
@@ -213,6 +216,10 @@ impl Pilothouse {
         &self.0.inner.reports
     }
 
+    pub(crate) fn rollout_follows(&self) -> &RolloutFollows {
+        &self.0.inner.rollout_follows
+    }
+
     pub(crate) fn readiness_probe(&self) -> &ReadinessProbe {
         &self.0.inner.readiness_probe
     }
@@ -229,8 +236,14 @@ impl Pilothouse {
         &self.0.inner.gates
     }
 
-    /// Housekeeping of every minute: flushes what is buffered in memory, and prunes what has ended.
+    /// Housekeeping: flushes what is buffered in memory, and prunes what has ended, and blobs that no task names.
     pub async fn housekeep(&self) -> Result<()> {
+        self.housekeep_store().await?;
+        self.blobs().prune().await.map(|_| ())
+    }
+
+    /// Housekeeping of every minute, which asks nothing but the store.
+    pub(crate) async fn housekeep_store(&self) -> Result<()> {
         self.flush_last_used().await?;
         self.flush_refusals().await?;
         self.flush_reports().await?;

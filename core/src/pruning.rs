@@ -42,7 +42,7 @@ pub enum Prunable {
     LogChunks,
     /// Sealed days of bytes.
     FluxBlocks,
-    /// Sealed days of requests, hits and answers.
+    /// Sealed days of requests, hits, answers and bytes of hits.
     CountBlocks,
     /// Sealed days of cities.
     CityBlocks,

@@ -8,7 +8,7 @@ use futures_util::future;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::cdn::{AlarmWorker, EdgeLeases, JobRunner, Maintained, VendorCalls};
+use crate::cdn::{AlarmWorker, EdgeLeases, JobRunner, Maintained, PulledLogs, VendorCalls};
 use crate::config::deliver;
 use crate::ops::{BatchWorker, OrderSweeper};
 use crate::webhook::WebhookWorker;
@@ -36,6 +36,9 @@ const RETENTION: Periodic =
 /// Pulls the figures of vendors.
 const FIGURES: Periodic =
     Periodic { name: "vendor figures", period: Duration::from_mins(5), limit: Duration::from_mins(30) };
+/// Fetches the logs of vendors. A day of a busy domain takes its time.
+const LOGS: Periodic =
+    Periodic { name: "vendor logs", period: Duration::from_mins(5), limit: Duration::from_hours(2) };
 /// Ends orders whose lease was not renewed.
 const ORDERS: Periodic =
     Periodic { name: "order sweeper", period: Duration::from_secs(5), limit: Duration::from_mins(1) };
@@ -77,10 +80,14 @@ impl Workers {
         let batches = BatchWorker::new(pilothouse);
         let work = future::join5(
             future::join(
-                self.every(HOUSEKEEPING, || pilothouse.housekeep()),
+                self.every(HOUSEKEEPING, || pilothouse.housekeep_store()),
                 self.every(BLOBS, || self.prune_blobs()),
             ),
-            future::join(self.every(SYNC, || self.sync()), self.every(FIGURES, || self.pull_figures())),
+            future::join3(
+                self.every(SYNC, || self.sync()),
+                self.every(FIGURES, || self.pull_figures()),
+                self.every(LOGS, || self.pull_logs()),
+            ),
             self.every(RETENTION, || self.maintain()),
             pilothouse.supervise(JobRunner::NAME, PURGE_LIMIT, || runner.run()),
             future::join5(
@@ -101,7 +108,7 @@ impl Workers {
         leases.leave().await;
         leave_alarms(&alarms).await;
         vendors.leave().await;
-        match timeout(FAREWELL, pilothouse.housekeep()).await {
+        match timeout(FAREWELL, pilothouse.housekeep_store()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log(HOUSEKEEPING.name, &error),
             Err(_) => tracing::error!(job = HOUSEKEEPING.name, "the last run took too long"),
@@ -132,6 +139,15 @@ impl Workers {
 
     async fn pull_figures(&self) -> Result<()> {
         self.pilothouse.pull_figures().await.map(|_| ())
+    }
+
+    async fn pull_logs(&self) -> Result<()> {
+        for PulledLogs { cdn, files, .. } in self.pilothouse.pull_logs().await? {
+            if files > 0 {
+                tracing::info!(cdn, files, "logs of a vendor were fetched");
+            }
+        }
+        Ok(())
     }
 
     async fn sync(&self) -> Result<()> {

@@ -37,6 +37,7 @@ pub(crate) fn filled(batch: Batch, read: LogBatch, cities: Option<&CityDatabase>
     let (pack, members) = read.pack.map(|pack| (pack.name, pack.members)).unwrap_or_default();
     Batch {
         counters: counters(read.counts),
+        last_line: read.last_time,
         cells: read.traffic.iter().map(cell).collect(),
         cities: places.cities,
         city_cells,
@@ -59,8 +60,8 @@ pub(crate) fn counters(counts: LineCounts) -> Counters {
 }
 
 fn cell(totals: &BucketTotals) -> Cell {
-    let &BucketTotals { domain, bucket_start, flux, requests, hits, classes } = totals;
-    let figures = Figures { flux, requests, hits, classes };
+    let &BucketTotals { domain, bucket_start, flux, hit_flux, requests, hits, classes } = totals;
+    let figures = Figures { flux, hit_flux, requests, hits, classes };
     Cell { domain_id: DomainId(domain.0), bucket: bucket_start / BUCKET_SECONDS, figures }
 }
 

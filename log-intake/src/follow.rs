@@ -13,12 +13,15 @@ use tokio::runtime::Handle;
 use tokio::task::JoinError;
 use tokio_util::sync::CancellationToken;
 
-use crate::convert::{counters, domain_index};
+use crate::convert::{counters, domain_index, signed};
 use crate::gap_gauge::GapGauge;
 use crate::log_health::{HealthReport, LogHealth};
 use crate::recorder::Recorder;
 use crate::unbilled_share::ShareOverTime;
 use crate::{LogLayout, LogPipeline};
+
+/// Interval at which it is told that a log is followed.
+const SEEN_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Log to be followed.
 #[derive(Clone, Debug)]
@@ -83,6 +86,8 @@ struct Watched {
     gaps: Option<GapGauge>,
     share: ShareOverTime,
     health: LogHealth,
+    /// Time at which it was last told that the log is followed.
+    seen: Option<Instant>,
 }
 
 type PollError = IngestError<Error>;
@@ -111,7 +116,7 @@ impl Following {
         let mut follower = self.follower();
         let begin = Instant::now();
         let (share, health) = (ShareOverTime::new(begin), LogHealth::new(begin));
-        let mut watched = Watched { gaps: None, share, health };
+        let mut watched = Watched { gaps: None, share, health, seen: None };
         let mut is_failing = false;
         let mut lag = Unread::new();
         while !self.stop.is_cancelled() {
@@ -126,6 +131,7 @@ impl Following {
                     is_failing = false;
                     lag.update(!has_more);
                     self.tell(&mut watched, now);
+                    self.tell_seen(&follower, &mut watched, now);
                     self.report(watched.health.idle(now));
                     if !has_more {
                         self.sleep(self.pipeline.settings.poll_interval);
@@ -195,6 +201,23 @@ impl Following {
         if let Some(share) = watched.share.take(now) {
             let FollowedLog { cdn, edge, .. } = &self.log;
             tracing::warn!(cdn, edge, %share, "lines of a followed log are not billed");
+        }
+    }
+
+    /// Tells once a minute that the log is followed, and how much of it is yet to be read.
+    fn tell_seen(&self, follower: &Follower, watched: &mut Watched, now: Instant) {
+        if watched.seen.is_some_and(|seen| now.saturating_duration_since(seen) < SEEN_INTERVAL) {
+            return;
+        }
+        watched.seen = Some(now);
+        let intake = self.pipeline.pilothouse.log_intake();
+        let FollowedLog { cdn, edge, .. } = &self.log;
+        let unread = self.lag(follower).map(|lag| signed(lag.size.saturating_sub(lag.recorded)));
+        let told =
+            self.wait(intake.edge(cdn, edge)).and_then(|(edge, _)| self.wait(intake.log_seen(&edge, unread)));
+        if let Err(error) = told {
+            let error = &error as &dyn StdError;
+            tracing::warn!(error, cdn, edge, "it was not recorded that a log is followed");
         }
     }
 

@@ -19,7 +19,7 @@ mod state;
 
 use std::path::PathBuf;
 use std::str::FromStr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pilothouse_access_log::{Follower, IngestError, IngestOptions, Notice};
 
@@ -32,6 +32,10 @@ pub use server::{LogServer, SendError, ShipEvent, Unavailable};
 
 /// Bytes of a piece, before compression: packed it passes through proxies that take no body over 1 MiB.
 const PIECE: usize = 2 << 20;
+
+/// Time without a word after which the server is asked what it wants: so it knows that the log is shipped, and what it lost in a
+/// restore is shipped again though nothing is new.
+const ASK_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Log to be shipped, and where its state is kept.
 #[derive(Clone, Debug)]
@@ -113,7 +117,7 @@ impl ShippedLog {
     pub fn ship(&self, server: &mut impl LogServer) -> Result<(), ShipError> {
         let edge = EdgeName { cdn: self.cdn.clone(), edge: self.edge.clone() };
         let journal = Journal::open(&self.state, edge)?;
-        let mut delivery = Delivery { log: self, journal, server };
+        let mut delivery = Delivery { log: self, journal, server, asked: Instant::now() };
         delivery.begin()?;
         let mut follower = self.follower();
         let mut is_unreadable = false;
@@ -130,6 +134,7 @@ impl ShippedLog {
                 Err(error) => return Err(error),
             }
             delivery.server.wait_for_lines()?;
+            delivery.ask_when_idle()?;
         }
     }
 
@@ -140,6 +145,15 @@ impl ShippedLog {
 }
 
 impl<S: LogServer> Delivery<'_, S> {
+    /// Asks the server what it wants, where nothing was sent for some time.
+    fn ask_when_idle(&mut self) -> Result<(), ShipError> {
+        if self.asked.elapsed() < ASK_INTERVAL {
+            return Ok(());
+        }
+        let wanted = self.ask()?;
+        self.reconcile(wanted)
+    }
+
     /// Ships what is new, up to a piece of every file; whether there is more.
     fn poll(&mut self, follower: &mut Follower) -> Result<bool, ShipError> {
         // Left by the last run, or by a file that could not be read again.

@@ -18,7 +18,7 @@ use crate::{logging, process_metrics};
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Counters, with what they count.
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 16] = [
     ("pilothouse_accept_errors_total", "Connections that could not be accepted, as when no file was left."),
     ("pilothouse_acknowledgements_total", "Acknowledgements of releases by nodes, by result."),
     (
@@ -41,6 +41,10 @@ const COUNTERS: [(&str, &str); 15] = [
     ("pilothouse_releases_total", "Releases made (full, grey), promoted and aborted here."),
     ("pilothouse_updates_ended_total", "Updates of files and their reverts that ended here, by state."),
     (
+        "pilothouse_vendor_calls_total",
+        "Calls of CDN vendors made here, by kind of vendor, operation and outcome.",
+    ),
+    (
         "pilothouse_webhook_deliveries_total",
         "Attempts at sending events to webhooks, by outcome: delivered, failed and retried, or given up.",
     ),
@@ -49,7 +53,7 @@ const COUNTERS: [(&str, &str); 15] = [
 ];
 
 /// Gauges, with what they show.
-const GAUGES: [(&str, &str); 15] = [
+const GAUGES: [(&str, &str); 16] = [
     ("pilothouse_alarms", "Open alarms by kind; shown by the server that looks for them alone."),
     ("pilothouse_build_info", "Always 1; the labels name version and commit."),
     ("pilothouse_connections", "Open connections at all listeners."),
@@ -70,6 +74,10 @@ const GAUGES: [(&str, &str); 15] = [
         "pilothouse_nodes_online",
         "Nodes with an open watch here, or that asked here within the last 15 seconds.",
     ),
+    (
+        "pilothouse_vendor_quota_left",
+        "Items left of the day's quotas of the vendors that this server speaks to, by kind of vendor and operation.",
+    ),
     ("pilothouse_watches", "Open watches, and long polls of Apollo's clients."),
     (
         "pilothouse_worker_last_success_timestamp_seconds",
@@ -86,10 +94,11 @@ const GAUGES: [(&str, &str); 15] = [
 ];
 
 /// Histograms, with what they measure in seconds.
-const HISTOGRAMS: [(&str, &str); 3] = [
+const HISTOGRAMS: [(&str, &str); 4] = [
     ("pilothouse_http_request_seconds", "Time to the head of an answer, by family and method."),
     ("pilothouse_store_commit_seconds", "Time of a commit of the store; on SQLite without the flush."),
     ("pilothouse_store_flush_seconds", "Time of a flush of SQLite's log to the disk, shared by commits."),
+    ("pilothouse_vendor_call_seconds", "Time of a call of a CDN vendor, by kind of vendor and operation."),
 ];
 
 /// Serves `/metrics` until cancelled.

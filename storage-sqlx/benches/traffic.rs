@@ -157,7 +157,8 @@ async fn record(pilothouse: &Pilothouse, edge: EdgeRef, domain_id: DomainId) {
         let (flux, requests) = (random.i64(0..4_000_000_000), random.i64(0..5000));
         let hits = random.i64(0..=requests);
         let classes = [requests - hits / 10, hits / 20, hits / 30, random.i64(0..5)];
-        cells.push(Cell { domain_id, bucket, figures: Figures { flux, requests, hits, classes } });
+        let figures = Figures { flux, hit_flux: flux / 2, requests, hits, classes };
+        cells.push(Cell { domain_id, bucket, figures });
         for city in 0..CITIES {
             if random.i64(0..4) == 0 {
                 city_cells.push(BatchCityCell {

@@ -150,10 +150,10 @@ impl UnregisteredDay {
         let bucket_start = time - time.rem_euclid(BUCKET_LENGTH);
         self.totals(bucket_start).count_request(status, parsed.hit, 1);
         match Spread::of(parsed, time, bytes, stamp) {
-            None => self.add_flux(bucket_start, city, bytes.cast_signed()),
+            None => self.add_flux(bucket_start, city, bytes.cast_signed(), parsed.hit),
             Some(spread) => {
                 for (bucket_start, bytes) in spread.buckets() {
-                    self.add_flux(bucket_start, city, bytes.cast_signed());
+                    self.add_flux(bucket_start, city, bytes.cast_signed(), parsed.hit);
                 }
             }
         }
@@ -168,9 +168,8 @@ impl UnregisteredDay {
         &mut self.traffic[index]
     }
 
-    fn add_flux(&mut self, bucket_start: i64, city: Option<CityKey>, flux: i64) {
-        let totals = self.totals(bucket_start);
-        totals.flux = totals.flux.saturating_add(flux);
+    fn add_flux(&mut self, bucket_start: i64, city: Option<CityKey>, flux: i64, hit: bool) {
+        self.totals(bucket_start).add_flux(flux, hit);
         if let Some(city) = city {
             let sum = self.city_bytes.entry((bucket_start, city)).or_default();
             *sum = sum.saturating_add(flux);

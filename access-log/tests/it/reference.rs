@@ -60,7 +60,9 @@ pub(crate) fn count(format: Format, content: &[u8]) -> (BTreeMap<(DomainNumber, 
         } else if let (Some(_), Some(status), Some(bytes)) = (fields.method, fields.status, fields.bytes) {
             counts.billed += 1;
             for (bucket, bytes) in spread(time, fields.duration, bytes) {
-                traffic.entry((domain, bucket)).or_default().flux += bytes;
+                let sum = traffic.entry((domain, bucket)).or_default();
+                sum.flux += bytes;
+                sum.hit_flux += if fields.hit { bytes } else { 0 };
             }
             let sum = traffic.entry((domain, time / 300 * 300)).or_default();
             sum.requests += 1;

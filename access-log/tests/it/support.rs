@@ -19,6 +19,7 @@ pub(crate) const B: DomainNumber = DomainNumber(8);
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Traffic {
     pub(crate) flux: i64,
+    pub(crate) hit_flux: i64,
     pub(crate) requests: i64,
     pub(crate) hits: i64,
     pub(crate) classes: [i64; 4],
@@ -74,6 +75,7 @@ impl Ledger for MemoryLedger {
         for cell in &batch.traffic {
             let sum = self.traffic.entry((cell.domain, cell.bucket_start)).or_default();
             sum.flux += cell.flux;
+            sum.hit_flux += cell.hit_flux;
             sum.requests += cell.requests;
             sum.hits += cell.hits;
             for (sum, class) in sum.classes.iter_mut().zip(cell.classes) {

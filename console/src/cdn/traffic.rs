@@ -96,10 +96,19 @@ fn scaled(value: impl Borrow<i64>, unit: &str) -> String {
 
 /// Hits of requests in percent; nothing without requests.
 fn hit_ratio(figures: &Figures) -> String {
-    if figures.requests <= 0 {
+    percent(figures.hits, figures.requests)
+}
+
+/// Bytes of hits of all bytes in percent; nothing without bytes.
+fn byte_hit_ratio(figures: &Figures) -> String {
+    percent(figures.hit_flux, figures.flux)
+}
+
+fn percent(part: i64, whole: i64) -> String {
+    if whole <= 0 {
         return "–".to_owned();
     }
-    let tenths = i128::from(figures.hits) * 1000 / i128::from(figures.requests);
+    let tenths = i128::from(part) * 1000 / i128::from(whole);
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
@@ -232,11 +241,14 @@ pub(crate) async fn get_traffic(visitor: Visitor, Query(shown): Query<Shown>) ->
 pub(crate) async fn get_csv(visitor: Visitor, Query(shown): Query<Shown>) -> Answer {
     let asked = asked(&visitor, &shown).await?;
     let Shares { rows, .. } = shares(&visitor, &asked).await?;
-    let mut text = String::from("time,bandwidth,bytes,requests,hits,2xx,3xx,4xx,5xx\n");
+    let mut text = String::from("time,bandwidth,bytes,requests,hits,2xx,3xx,4xx,5xx,hit_bytes\n");
     for Row { time, figures, bandwidth } in rows {
-        let Figures { flux, requests, hits, classes: [two, three, four, five] } = figures;
+        let Figures { flux, hit_flux, requests, hits, classes: [two, three, four, five] } = figures;
         // Writing into a string does not fail.
-        let _ = writeln!(text, "{time},{bandwidth},{flux},{requests},{hits},{two},{three},{four},{five}");
+        let _ = writeln!(
+            text,
+            "{time},{bandwidth},{flux},{requests},{hits},{two},{three},{four},{five},{hit_flux}"
+        );
     }
     let headers = [
         (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
@@ -253,8 +265,8 @@ mod tests {
     fn figures_are_readable() {
         assert_eq!(scaled(999, "B"), "999 B");
         assert_eq!(scaled(412_700_000, "bit/s"), "412.70 Mbit/s");
-        let figures = Figures { requests: 3, hits: 2, ..Figures::default() };
-        assert_eq!(hit_ratio(&figures), "66.6 %");
+        let figures = Figures { flux: 8, hit_flux: 1, requests: 3, hits: 2, ..Figures::default() };
+        assert_eq!((&*hit_ratio(&figures), &*byte_hit_ratio(&figures)), ("66.6 %", "12.5 %"));
         assert_eq!(hit_ratio(&Figures::default()), "–");
     }
 }

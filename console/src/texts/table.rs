@@ -112,6 +112,7 @@ texts! {
     groups_by_number: "Groups, by number", "权限组（编号）";
     history: "History", "历史";
     hit_ratio: "Hit ratio", "命中率";
+    hit_ratio_by_bytes: "Hit ratio by bytes", "字节命中率";
     hits: "Hits", "命中";
     initialised: "Initialised", "已初始化";
     inside_ip: "Inside address", "内网地址";

@@ -62,8 +62,8 @@ async fn traffic_has_a_chart_a_table_and_the_same_as_csv() {
     assert_eq!(csv.headers["content-type"], "text/csv; charset=utf-8");
     let csv = csv.ok();
     let lines: Vec<_> = csv.lines().collect();
-    assert_eq!((lines[0].split(',').count(), lines.len()), (9, 10), "{csv}");
-    assert_eq!(lines[1], "1473750000,0,0,0,0,0,0,0,0");
+    assert_eq!((lines[0].split(',').count(), lines.len()), (10, 10), "{csv}");
+    assert_eq!(lines[1], "1473750000,0,0,0,0,0,0,0,0,0");
     let wrong = fixture.get(&session, "/console/cdn/traffic?range=own&start=9&end=8").await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     let foreign = fixture.get(&session, "/console/cdn/traffic?domain=foreign.example.com").await;

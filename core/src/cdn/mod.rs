@@ -33,13 +33,15 @@ pub use purge::{
 pub use traffic::{
     AreaRow, BUCKET_SECONDS, BUCKETS_OF_DAY, Batch, BatchCityCell, BatchUnregistered, Bill, Billing,
     BillingQuery, BillingRule, Block, BlockKind, Bucket, Cell, City, CityCell, CityId, CityRepository,
-    Counters, CustomerBill, Day, EdgeRef, FigureSource, Figures, ForgetLog, Hour, KeptLines, KnownSources,
-    LogChunk, LogChunkId, LogChunkRepository, LogDay, LogDownload, LogDownloads, LogFile, LogGap, LogIntake,
-    LogLink, LogShipper, LogSource, LogSourceId, LogSourceRepository, LogUndoRepository, MAX_PATHS,
-    Maintained, Month, NamedUnregisteredHost, OTHER_HOSTS, PathCount, PathSketch, Point, Pulled,
-    RegionFailure, RegionRow, Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery,
-    StatsStep, TopUrl, TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow,
-    Traffic, TrafficQuery, TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredLines,
-    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository,
+    Counters, CustomerBill, Day, EdgeLog, EdgeLogRepository, EdgeRef, FigureSource, Figures, ForgetLog, Hour,
+    KeptLines, KnownSources, LineStretch, LogChunk, LogChunkId, LogChunkRepository, LogDay, LogDownload,
+    LogDownloads, LogFile, LogGap, LogIntake, LogKind, LogLink, LogOverview, LogShipper, LogSource,
+    LogSourceId, LogSourceRepository, LogUndoRepository, MAX_PATHS, Maintained, Month, NamedUnregisteredHost,
+    OTHER_HOSTS, PathCount, PathSketch, Point, Pulled, PulledLogs, Refusal, RegionFailure, RegionRow,
+    Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery, StatsStep, TopUrl,
+    TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow, Traffic, TrafficQuery,
+    TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredLines, UnregisteredLinesId,
+    UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository, VendorLogFile,
+    VendorLogPull, VendorLogRepository,
 };
 pub(crate) use traffic::{add_day_of_figures, bandwidth_of, day_of_bucket, flux_of_bandwidth, fluxs_of_day};

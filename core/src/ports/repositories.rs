@@ -3,9 +3,9 @@
 use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use crate::cdn::{
     AlarmRepository, CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
-    EdgeRepository, JobRepository, LogChunkRepository, LogSourceRepository, LogUndoRepository,
-    ThresholdRepository, TopUrlsRepository, TrafficRepository, UnregisteredRepository, VendorBatchRepository,
-    VendorFiguresRepository, VendorSpendingRepository,
+    EdgeLogRepository, EdgeRepository, JobRepository, LogChunkRepository, LogSourceRepository,
+    LogUndoRepository, ThresholdRepository, TopUrlsRepository, TrafficRepository, UnregisteredRepository,
+    VendorBatchRepository, VendorFiguresRepository, VendorLogRepository, VendorSpendingRepository,
 };
 use crate::config::{
     AppKeyRepository, AppRepository, ChangeSetRepository, DeliveryRepository, GrantRepository,
@@ -69,12 +69,16 @@ repositories! {
     traffic: TrafficRepository,
     /// Knowledge of vendors' figures.
     vendor_figures: VendorFiguresRepository,
+    /// Files of vendors' logs that were fetched.
+    vendor_logs: VendorLogRepository,
     /// Most requested paths of domains, by hour.
     top_urls: TopUrlsRepository,
     /// Cities and the traffic that went there.
     cities: CityRepository,
     /// Log sources: the position up to which each access log was read.
     log_sources: LogSourceRepository,
+    /// Logs of edges, as far as they were taken in.
+    edge_logs: EdgeLogRepository,
     /// Kept lines of access logs.
     log_chunks: LogChunkRepository,
     /// Log lines of unregistered hosts, kept aside.

@@ -221,6 +221,7 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
             json!({"before": null, "state": null, "kind": null, "cdn": null, "edge": null}),
             nobody(),
         ),
+        ("get_level3_log_sources", Identity::Root, unchanged(), json!({"cdn": "nothing"})),
         ("get_level3_unregistered", Identity::Root, unchanged(), json!({"cdn": "nothing"})),
         (
             "post_level3_job_retry",
@@ -371,6 +372,12 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
             "publish_status",
             Identity::Root,
             json!({"release": seeded("release"), "state": null}),
+            json!({"release": 999_999}),
+        ),
+        (
+            "publish_follow",
+            Identity::Root,
+            json!({"release": seeded("release")}),
             json!({"release": 999_999}),
         ),
         ("publish_list", Identity::Root, json!({"app": "app1", "before": null}), json!({"app": "nowhere"})),

@@ -1,6 +1,7 @@
 //! Delivery of pieces: sends the pending piece until the server has it, and earlier ones again where the server lost them.
 
 use std::io::{self, Write};
+use std::time::Instant;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -28,6 +29,8 @@ pub(super) struct Delivery<'s, S> {
     pub(super) log: &'s ShippedLog,
     pub(super) journal: Journal,
     pub(super) server: &'s mut S,
+    /// Time at which something was last sent.
+    pub(super) asked: Instant,
 }
 
 impl<S: LogServer> Delivery<'_, S> {
@@ -43,6 +46,7 @@ impl<S: LogServer> Delivery<'_, S> {
     /// Sends bytes until the server answers.
     pub(super) fn send(&mut self, offset: u64, gzip: &[u8]) -> Result<Answer, ShipError> {
         let mut attempt = 1;
+        self.asked = Instant::now();
         loop {
             match self.server.send(offset, gzip) {
                 Ok(wanted) => return Ok(Answer::Wanted(wanted)),

@@ -5,10 +5,11 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use pilothouse_core::cdn::{LogKind, LogOverview};
 use pilothouse_log_intake::{FollowedLog, Format, IntakeSettings, LogLayout, LogPipeline};
 use tokio_util::sync::CancellationToken;
 
-use crate::test_domain::{TestDomain, line};
+use crate::test_domain::{TIME, TestDomain, line};
 
 fn quick(pipeline: LogPipeline) -> LogPipeline {
     let mut settings = IntakeSettings::default();
@@ -63,6 +64,12 @@ async fn a_log_is_followed_across_rotation_until_it_is_stopped() {
     two.cancel();
     second.await.unwrap();
     assert_eq!(domain.log().await, lines.concat());
+    let logs = domain.pilothouse.log_intake().logs(&domain.caller, None).await.unwrap();
+    let [LogOverview { log, offset, .. }] = &logs[..] else { panic!("{logs:?}") };
+    assert_eq!((log.kind, log.counters.lines, log.counters.billed, *offset), (LogKind::Followed, 5, 5, None));
+    // Of both files, whoever read them.
+    assert_eq!(usize::try_from(log.bytes).unwrap(), lines.concat().len());
+    assert!(log.last_line == Some(TIME) && log.unread.is_some(), "{log:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,7 @@ use pilothouse_storage_memory::MemoryStorage;
 use tempfile::TempDir;
 
 /// Unix seconds of 2026-11-21 12:32 in Shanghai.
-const TIME: i64 = 1_795_235_520;
+pub(crate) const TIME: i64 = 1_795_235_520;
 
 /// Domain with a cdn, a customer and two domains.
 pub(crate) struct TestDomain {

@@ -21,10 +21,12 @@ use purge::edge::EdgesState;
 use purge::vendor_batch::VendorBatches;
 use purge::vendor_spending::VendorSpendings;
 use traffic::city::CityState;
+use traffic::edge_log::EdgeLogRows;
 use traffic::series::TrafficState;
 use traffic::top_urls::TopUrlsState;
 use traffic::unregistered::UnregisteredState;
 use traffic::vendor_figures::VendorFigureRows;
+use traffic::vendor_logs::VendorLogs;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CdnState {
@@ -37,6 +39,7 @@ pub(crate) struct CdnState {
     traffic: TrafficState,
     cities: CityState,
     log_sources: Table<LogSourceId, LogSource>,
+    edge_logs: EdgeLogRows,
     log_chunks: Table<LogChunkId, LogChunk>,
     unregistered: UnregisteredState,
     /// In the order in which they were added.
@@ -49,6 +52,7 @@ pub(crate) struct CdnState {
     vendor_batches: VendorBatches,
     vendor_spending: VendorSpendings,
     vendor_figures: VendorFigureRows,
+    vendor_logs: VendorLogs,
     top_urls: TopUrlsState,
 }
 

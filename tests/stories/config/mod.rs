@@ -3,6 +3,7 @@
 mod apollo_move;
 mod delivery;
 mod folder_apply;
+mod many_namespaces;
 mod release_sequences;
 mod revoked_key;
 mod server_restart;

@@ -38,11 +38,13 @@ pub(crate) use edge_log::{
     with_logging_edges,
 };
 pub(crate) use installation::{
-    CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, run, with_bucket,
-    with_unreachable_edge,
+    CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, faketime, run,
+    with_bucket, with_unreachable_edge,
 };
 pub(crate) use publishers::{PUBLISHERS, Publishers};
-pub(crate) use release_model::{Active, KEYS, Operation, ReleaseHistory};
+pub(crate) use release_model::{
+    Content, Contents, FullReleases, KEYS, Operation, ReleaseBackup, ReleaseHistory,
+};
 pub(crate) use server_group::ServerGroup;
 pub(crate) use test_node::{NodeEnvironment, NodeState, PROFILE, Protocol, TestNode};
 pub(crate) use webhook_receiver::WebhookReceiver;

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::alarm_row::{Alarm, AlarmKind, AlarmSubject};
 use crate::cdn::identifier::CdnId;
 use crate::cdn::purge::{Edge, EdgeState, age_of_states};
-use crate::cdn::traffic::last_gap;
+use crate::cdn::traffic::{EdgeLog, LogKind, last_gap};
 use crate::ports::Repositories;
 use crate::{Pilothouse, Result};
 
@@ -17,6 +17,13 @@ const GAP_SHOWN: TimeDelta = TimeDelta::hours(24);
 const FRESH: TimeDelta = TimeDelta::seconds(10);
 /// Time after which the log of an edge is no longer called unreadable when nobody says so again: its reader has gone.
 pub(super) const UNREADABLE_SHOWN: TimeDelta = TimeDelta::minutes(3);
+
+/// Time without a word after which an edge that ships its log is silent. `pilothouse ship` asks every minute.
+const SHIPPING_SILENT: TimeDelta = TimeDelta::minutes(15);
+/// Reason of the alarm of such an edge.
+const NOT_SHIPPED: &str = "its log is not shipped any more";
+/// Time for which what an edge ships has to be refused before lines are missing: it may be about to ship again what was lost.
+const REFUSED: TimeDelta = TimeDelta::minutes(1);
 
 /// State of an edge or its log, as far as an alarm is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +50,9 @@ pub(super) async fn conditions(
         let edges = provider.capabilities().edges.iter();
         named.extend(edges.map(|edge| (cdn.to_owned(), edge.clone())));
     }
+    let shippers = pilothouse.settings().log_shippers.iter().filter(|shipper| !shipper.is_followed);
+    let shippers: BTreeSet<_> = shippers.map(|shipper| (shipper.cdn.clone(), shipper.edge.clone())).collect();
+    named.extend(shippers.iter().cloned());
     for alarm in open {
         if let AlarmSubject::Edge { cdn, edge } = &alarm.subject {
             named.insert((cdn.clone(), edge.clone()));
@@ -77,10 +87,45 @@ pub(super) async fn conditions(
                 Some(gap) => Condition::Bad { since: gap.noticed, noticed: gap.noticed, reason: gap.reason },
                 None => Condition::Good,
             };
-            conditions.insert((AlarmKind::LogGap, subject), condition);
+            conditions.insert((AlarmKind::LogGap, subject.clone()), condition);
+            if let Some(id) = ids.get(&cdn).filter(|_| shippers.contains(&(cdn.clone(), edge.clone()))) {
+                let shipped = repositories.edge_logs().find(*id, edge, LogKind::Shipped).await?;
+                let silent = (AlarmKind::SilentEdge, subject.clone());
+                let is_told = |alarm: &&Alarm| (alarm.kind, &alarm.subject) == (silent.0, &silent.1);
+                let told = open.iter().find(is_told);
+                // Where nobody looks after the edges, shipping ends the alarm that the end of shipping began.
+                if !is_led && shipped.is_some() && told.is_some_and(|alarm| alarm.reason == NOT_SHIPPED) {
+                    conditions.insert(silent, Condition::Good);
+                }
+                let found = shipped.iter().flat_map(|log| shipping(log, now));
+                conditions.extend(found.map(|(kind, condition)| ((kind, subject.clone()), condition)));
+            }
         }
     }
     Ok(conditions)
+}
+
+/// Conditions of a shipped log that say more than those of its edge.
+fn shipping(log: &EdgeLog, now: DateTime<Utc>) -> Vec<(AlarmKind, Condition)> {
+    let bad = |since: DateTime<Utc>, reason: String| Condition::Bad { since, noticed: since, reason };
+    let mut conditions = Vec::new();
+    if now - log.seen >= SHIPPING_SILENT {
+        conditions.push((AlarmKind::SilentEdge, bad(log.seen, NOT_SHIPPED.to_owned())));
+    }
+    if let Some(refusal) = log.refusal.as_ref().filter(|refusal| now - refusal.since >= REFUSED) {
+        conditions.push((AlarmKind::LogGap, bad(refusal.since, refusal.reason.clone())));
+    }
+    // As long as nothing better was judged, however long ago that was.
+    if let Some(judged) = log.judged {
+        let condition = if judged.is_garbled() {
+            let percent = judged.unreadable * 100 / judged.lines.max(1);
+            bad(judged.since, format!("{percent} % of {} lines cannot be read", judged.lines))
+        } else {
+            Condition::Good
+        };
+        conditions.push((AlarmKind::UnreadableLog, condition));
+    }
+    conditions
 }
 
 /// Whether an edge is silent; `None` while that is to be seen. It stays so until it is in service again.

@@ -221,8 +221,13 @@ mod tests {
 
     #[test]
     fn shares_say_nothing_below_the_least_requests() {
-        let figures =
-            |requests, errors| Figures { flux: 37_500, requests, hits: 3, classes: [0, 0, 0, errors] };
+        let figures = |requests, errors| Figures {
+            flux: 37_500,
+            hit_flux: 0,
+            requests,
+            hits: 3,
+            classes: [0, 0, 0, errors],
+        };
         let threshold = threshold();
         assert_eq!(threshold.value(AlarmKind::ErrorRatio, figures(9, 9)), None);
         assert_eq!(threshold.value(AlarmKind::ErrorRatio, figures(10, 1)), Some(100_000));

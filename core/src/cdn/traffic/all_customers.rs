@@ -24,7 +24,7 @@ pub struct TotalRow {
     pub cdn: String,
     /// Mail of the customer.
     pub mail: String,
-    /// Bytes, requests, hits and answers by class.
+    /// Bytes, bytes of hits, requests, hits and answers by class.
     pub figures: Figures,
 }
 

@@ -26,6 +26,8 @@ impl From<Day> for i64 {
 pub struct Figures {
     /// Bytes sent to clients.
     pub flux: i64,
+    /// Bytes among these that were sent from the cache; 0 of lines that were read before these were counted.
+    pub hit_flux: i64,
     /// Billed requests of any status.
     pub requests: i64,
     /// Requests among these that were answered from the cache.
@@ -35,15 +37,21 @@ pub struct Figures {
 }
 
 impl Figures {
-    /// The requests and what follows, in one order.
-    pub(super) fn counts(self) -> [i64; 6] {
+    /// All but the bytes, in the order of sealed blocks and of undo records.
+    pub(super) fn counts(self) -> [i64; 7] {
         let [c2, c3, c4, c5] = self.classes;
-        [self.requests, self.hits, c2, c3, c4, c5]
+        [self.requests, self.hits, c2, c3, c4, c5, self.hit_flux]
+    }
+
+    /// Figures of bytes and [`Self::counts`].
+    pub(super) fn of_counts(flux: i64, [requests, hits, c2, c3, c4, c5, hit_flux]: [i64; 7]) -> Self {
+        Self { flux, hit_flux, requests, hits, classes: [c2, c3, c4, c5] }
     }
 
     /// Adds; what does not fit stays at the greatest number, so that an absurd log cannot stop the others.
     pub fn add(&mut self, other: Self) {
         self.flux = self.flux.saturating_add(other.flux);
+        self.hit_flux = self.hit_flux.saturating_add(other.hit_flux);
         self.requests = self.requests.saturating_add(other.requests);
         self.hits = self.hits.saturating_add(other.hits);
         for (class, other) in self.classes.iter_mut().zip(other.classes) {

@@ -50,6 +50,19 @@ pub(crate) fn encode_columns(columns: &[Column]) -> Vec<u8> {
 /// Unpacks `N` columns; `None` when the bytes are anything else.
 pub(crate) fn decode_columns<const N: usize>(bytes: &[u8]) -> Option<[Column; N]> {
     let mut columns = [[0; BUCKETS]; N];
+    decode_into(&mut columns, bytes)?;
+    Some(columns)
+}
+
+/// Unpacks `N - 1` columns, with a last one of zeros; `None` when the bytes are anything else.
+pub(crate) fn decode_all_but_last<const N: usize>(bytes: &[u8]) -> Option<[Column; N]> {
+    let mut columns = [[0; BUCKETS]; N];
+    let (_, first) = columns.split_last_mut()?;
+    decode_into(first, bytes)?;
+    Some(columns)
+}
+
+fn decode_into(columns: &mut [Column], bytes: &[u8]) -> Option<()> {
     let mut rest = bytes.strip_prefix(&[VERSION])?;
     for group in columns.iter_mut().flat_map(|column| column.as_chunks_mut::<GROUP>().0) {
         let base = unzigzag(take_varint(&mut rest)?);
@@ -67,7 +80,7 @@ pub(crate) fn decode_columns<const N: usize>(bytes: &[u8]) -> Option<[Column; N]
             *value = base.wrapping_add((u64::from_le_bytes(low) & mask).cast_signed());
         }
     }
-    rest.is_empty().then_some(columns)
+    rest.is_empty().then_some(())
 }
 
 /// Packs what went to cities. Points of nothing are left out.
@@ -180,6 +193,8 @@ mod tests {
             prop_assert_eq!(decode_columns::<3>(&bytes), Some([a, b, c]));
             prop_assert_eq!(decode_columns::<2>(&bytes), None);
             prop_assert_eq!(decode_columns::<4>(&bytes), None);
+            prop_assert_eq!(decode_all_but_last::<4>(&bytes), Some([a, b, c, [0; BUCKETS]]));
+            prop_assert_eq!(decode_all_but_last::<3>(&bytes), None);
             prop_assert_eq!(decode_columns::<3>(&bytes[..bytes.len() - 1]), None);
         }
 

@@ -59,10 +59,9 @@ pub(in crate::cdn) async fn scan(
             }
         }
         for block in repositories.traffic().blocks(BlockKind::Counts, domains, days).await? {
-            let [requests, hits, c2, c3, c4, c5] = columns::<6>(&block)?;
+            let columns = columns_or_fewer::<7>(&block)?;
             for (bucket, n) in slots(&block, &buckets) {
-                let classes = [c2[n], c3[n], c4[n], c5[n]];
-                let figures = Figures { flux: 0, requests: requests[n], hits: hits[n], classes };
+                let figures = Figures::of_counts(0, columns.each_ref().map(|column| column[n]));
                 if figures != Figures::default() {
                     sink.add(block.domain_id, bucket, figures);
                 }
@@ -87,9 +86,28 @@ pub(super) fn columns<const N: usize>(block: &Block) -> StorageResult<[Column; N
     column_block::decode_columns(&block.data).ok_or(StorageError::Corrupt { what: "traffic block" })
 }
 
+/// Columns of a block. One that was sealed before the last of several columns was counted lacks it: that is 0.
+pub(super) fn columns_or_fewer<const N: usize>(block: &Block) -> StorageResult<[Column; N]> {
+    let decoded = column_block::decode_columns(&block.data);
+    let decoded =
+        decoded.or_else(|| if N > 1 { column_block::decode_all_but_last(&block.data) } else { None });
+    decoded.ok_or(StorageError::Corrupt { what: "traffic block" })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cdn::traffic::bucket::Day;
+
+    #[test]
+    fn a_day_that_was_sealed_without_bytes_of_hits_is_read_as_if_there_were_none() {
+        let block = |data| Block { domain_id: DomainId(1), day: Day(0), kept_from: Day(0), data };
+        let columns: [Column; 6] =
+            std::array::from_fn(|n| [i64::try_from(n).unwrap(); column_block::BUCKETS]);
+        let read = columns_or_fewer::<7>(&block(column_block::encode_columns(&columns))).unwrap();
+        assert_eq!((&read[..6], read[6]), (&columns[..], [0; column_block::BUCKETS]));
+        assert!(columns_or_fewer::<7>(&block(column_block::encode_columns(&columns[..5]))).is_err());
+    }
 
     #[test]
     fn windows_cover_everything_once_and_stay_small() {

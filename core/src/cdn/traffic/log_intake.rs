@@ -6,6 +6,7 @@ use chrono::NaiveDate;
 
 use super::bucket::{Bucket, Cell, Figures};
 use super::city::{City, CityCell, CityId};
+use super::edge_log;
 use super::log_chunk::{LogChunk, LogChunkId, LogFile};
 use super::log_source::{Counters, LogSource, LogSourceId, SourceKey};
 use super::log_undo::{self, UndoneBatch};
@@ -132,6 +133,8 @@ pub struct Batch {
     pub state: Vec<u8>,
     /// Counters to add to the source's.
     pub counters: Counters,
+    /// Time of the last line that has one, in unix seconds.
+    pub last_line: Option<i64>,
     /// Cells to add to the traffic. No figure but the bytes is beyond 10^15.
     pub cells: Vec<Cell>,
     /// The cities that `city_cells` name.
@@ -201,6 +204,8 @@ impl LogIntake<'_> {
         work.traffic().add(&sums.cells()).await?;
         work.cities().add(&sums.city_cells()).await?;
         let now = self.0.clock().now();
+        edge_log::add_batch(&mut *work, &batch, batch.length.saturating_sub(batch.length_before()), now)
+            .await?;
         // Of a log that may be forgotten they stay its own.
         let log = if batch.undo_options.is_some() { id } else { LogSourceId::UNSAVED };
         let pieces: Vec<_> = batch.top_urls.iter().map(|top| top.piece(log, now)).collect();
@@ -353,19 +358,15 @@ async fn withdraw_unregistered(work: &mut dyn UnitOfWork, batch: &Batch) -> Resu
     Ok(())
 }
 
-impl Counters {
-    /// Adds the counts of another batch.
-    pub fn add(&mut self, other: Self) {
-        self.lines += other.lines;
-        self.billed += other.billed;
-        self.kept += other.kept;
-        self.unreadable += other.unreadable;
-        self.unregistered += other.unregistered;
-        self.purges += other.purges;
-    }
-}
-
 impl Batch {
+    /// Length of the source before this batch, in bytes.
+    fn length_before(&self) -> i64 {
+        match self.change {
+            SourceChange::New(_) => 0,
+            SourceChange::Continued(_, length) => length,
+        }
+    }
+
     fn check(&self) -> Result<()> {
         check_text("edge", &self.edge.edge, 1, 64, false)?;
         if self.state.len() > MAX_STATE {

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use super::log_gap::write_gap;
 use super::log_intake::{Batch, EdgeRef, LogIntake, SourceChange};
 use super::log_source::{LogSource, LogSourceId, SourceKey};
 use crate::account::{Caller, Entry, Group};
@@ -73,18 +74,29 @@ impl LogIntake<'_> {
         }
         let (edge, domains) = self.edge(cdn, edge).await?;
         let stream = Stream { cdn, edge, domains, offset, piece };
-        for _ in 1..ATTEMPTS {
-            match self.take(&stream).await {
-                // Perhaps the same piece, sent twice: then there is nothing left to be done.
-                Err(Taking::Raced) => {}
-                Err(Taking::Failed(error)) => return Err(error),
-                Ok(next) => return Ok(next),
-            }
+        let taken = self.take_in_turn(&stream).await;
+        match &taken {
+            Ok(_) if piece.is_empty() => self.shipper_seen(&stream.edge).await?,
+            Err(Taking::Refused(reason)) => self.shipper_refused(&stream.edge, reason).await?,
+            Ok(_) | Err(_) => {}
         }
-        self.take(&stream).await.map_err(|failed| match failed {
+        taken.map_err(|failed| match failed {
             Taking::Raced => Error::conflict("this log is shipped twice at once"),
+            Taking::Refused(reason) => Error::conflict(reason),
             Taking::Failed(error) => error,
         })
+    }
+
+    /// Takes a piece, again where another one was taken at the same time: perhaps that was the same, sent twice, and then there
+    /// is nothing left to be done.
+    async fn take_in_turn(&self, stream: &Stream<'_>) -> Result<i64, Taking> {
+        for _ in 1..ATTEMPTS {
+            match self.take(stream).await {
+                Err(Taking::Raced) => {}
+                taken => return taken,
+            }
+        }
+        self.take(stream).await
     }
 
     /// Gives up the bytes of an edge's shipped log from `from`, the offset wanted next, to before `to`, where it has lost
@@ -128,6 +140,9 @@ impl LogIntake<'_> {
         } else if !work.log_sources().update(&source, from).await? {
             return Err(Error::conflict("this log was shipped meanwhile"));
         }
+        let reason = format!("the bytes from {from} to before {to} of the shipped log were given up");
+        write_gap(&mut *work, &EdgeRef { cdn_id, edge: source.edge.clone() }, &reason, source.recorded)
+            .await?;
         let entry = Entry::new("cdn.log_skip", format!("{cdn}/{edge} {from}-{to}"));
         work.record(entry).await?;
         work.commit().await?;
@@ -163,14 +178,14 @@ impl LogIntake<'_> {
             return Ok(wanted);
         }
         if offset > wanted {
-            return Err(Error::conflict(format!("offset: {wanted} is wanted next, not {offset}")).into());
+            return Err(Taking::Refused(format!("offset: {wanted} is wanted next, not {offset}")));
         }
         let before = usize::try_from(wanted - offset).unwrap_or(usize::MAX);
         if !ends.agree_with(offset, piece, before) {
             let why = format!(
                 "offset: the bytes before {wanted} are not those that were taken; offsets never begin anew"
             );
-            return Err(Error::conflict(why).into());
+            return Err(Taking::Refused(why));
         }
         let Some((_, new)) = piece.split_at_checked(before) else { return Ok(wanted) };
         let end = match new.iter().rposition(|byte| *byte == b'\n') {
@@ -259,6 +274,8 @@ struct Stream<'a> {
 enum Taking {
     /// Another one was, meanwhile.
     Raced,
+    /// It does not fit what was taken before.
+    Refused(String),
     Failed(Error),
 }
 

@@ -27,6 +27,31 @@ pub struct Counters {
     pub purges: i64,
 }
 
+impl Counters {
+    /// Adds the counts of another batch.
+    pub fn add(&mut self, other: Self) {
+        self.lines += other.lines;
+        self.billed += other.billed;
+        self.kept += other.kept;
+        self.unreadable += other.unreadable;
+        self.unregistered += other.unregistered;
+        self.purges += other.purges;
+    }
+
+    /// Counts without those of a log that is taken back, of which there may be less.
+    pub(super) fn without(self, other: Self) -> Self {
+        let rest = |all: i64, part: i64| (all - part).max(0);
+        Self {
+            lines: rest(self.lines, other.lines),
+            billed: rest(self.billed, other.billed),
+            kept: rest(self.kept, other.kept),
+            unreadable: rest(self.unreadable, other.unreadable),
+            unregistered: rest(self.unregistered, other.unregistered),
+            purges: rest(self.purges, other.purges),
+        }
+    }
+}
+
 id! {
     /// The id of a log source; later ones are greater.
     LogSourceId

@@ -10,6 +10,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::bucket::{Cell, Figures};
 use super::city::CityCell;
+use super::edge_log;
 use super::log_intake::{CellSums, EdgeRef, LogIntake};
 use super::log_source::{Counters, LogSource, LogSourceId};
 use super::unregistered_figures::{RowCityCell, RowFigures};
@@ -163,6 +164,8 @@ impl LogIntake<'_> {
         work.top_urls().delete_source(source.id).await?;
         work.unregistered().delete_source(source.id).await?;
         work.log_undo().delete(source.id).await?;
+        let edge = EdgeRef { cdn_id: source.cdn_id, edge: source.edge.clone() };
+        edge_log::take_back(work, &edge, source.length, source.counters).await?;
         work.log_sources().delete(source.id).await?;
         Ok(())
     }
@@ -208,8 +211,5 @@ fn negative_sums(records: &[UndoRecord]) -> Result<CellSums> {
 }
 
 fn negative(figures: Figures) -> Figures {
-    let Figures { flux, requests, hits, classes } = figures;
-    let classes = classes.map(i64::saturating_neg);
-    let (requests, hits) = (requests.saturating_neg(), hits.saturating_neg());
-    Figures { flux: flux.saturating_neg(), requests, hits, classes }
+    Figures::of_counts(figures.flux.saturating_neg(), figures.counts().map(i64::saturating_neg))
 }

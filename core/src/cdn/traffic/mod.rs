@@ -8,6 +8,7 @@ mod billing;
 mod bucket;
 mod city;
 mod column_block;
+mod edge_log;
 mod figure_scan;
 mod imported;
 mod log_chunk;
@@ -26,12 +27,14 @@ mod top_urls;
 mod unregistered;
 mod unregistered_figures;
 mod vendor_figures;
+mod vendor_logs;
 
 pub use all_customers::{CustomerBill, TotalRow};
 pub use billing::{Bill, Billing, BillingQuery, BillingRule};
 pub(in crate::cdn) use bucket::bandwidth;
 pub use bucket::{BUCKET_SECONDS, BUCKETS_OF_DAY, Bucket, Cell, Day, Figures};
 pub use city::{AreaRow, City, CityCell, CityId, CityRepository};
+pub use edge_log::{EdgeLog, EdgeLogRepository, LineStretch, LogKind, LogOverview, Refusal};
 pub(in crate::cdn) use figure_scan::{FigureSink, scan};
 pub(crate) use imported::{add_day_of_figures, bandwidth_of, day_of_bucket, flux_of_bandwidth, fluxs_of_day};
 pub use log_chunk::{LogChunk, LogChunkId, LogChunkRepository, LogFile};
@@ -57,3 +60,4 @@ pub use unregistered::{
     UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
 };
 pub use vendor_figures::{FigureSource, Pulled, VendorFigures, VendorFiguresRepository};
+pub use vendor_logs::{PulledLogs, VendorLogFile, VendorLogPull, VendorLogRepository};

@@ -1,14 +1,17 @@
 //! Encoded figures of kept-aside lines: the traffic that they would have been, without a domain.
 //!
-//! After a version byte: the number of buckets, per bucket its number, bytes, requests, hits and classes, then per bucket and
-//! city the bucket's number, the city's id and the bytes. All numbers but the first are zigzag varints.
+//! After a version byte: the number of buckets, per bucket its number, bytes, requests, hits, classes and bytes of hits (not in
+//! version 1), then per bucket and city the bucket's number, the city's id and the bytes. All numbers but the first are zigzag
+//! varints.
 
 use super::bucket::{Bucket, Figures};
 use super::city::CityId;
 use super::column_block::{put_varint, take_varint, unzigzag, zigzag};
 
 /// Version of encoded figures.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// Version without bytes of hits.
+const WITHOUT_HIT_FLUX: u8 = 1;
 
 /// Figures of one row: cells and city cells without their domain.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,15 +47,20 @@ impl RowFigures {
 
     /// Decodes; `None` when the bytes are anything else.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let mut rest = bytes.strip_prefix(&[VERSION])?;
+        let (version, mut rest) = bytes.split_first()?;
+        let width = match *version {
+            VERSION => 9,
+            WITHOUT_HIT_FLUX => 8,
+            _ => return None,
+        };
         let mut decoded = Self::default();
         for _ in 0..take_varint(&mut rest)? {
-            let mut numbers = [0; 8];
-            for number in &mut numbers {
+            let mut numbers = [0; 9];
+            for number in &mut numbers[..width] {
                 *number = unzigzag(take_varint(&mut rest)?);
             }
-            let [bucket, flux, requests, hits, classes @ ..] = numbers;
-            decoded.cells.push((bucket, Figures { flux, requests, hits, classes }));
+            let [bucket, flux, counts @ ..] = numbers;
+            decoded.cells.push((bucket, Figures::of_counts(flux, counts)));
         }
         while !rest.is_empty() {
             let mut numbers = [0; 3];
@@ -72,7 +80,8 @@ mod tests {
 
     #[test]
     fn figures_come_out_as_they_went_in() {
-        let figures = Figures { flux: 1 << 40, requests: 3, hits: 1, classes: [2, 0, 1, 0] };
+        let figures =
+            Figures { flux: 1 << 40, hit_flux: 1 << 39, requests: 3, hits: 1, classes: [2, 0, 1, 0] };
         let all = RowFigures {
             cells: vec![(5_984_118, figures), (5_984_119, Figures { flux: -7, ..Figures::default() })],
             city_cells: vec![RowCityCell { bucket: 5_984_118, city_id: CityId(9), flux: i64::MAX }],
@@ -84,6 +93,10 @@ mod tests {
         for end in [0, 1, 2, encoded.len() - 1] {
             assert_ne!(RowFigures::decode(&encoded[..end]).as_ref(), Some(&all));
         }
-        assert_eq!(RowFigures::decode(&[2, 0]), None);
+        assert_eq!(RowFigures::decode(&[3, 0]), None);
+        // One bucket, 5, with two bytes and six counts, none of them of bytes of hits.
+        let before = RowFigures::decode(&[1, 1, 10, 4, 2, 0, 2, 0, 0, 0]).unwrap();
+        let figures = Figures { flux: 2, requests: 1, classes: [1, 0, 0, 0], ..Figures::default() };
+        assert_eq!(before.cells, [(5, figures)]);
     }
 }

@@ -78,11 +78,6 @@ impl KeyHistory {
         }
     }
 
-    /// Whether [`KeyHistory::forget`] would remove something.
-    pub(super) fn forgets(&self, floor: i64) -> bool {
-        self.spans.iter().any(|span| span.end.is_some_and(|end| end <= floor))
-    }
-
     /// Removes the releases that ended at or before the revision `floor`.
     pub(super) fn forget(&mut self, floor: i64) {
         self.spans.retain(|span| span.end.is_none_or(|end| end > floor));
@@ -92,6 +87,11 @@ impl KeyHistory {
     pub(super) fn revisions(&self) -> impl Iterator<Item = i64> {
         let remembered = self.spans.iter().flat_map(|span| [Some(span.start), span.end]).flatten();
         remembered.chain([self.last_changed])
+    }
+
+    /// The revisions in which remembered releases of the key ended.
+    pub(super) fn ends(&self) -> impl Iterator<Item = i64> {
+        self.spans.iter().filter_map(|span| span.end)
     }
 
     pub(super) fn active_grey(&self) -> Option<&ReleaseSpan> {

@@ -38,7 +38,7 @@ fn threshold(domain: &str) -> Threshold {
 }
 
 fn figures(flux: i64, requests: i64, hits: i64, errors: i64) -> Figures {
-    Figures { flux, requests, hits, classes: [requests - errors, 0, 0, errors] }
+    Figures { flux, hit_flux: 0, requests, hits, classes: [requests - errors, 0, 0, errors] }
 }
 
 impl AlarmFixture {

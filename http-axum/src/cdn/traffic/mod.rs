@@ -6,10 +6,12 @@ mod bills;
 mod edge_logs;
 mod edge_logs_skip;
 mod log;
+mod log_sources;
 mod logdownload;
 mod regions;
 mod series;
 mod stats;
+mod stats_answer;
 mod top;
 mod total;
 mod traffic_args;
@@ -36,5 +38,6 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(log::get_log))
         .routes(routes!(edge_logs::post_edge_logs))
         .routes(routes!(edge_logs_skip::post_edge_logs_skip))
+        .routes(routes!(log_sources::get_log_sources))
         .routes(routes!(unregistered::get_unregistered))
 }

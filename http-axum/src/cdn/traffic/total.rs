@@ -1,7 +1,7 @@
 //! `/level3/total`: sums of traffic by cdn and customer, for operators.
 
 use axum::extract::State;
-use pilothouse_core::cdn::TotalRow;
+use pilothouse_core::cdn::{Figures, TotalRow};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -36,6 +36,10 @@ pub(super) struct TotalInfo {
     /// Bytes sent.
     #[schema(example = 151_012)]
     flux: i64,
+    /// Bytes among these that were sent from the cache.
+    #[serde(rename = "hitFlux")]
+    #[schema(example = 120_400)]
+    hit_flux: i64,
     /// Billed requests of any status.
     #[schema(example = 12)]
     requests: i64,
@@ -46,7 +50,8 @@ pub(super) struct TotalInfo {
 
 impl From<TotalRow> for TotalInfo {
     fn from(TotalRow { cdn, mail, figures }: TotalRow) -> Self {
-        Self { cdn, login_email: mail, flux: figures.flux, requests: figures.requests, hits: figures.hits }
+        let Figures { flux, hit_flux, requests, hits, .. } = figures;
+        Self { cdn, login_email: mail, flux, hit_flux, requests, hits }
     }
 }
 
@@ -57,7 +62,7 @@ pub(super) struct TotalList {
     results: Vec<TotalInfo>,
 }
 
-/// Sums of bytes, requests and hits by cdn and customer, of the domains that are held now. At most 400 days.
+/// Sums of bytes, bytes of hits, requests and hits by cdn and customer, of the domains that are held now. At most 400 days.
 #[utoipa::path(
     get,
     path = "/level3/total",

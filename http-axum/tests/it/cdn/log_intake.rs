@@ -7,8 +7,8 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use pilothouse_core::cdn::{Batch, Cell, Domain, Figures, LogShipper};
-use pilothouse_core::ports::LogReader;
+use pilothouse_core::cdn::{Batch, Cell, Counters, Domain, Figures, LogShipper};
+use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Pilothouse, Result, Settings};
 use pilothouse_http_axum::HttpSettings;
 use pilothouse_storage_memory::MemoryStorage;
@@ -28,7 +28,13 @@ impl LogReader for LineCounter {
         assert_eq!((cdn, batch.edge.edge.as_str()), ("level3", "edge-1"));
         let flux = (lines.split(|byte| *byte == b'\n').count() - 1).try_into().unwrap();
         let figures = Figures { flux, ..Figures::default() };
-        Ok(Batch { cells: vec![Cell { domain_id: domains[0].id, bucket: 0, figures }], ..batch })
+        let counters = Counters { lines: flux, billed: flux, kept: flux, ..Counters::default() };
+        let cells = vec![Cell { domain_id: domains[0].id, bucket: 0, figures }];
+        Ok(Batch { counters, last_line: Some(1_473_752_647), cells, ..batch })
+    }
+
+    async fn keep(&self, _: LogContent) -> Result<Vec<KeptPiece>> {
+        panic!("no vendor has logs here");
     }
 }
 
@@ -259,4 +265,28 @@ async fn a_log_with_a_hole_goes_on_where_an_operator_says() {
     let rows = trail["data"].as_array().unwrap().iter().filter(|row| row["Action"] == "cdn.log_skip");
     let objects: Vec<_> = rows.map(|row| row["Object"].as_str().unwrap()).collect();
     assert_eq!(objects, ["level3/edge-1 4-100", "level3/edge-1 110-120", "level3/edge-2 0-7"], "{trail}");
+}
+
+#[tokio::test]
+async fn logs_are_listed_with_what_was_taken_in_of_them() {
+    let fixture = LogIntakeApi::new().await;
+    let root = fixture.api.login("root").await;
+    let list = async |token: &str, query: &str| {
+        fixture.api.get(token, &format!("/level3/log_sources{query}")).await.ok()
+    };
+    assert_eq!(list(&root, "").await, json!({"err": 0, "results": []}));
+    fixture.ship(0, b"one\ntwo\n").await;
+    fixture.ship(100, b"three\n").await;
+    let mut listed = list(&root, "?cdn=level3").await;
+    let row = listed["results"][0].as_object_mut().unwrap();
+    let times = ["recorded", "seen", "refused_since"].map(|name| row.remove(name).unwrap());
+    assert!(times.iter().all(|time| time.as_str().unwrap().len() == 19), "{times:?}");
+    let expected = json!({
+        "cdn": "level3", "edge": "edge-1", "kind": "shipped", "bytes": 8, "lines": 2, "billed": 2, "unreadable": 0,
+        "unregistered": 0, "purges": 0, "unreadable_ratio": null, "last_line": "2016/09/13 15:44:07", "unread": null,
+        "offset": 8, "skipped": 0, "refusal": "offset: 8 is wanted next, not 100", "log_gap": "", "log_gap_reason": "",
+    });
+    assert_eq!(listed, json!({"err": 0, "results": [expected]}));
+    assert_eq!(list(&root, "?cdn=nowhere").await["err"], 6);
+    assert_eq!(list(&fixture.user, "").await["err"], 4);
 }

@@ -56,7 +56,10 @@ async fn sums_are_told_apart_by_cdn_and_customer() {
     let uri = |end: i64| format!("/level3/total?startTime={AUGUST}&endTime={end}");
     let row = |cdn: &str, who: &str, flux: i64, requests: i64| {
         let mail = format!("{who}@example.com");
-        json!({"cdn": cdn, "login_email": mail, "flux": flux, "requests": requests, "hits": requests})
+        let (hit_flux, hits) = (flux, requests);
+        json!({
+            "cdn": cdn, "login_email": mail, "flux": flux, "hitFlux": hit_flux, "requests": requests, "hits": hits,
+        })
     };
     let sums = api.get(&operator, &uri(AUGUST + 1000)).await.ok();
     let rows = [row("level3", "other", 4000, 1), row("level3", "user", 120, 2), row("qcloud", "user", 3, 1)];

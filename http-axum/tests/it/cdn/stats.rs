@@ -24,7 +24,8 @@ async fn add(fixture: &TrafficApi, cells: &[Cell]) {
 
 fn cell(domain_id: DomainId, time: i64, flux: i64, hits: i64, classes: [i64; 4]) -> Cell {
     let requests = classes.iter().sum();
-    Cell { domain_id, bucket: time / 300, figures: Figures { flux, requests, hits, classes } }
+    let hit_flux = if requests == 0 { 0 } else { flux / requests * hits };
+    Cell { domain_id, bucket: time / 300, figures: Figures { flux, hit_flux, requests, hits, classes } }
 }
 
 /// Traffic of two names, one of them on two cdns, in the buckets of two hours.
@@ -63,7 +64,9 @@ async fn figures_are_told_apart_by_domain_cdn_and_status() {
         "begin": START, "step": 300, "flux": [1010, 7, 500], "requests": [7, 1, 2], "hits": [3, 1, 2],
         "2xx": [4, 1, 2], "3xx": [1, 0, 0], "4xx": [1, 0, 0], "5xx": [1, 0, 0],
     });
-    let total = json!({"flux": 1517, "requests": 10, "hits": 6, "hitRatio": 0.6});
+    let total = json!({
+        "flux": 1517, "hitFlux": 1107, "requests": 10, "hits": 6, "hitRatio": 0.6, "byteHitRatio": 0.7297,
+    });
     assert_eq!(whole, json!({"err": 0, "columns": columns, "total": total}));
 
     let domains = get(&fixture, "form=arrays&by=domain").await;
@@ -72,8 +75,11 @@ async fn figures_are_told_apart_by_domain_cdn_and_status() {
     assert_eq!(domains["total"], total);
     assert_eq!(
         domains["groups"][1]["total"],
-        json!({"flux": 500, "requests": 2, "hits": 2, "hitRatio": 1.0})
+        json!({"flux": 500, "hitFlux": 500, "requests": 2, "hits": 2, "hitRatio": 1.0, "byteHitRatio": 1.0})
     );
+    let bytes = get(&fixture, "form=arrays&columns=hitFlux,flux").await;
+    let columns = json!({"begin": START, "step": 300, "flux": [1010, 7, 500], "hitFlux": [600, 7, 500]});
+    assert_eq!(bytes, json!({"err": 0, "columns": columns, "total": total}));
     let cdns = get(&fixture, "form=arrays&by=cdn").await;
     assert_eq!(column(&cdns, "requests"), json!([["level3", [5, 1, 2]], ["qcloud", [2, 0, 0]]]));
     let one = get(&fixture, "form=arrays&by=cdn&domain=cdn.exrqs1.com").await;
@@ -89,7 +95,7 @@ async fn figures_are_told_apart_by_domain_cdn_and_status() {
     assert_eq!(column(&classes, "flux"), json!([["2xx", null], ["3xx", null], ["4xx", null], ["5xx", null]]));
     let rows = get(&fixture, "by=domain").await;
     let row = json!({
-        "timeStamp": START + 600, "flux": 500, "requests": 2, "hits": 2, "2xx": 2, "3xx": 0, "4xx": 0, "5xx": 0,
+        "timeStamp": START + 600, "flux": 500, "hitFlux": 500, "requests": 2, "hits": 2, "2xx": 2, "3xx": 0, "4xx": 0, "5xx": 0,
     });
     assert_eq!(rows["groups"][1]["results"][2], row);
 }
@@ -113,17 +119,26 @@ async fn steps_are_hours_and_days_of_the_servers_zone() {
     );
     let empty = "/level3/stats?startTime=0&endTime=0&step=86400";
     let empty = fixture.api.get(&fixture.user, empty).await.ok();
-    assert_eq!(empty["total"], json!({"flux": 0, "requests": 0, "hits": 0, "hitRatio": null}));
+    let nothing = json!({
+        "flux": 0, "hitFlux": 0, "requests": 0, "hits": 0, "hitRatio": null, "byteHitRatio": null,
+    });
+    assert_eq!(empty["total"], nothing);
 
     for (query, why) in [
         ("step=600", "step: must be 300, 3600 or 86400"),
         ("by=city", "by: must be domain, cdn or status"),
         ("form=csv", "form: must be objects or arrays"),
+        (
+            "form=arrays&columns=flux,ratio",
+            "columns: must be of flux, hitFlux, requests, hits, 2xx, 3xx, 4xx and 5xx",
+        ),
+        ("columns=flux", "columns: must only be given with form=arrays"),
+        ("form=arrays&by=status&columns=flux", "columns: must not be given with by=status"),
         ("steps=300", "steps: is not known here"),
     ] {
         assert_eq!(get(&fixture, query).await, json!({"err": 2, "msg": why}), "{query}");
     }
-    for query in ["by=", "step=", "form="] {
+    for query in ["by=", "step=", "form=", "form=arrays&columns="] {
         assert_eq!(get(&fixture, query).await["err"], 2, "{query}");
     }
     let many = "/level3/stats?startTime=0&endTime=34560000&by=domain";

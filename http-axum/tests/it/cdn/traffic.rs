@@ -48,9 +48,12 @@ async fn the_documented_series_examples_work() {
     assert_eq!(get(rounded).await, both, "both ends are rounded down to five minutes");
     let stats = get("/level3/stats?startTime=1470297000&endTime=1470297000").await;
     let row = json!({
-        "timeStamp": 1_470_297_000, "flux": 151_000, "requests": 2, "hits": 2, "2xx": 2, "3xx": 0, "4xx": 0, "5xx": 0,
+        "timeStamp": 1_470_297_000, "flux": 151_000, "hitFlux": 151_000, "requests": 2, "hits": 2, "2xx": 2, "3xx": 0,
+        "4xx": 0, "5xx": 0,
     });
-    let total = json!({"flux": 151_000, "requests": 2, "hits": 2, "hitRatio": 1.0});
+    let total = json!({
+        "flux": 151_000, "hitFlux": 151_000, "requests": 2, "hits": 2, "hitRatio": 1.0, "byteHitRatio": 1.0,
+    });
     assert_eq!(stats, json!({"err": 0, "results": [row], "total": total}));
     let empty = fixture.api.get(&fixture.other, &format!("/level3/fluxs?{range}")).await.ok();
     assert_eq!(empty, results(&[0; 8]));

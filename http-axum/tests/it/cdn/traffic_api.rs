@@ -125,7 +125,7 @@ impl TrafficApi {
             ..Batch::default()
         };
         for &(domain_id, time, flux, city) in cells {
-            let figures = Figures { flux, requests: 1, hits: 1, classes: [1, 0, 0, 0] };
+            let figures = Figures { flux, hit_flux: flux, requests: 1, hits: 1, classes: [1, 0, 0, 0] };
             batch.cells.push(Cell { domain_id, bucket: time / 300, figures });
             if let Some(city) = city {
                 let city_cell =

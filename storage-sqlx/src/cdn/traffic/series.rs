@@ -14,6 +14,8 @@ use crate::value::{Value, ids, values};
 const ADD_TO: &str = concat!(
     "ON CONFLICT (domain_id, bucket) DO UPDATE SET flux = ",
     saturating_sum!("traffic_open", "flux"),
+    ", hit_flux = ",
+    saturating_sum!("traffic_open", "hit_flux"),
     ", requests = traffic_open.requests + excluded.requests, hits = traffic_open.hits + excluded.hits, \
      class_2 = traffic_open.class_2 + excluded.class_2, class_3 = traffic_open.class_3 + excluded.class_3, \
      class_4 = traffic_open.class_4 + excluded.class_4, class_5 = traffic_open.class_5 + excluded.class_5"
@@ -21,7 +23,7 @@ const ADD_TO: &str = concat!(
 
 statements! {
     ADD = "INSERT INTO traffic_open \
-         (domain_id, bucket, flux, requests, hits, class_2, class_3, class_4, class_5)";
+         (domain_id, bucket, flux, hit_flux, requests, hits, class_2, class_3, class_4, class_5)";
     OPEN: pair = of_ids!(
         "SELECT * FROM traffic_open WHERE domain_id",
         "AND bucket BETWEEN $2 AND $3 ORDER BY domain_id, bucket"
@@ -44,6 +46,7 @@ impl FromRow for Cell {
     fn from_row(row: &Row) -> StorageResult<Self> {
         let figures = Figures {
             flux: row.get("flux")?,
+            hit_flux: row.get("hit_flux")?,
             requests: row.get("requests")?,
             hits: row.get("hits")?,
             classes: [row.get("class_2")?, row.get("class_3")?, row.get("class_4")?, row.get("class_5")?],
@@ -67,11 +70,11 @@ impl FromRow for Block {
 impl TrafficRepository for Transaction {
     async fn add(&mut self, cells: &[Cell]) -> StorageResult<()> {
         let row = |cell: &Cell| {
-            let Figures { flux, requests, hits, classes: [c2, c3, c4, c5] } = cell.figures;
-            [cell.domain_id.0, cell.bucket, flux, requests, hits, c2, c3, c4, c5]
+            let Figures { flux, hit_flux, requests, hits, classes: [c2, c3, c4, c5] } = cell.figures;
+            [cell.domain_id.0, cell.bucket, flux, hit_flux, requests, hits, c2, c3, c4, c5]
         };
         let values: Vec<_> = cells.iter().flat_map(row).map(Value::from).collect();
-        self.connection.execute_rows(ADD, ADD_TO, 9, &values).await.map(|_| ())
+        self.connection.execute_rows(ADD, ADD_TO, 10, &values).await.map(|_| ())
     }
 
     async fn open(

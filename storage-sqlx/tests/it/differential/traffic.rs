@@ -5,8 +5,8 @@ use std::ops::RangeInclusive;
 use chrono::NaiveDate;
 use pilothouse_conformance::Rng;
 use pilothouse_core::cdn::{
-    Block, BlockKind, CdnId, Cell, City, CityCell, Counters, Day, DomainId, Figures, LogChunk, LogChunkId,
-    LogFile, LogSource, LogSourceId,
+    Block, BlockKind, CdnId, Cell, City, CityCell, Counters, Day, DomainId, EdgeLog, Figures, LineStretch,
+    LogChunk, LogChunkId, LogFile, LogKind, LogSource, LogSourceId, Refusal,
 };
 use pilothouse_core::ports::Repositories;
 
@@ -17,6 +17,7 @@ fn figures(random: &mut Rng) -> Figures {
     let flux = random.pick(&[1, -1, 1000, i64::MAX]);
     Figures {
         flux,
+        hit_flux: random.pick(&[0, -1, 500, i64::MAX]),
         requests: random.i64(0..9),
         hits: random.i64(0..9),
         classes: [1, random.i64(0..9), 0, -1],
@@ -38,6 +39,27 @@ fn date(random: &mut Rng) -> NaiveDate {
 
 fn edge(random: &mut Rng) -> &'static str {
     random.pick(&["edge-1", "Edge-1", "边缘"])
+}
+
+fn edge_log(cdn_id: CdnId, random: &mut Rng) -> EdgeLog {
+    let kind = random.pick(&[LogKind::Followed, LogKind::Shipped, LogKind::Ingested]);
+    let lines = random.i64(0..1000);
+    let stretch = |since| LineStretch { since, lines, unreadable: lines / 2 };
+    let some = random.chance(50);
+    EdgeLog {
+        cdn_id,
+        edge: edge(random).to_owned(),
+        kind,
+        bytes: lines * 100,
+        counters: Counters { lines, ..Counters::default() },
+        last_line: some.then_some(lines),
+        recorded: some.then(|| random.moment()),
+        seen: random.moment(),
+        unread: some.then_some(lines),
+        recent: stretch(random.moment()),
+        judged: some.then(|| stretch(random.moment())),
+        refusal: some.then(|| Refusal { since: random.moment(), reason: "why".to_owned() }),
+    }
 }
 
 fn comparable_source(source: LogSource, issued: &IssuedIds) -> LogSource {
@@ -225,7 +247,7 @@ pub(super) async fn write(store: &mut dyn Repositories, issued: &mut IssuedIds, 
 async fn write_source(store: &mut dyn Repositories, issued: &mut IssuedIds, random: &mut Rng) -> String {
     let (cdn, id) = (any_id(&issued.cdns, random), any_id(&issued.sources, random));
     let source = source(cdn, random);
-    match random.usize(..4) {
+    match random.usize(..5) {
         0 | 1 => {
             if store.cdns().by_id(cdn).await.unwrap().is_none() {
                 return "no cdn".into();
@@ -241,6 +263,15 @@ async fn write_source(store: &mut dyn Repositories, issued: &mut IssuedIds, rand
             let next = LogSource { id, cdn_id: stored.cdn_id, edge: stored.edge, ..source };
             let done = store.log_sources().update(&next, length).await.unwrap();
             format!("advance {:?} from {length}: {done}", comparable_source(next, issued))
+        }
+        3 => {
+            if store.cdns().by_id(cdn).await.unwrap().is_none() {
+                return "no cdn".into();
+            }
+            store.edge_logs().put(&edge_log(cdn, random)).await.unwrap();
+            let logs = store.edge_logs().list(cdn).await.unwrap();
+            let comparable = |log: EdgeLog| EdgeLog { cdn_id: index_of(&issued.cdns, log.cdn_id), ..log };
+            format!("edge logs: {:?}", logs.into_iter().map(comparable).collect::<Vec<_>>())
         }
         _ => {
             let before = random.moment();

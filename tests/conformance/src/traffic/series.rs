@@ -9,7 +9,7 @@ use pilothouse_core::ports::{LockKey, Storage, UnitOfWork};
 
 /// A cell told apart by all it holds.
 pub fn cell(domain_id: DomainId, bucket: i64, flux: i64) -> Cell {
-    let figures = Figures { flux, requests: 7, hits: 3, classes: [4, 1, 2, 0] };
+    let figures = Figures { flux, hit_flux: flux / 2, requests: 7, hits: 3, classes: [4, 1, 2, 0] };
     Cell { domain_id, bucket, figures }
 }
 
@@ -29,7 +29,7 @@ pub(crate) async fn open_buckets_add_up(storage: Arc<dyn Storage>) {
         .await
         .unwrap();
     traffic.add(&[cell(DomainId(1), 11, 100), cell(DomainId(1), 13, -8)]).await.unwrap();
-    let sum = Figures { flux: 107, requests: 14, hits: 6, classes: [8, 2, 4, 0] };
+    let sum = Figures { flux: 107, hit_flux: 53, requests: 14, hits: 6, classes: [8, 2, 4, 0] };
     let eleven = Cell { domain_id: DomainId(1), bucket: 11, figures: sum };
     assert_eq!(
         traffic.open(&[DomainId(2), DomainId(1), DomainId(2), DomainId(9)], 10..=12).await.unwrap(),
@@ -54,8 +54,10 @@ pub(crate) async fn open_buckets_add_up(storage: Arc<dyn Storage>) {
 /// Bytes that do not fit stay at the greatest number, and can be read.
 pub(crate) async fn open_buckets_never_overflow(storage: Arc<dyn Storage>) {
     let mut work = begin(&storage).await;
-    let flux =
-        |flux| Cell { domain_id: DomainId(1), bucket: 1, figures: Figures { flux, ..Figures::default() } };
+    let flux = |flux| {
+        let figures = Figures { flux, hit_flux: flux, ..Figures::default() };
+        Cell { domain_id: DomainId(1), bucket: 1, figures }
+    };
     for (added, sum) in [(i64::MAX, i64::MAX), (i64::MAX, i64::MAX), (-5, i64::MAX - 5), (9, i64::MAX)] {
         work.traffic().add(&[flux(added)]).await.unwrap();
         assert_eq!(work.traffic().open(&[DomainId(1)], 1..=1).await.unwrap(), [flux(sum)]);

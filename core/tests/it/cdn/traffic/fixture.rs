@@ -70,7 +70,7 @@ impl TrafficFixture {
         let mut batch = Batch { cities: cities.to_vec(), ..self.batch().await };
         for &(domain, time, flux, city) in cells {
             let (domain_id, bucket) = (self.domains[domain], time / 300);
-            let figures = Figures { flux, requests: 2, hits: 1, classes: [1, 1, 0, 0] };
+            let figures = Figures { flux, hit_flux: flux / 2, requests: 2, hits: 1, classes: [1, 1, 0, 0] };
             batch.cells.push(Cell { domain_id, bucket, figures });
             batch.city_cells.extend(city.map(|city| BatchCityCell { domain_id, bucket, city, flux }));
         }

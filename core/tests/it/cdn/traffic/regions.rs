@@ -79,7 +79,8 @@ impl RegionsFixture {
         let (edge, domains) = intake.edge("level3", "edge-1").await.unwrap();
         let domain_id: DomainId = domains[0].id;
         let seen = intake.sources(&edge, &[[0; 16]]).await.unwrap().seen;
-        let figures = Cells { flux: to_miami + to_nowhere, requests: 2, hits: 1, classes: [1, 1, 0, 0] };
+        let flux = to_miami + to_nowhere;
+        let figures = Cells { flux, hit_flux: 0, requests: 2, hits: 1, classes: [1, 1, 0, 0] };
         let bucket = BEGIN / 300;
         let batch = Batch {
             edge,

@@ -1,0 +1,26 @@
+-- What was taken in of the log of each edge, over all its files, by the way it comes in.
+CREATE TABLE edge_log (
+    cdn_id BIGINT NOT NULL REFERENCES cdn (id),
+    edge TEXT NOT NULL,
+    kind BIGINT NOT NULL,
+    bytes BIGINT NOT NULL,
+    lines BIGINT NOT NULL,
+    billed BIGINT NOT NULL,
+    kept BIGINT NOT NULL,
+    unreadable BIGINT NOT NULL,
+    unregistered BIGINT NOT NULL,
+    purges BIGINT NOT NULL,
+    last_line BIGINT,
+    recorded BIGINT,
+    seen BIGINT NOT NULL,
+    unread BIGINT,
+    recent_since BIGINT NOT NULL,
+    recent_lines BIGINT NOT NULL,
+    recent_unreadable BIGINT NOT NULL,
+    judged_since BIGINT,
+    judged_lines BIGINT,
+    judged_unreadable BIGINT,
+    refused_since BIGINT,
+    refusal TEXT,
+    PRIMARY KEY (cdn_id, edge, kind)
+);
