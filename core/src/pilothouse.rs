@@ -237,8 +237,14 @@ impl Pilothouse {
         &self.0.inner.gates
     }
 
-    /// Housekeeping of every minute: flushes what is buffered in memory, and prunes what has ended.
+    /// Housekeeping: flushes what is buffered in memory, and prunes what has ended, and blobs that no task names.
     pub async fn housekeep(&self) -> Result<()> {
+        self.housekeep_store().await?;
+        self.blobs().prune().await.map(|_| ())
+    }
+
+    /// Housekeeping of every minute, which asks nothing but the store.
+    pub(crate) async fn housekeep_store(&self) -> Result<()> {
         self.flush_last_used().await?;
         self.flush_refusals().await?;
         self.flush_reports().await?;

@@ -80,7 +80,7 @@ impl Workers {
         let batches = BatchWorker::new(pilothouse);
         let work = future::join5(
             future::join(
-                self.every(HOUSEKEEPING, || pilothouse.housekeep()),
+                self.every(HOUSEKEEPING, || pilothouse.housekeep_store()),
                 self.every(BLOBS, || self.prune_blobs()),
             ),
             future::join3(
@@ -108,7 +108,7 @@ impl Workers {
         leases.leave().await;
         leave_alarms(&alarms).await;
         vendors.leave().await;
-        match timeout(FAREWELL, pilothouse.housekeep()).await {
+        match timeout(FAREWELL, pilothouse.housekeep_store()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log(HOUSEKEEPING.name, &error),
             Err(_) => tracing::error!(job = HOUSEKEEPING.name, "the last run took too long"),

@@ -2,7 +2,6 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod account;
-mod blob_pruning;
 mod blobs;
 mod cdn;
 mod config;
