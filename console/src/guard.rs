@@ -14,7 +14,7 @@ use futures_util::FutureExt;
 use pilothouse_core::{Error, account, panic_text};
 use tokio::time::timeout;
 
-use crate::assets::{gzip, takes_gzip};
+use crate::assets::{FAST, gzip, takes_gzip};
 use crate::failure::Failure;
 use crate::form::part;
 use crate::origin::is_own;
@@ -148,7 +148,7 @@ async fn compressed(response: Response) -> Response {
     };
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    Response::from_parts(parts, Body::from(gzip(&bytes)))
+    Response::from_parts(parts, Body::from(gzip(&bytes, FAST)))
 }
 
 fn add_headers(response: &mut Response, console: &ConsoleState) {

@@ -139,6 +139,8 @@ fn navigation(caller: &Caller, is_customer: bool, t: &Texts) -> Vec<NavLink> {
     let links = [
         link(true, "", "", t.overview),
         link(account, t.configuration, "/apps", t.apps),
+        link(account, t.configuration, "/inbox", t.config().inbox),
+        link(account, t.configuration, "/search", t.config().search),
         link(customer, t.cdn, "/cdn/jobs", t.purge_preload),
         link(customer, t.cdn, "/cdn/traffic", t.traffic),
         link(customer, t.cdn, "/cdn/top", t.delivery().top_urls),
@@ -286,18 +288,21 @@ pub(crate) async fn failure_page(visit: &Visit, failure: &Failure) -> Response {
     response
 }
 
-/// Names of accounts by id, for those that the caller may see; of others the number is all there is.
+/// Most accounts whose names are asked for at once.
+const NAMED: usize = 100;
+
+/// Names of accounts by id; of those that are gone the number is all there is.
 pub(crate) struct Names(std::collections::HashMap<AccountId, String>);
 
 impl Names {
-    /// The names of all accounts for a holder of group 6, else the caller's own.
-    pub(crate) async fn of(visitor: &Visitor) -> Result<Self, Failure> {
-        let caller = &visitor.caller;
-        let mut names = std::collections::HashMap::from([(caller.id, caller.name.clone())]);
-        if caller.holds(Group::ReadAccounts) {
-            let page = pilothouse_core::Page::at(0, pilothouse_core::Page::MAX);
-            let accounts = visitor.pilothouse().accounts().list(caller, None, page).await?;
-            names.extend(accounts.rows.into_iter().map(|account| (account.id, account.name)));
+    /// The names of some accounts, which every account may know.
+    pub(crate) async fn of(visitor: &Visitor, mut ids: Vec<AccountId>) -> Result<Self, Failure> {
+        ids.sort_unstable();
+        ids.dedup();
+        let mut names = std::collections::HashMap::new();
+        for ids in ids.chunks(NAMED) {
+            let known = visitor.pilothouse().accounts().names(&visitor.caller, ids).await?;
+            names.extend(known.into_iter().map(|known| (known.id, known.name)));
         }
         Ok(Self(names))
     }

@@ -243,7 +243,6 @@ impl Pilothouse {
         self.flush_refusals().await?;
         self.flush_reports().await?;
         self.prune_nodes().await?;
-        self.blobs().prune().await?;
         let mut work = self.storage().begin().await?;
         self.logins().prune(&mut *work).await?;
         if let Some(pruning) = self.begin_pruning(&mut *work).await? {

@@ -32,6 +32,10 @@ const COUNTERS: [(&str, &str); 16] = [
     ),
     ("pilothouse_http_requests_total", "Requests answered, by family, method and status."),
     ("pilothouse_jobs_ended_total", "Refreshes and preloads that ended here, by kind and state."),
+    (
+        "pilothouse_log_archive_uploaded_bytes_total",
+        "Bytes of kept lines that went up into the object storage of `log_archive`.",
+    ),
     ("pilothouse_log_lines_dropped_total", "Lines of the server's own log that could not be written."),
     ("pilothouse_log_lines_total", "Lines of access logs taken in, by what became of them."),
     (
@@ -58,6 +62,10 @@ const GAUGES: [(&str, &str); 15] = [
     ("pilothouse_build_info", "Always 1; the labels name version and commit."),
     ("pilothouse_connections", "Open connections at all listeners."),
     ("pilothouse_edges", "Edges whose leases this server renews, by state."),
+    (
+        "pilothouse_log_archive_waiting_files",
+        "Files of kept lines in `log_dir` that wait to go up into the object storage of `log_archive`.",
+    ),
     (
         "pilothouse_log_gaps",
         "Logs followed here in which lines were found to be missing within the last day.",

@@ -241,3 +241,15 @@ pub(crate) async fn get_csv(visitor: Visitor, Query(shown): Query<Shown>) -> Ans
     ];
     Ok((headers, text).into_response())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_in_percent() {
+        let figures = Figures { flux: 8, hit_flux: 1, requests: 3, hits: 2, ..Figures::default() };
+        assert_eq!((&*hit_ratio(&figures), &*byte_hit_ratio(&figures)), ("66.6 %", "12.5 %"));
+        assert_eq!(hit_ratio(&Figures::default()), "–");
+    }
+}

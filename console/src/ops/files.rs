@@ -21,7 +21,7 @@ pub(crate) const FORM_BYTES: usize = 64 << 10;
 const PIECE: usize = 4 << 20;
 
 #[derive(Template)]
-#[template(path = "files.html")]
+#[template(path = "uploads.html")]
 struct FilesPage {
     page: Page,
     /// Whether there is a store of files.

@@ -111,8 +111,9 @@ pub(crate) async fn get_task(visitor: Visitor, Segments(id): Segments<String>) -
 pub(crate) async fn get_live(visitor: Visitor, Segments(id): Segments<String>) -> Result<Response, Failure> {
     let id: TaskId = id.parse()?;
     find(&visitor, id).await?;
+    let console = visitor.visit.console.clone();
     let visitor = std::sync::Arc::new(visitor);
-    Ok(stream(move || {
+    Ok(stream(&console, move || {
         let visitor = visitor.clone();
         Box::pin(async move {
             still_in(&visitor).await?;

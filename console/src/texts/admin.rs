@@ -4,7 +4,8 @@ use std::borrow::Borrow;
 
 use pilothouse_core::{Readiness, Unset};
 
-texts! {
+table! {
+    Texts, ENGLISH, CHINESE;
     after_password: "For this your password is asked again. It holds for ten minutes.", "此操作需再次输入密码，十分钟内有效。";
     all_set_up: "Everything is set up", "已全部配置";
     commit: "Commit", "提交";

@@ -5,7 +5,8 @@ use std::borrow::Borrow;
 use pilothouse_core::cdn::AlarmKind;
 use pilothouse_core::ports::AreaLevel;
 
-texts! {
+table! {
+    Texts, ENGLISH, CHINESE;
     alarms: "Alarms", "告警";
     all_customers: "All customers", "全部客户";
     bandwidth_above: "Bandwidth above (bit/s)", "带宽超过（bit/s）";

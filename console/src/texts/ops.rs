@@ -4,7 +4,8 @@ use std::borrow::Borrow;
 
 use pilothouse_core::ops::{BatchState, OrderState};
 
-texts! {
+table! {
+    Texts, ENGLISH, CHINESE;
     agent: "Agent", "代理";
     batch: "Batch", "批次";
     batch_size: "Machines at once", "每批机器数";

@@ -16,8 +16,10 @@ use tower::ServiceExt;
 use crate::fixture::Fixture;
 
 /// Every page of the navigation.
-const PAGES: [&str; 22] = [
+const PAGES: [&str; 24] = [
     "/apps",
+    "/inbox",
+    "/search",
     "/cdn/jobs",
     "/cdn/traffic",
     "/cdn/top",

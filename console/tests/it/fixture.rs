@@ -10,7 +10,10 @@ use pilothouse_conformance::doubles::{ManualClock, MemoryBlobs, ScriptedProvider
 use pilothouse_console::{ConsoleState, router};
 use pilothouse_core::account::{Caller, Groups, NewAccount, TokenAuthenticator};
 use pilothouse_core::cdn::{JobKind, JobUrls, NewCustomer};
-use pilothouse_core::config::{Content, ItemName, NewApp, NewGrant, Permission, Selector};
+use pilothouse_core::config::{
+    Change, Content, ContentChange, ItemChange, ItemName, NewApp, NewChangeSet, NewGrant, Permission,
+    Selector,
+};
 use pilothouse_core::ops::{Machine, MachineNumber, NewTask};
 use pilothouse_core::ports::{Authenticator, CdnProvider, RandomIds};
 use pilothouse_core::{Pilothouse, SecretKey, Settings};
@@ -146,6 +149,16 @@ impl Fixture {
         pilothouse.items().approve(root, &motd, None).await.unwrap();
         let id = pilothouse.items().find(root, &motd).await.unwrap().id;
         pilothouse.releases().publish(root, id, &Selector::default(), None).await.unwrap();
+        let content = ContentChange { value: Some(CANARY.to_owned()), ..ContentChange::default() };
+        let change = Change { key: "in/set".to_owned(), seen: None, item: ItemChange::Content(content) };
+        let set = NewChangeSet {
+            app: "shop".to_owned(),
+            profile: "prod".to_owned(),
+            changes: vec![change],
+            title: CANARY.to_owned(),
+            ..NewChangeSet::default()
+        };
+        pilothouse.change_sets().apply(root, set).await.unwrap();
     }
 
     async fn seed_cdn(&self, root: &Caller) {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
 mod account;
+mod blob_pruning;
 mod blobs;
 mod cdn;
 mod config;

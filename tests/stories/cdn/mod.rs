@@ -10,6 +10,7 @@ mod edge_spellings;
 mod edge_tags;
 mod edge_tls;
 mod job_crash;
+mod log_archive;
 mod log_ingest;
 mod log_intake;
 mod log_shipping;

@@ -111,10 +111,11 @@ impl KeyHistory {
         for_node(spans, node_id).map(|span| span.version).filter(|version| *version > 0)
     }
 
-    /// The release in effect at a node, where it began until `revision` and was published at or after `since`.
+    /// The release in effect at a node, where it began until `revision` and was published at or after `since`; not one that
+    /// takes the key from the node, as sending that is never recorded.
     pub(super) fn recent(&self, node_id: &str, revision: i64, since: DateTime<Utc>) -> Option<ReleaseId> {
         let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
-        (span.start <= revision && span.published >= since).then_some(span.release)
+        (span.version > 0 && span.start <= revision && span.published >= since).then_some(span.release)
     }
 
     /// The newest remembered release that brought this version to a node.

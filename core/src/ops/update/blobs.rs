@@ -66,8 +66,9 @@ impl Blobs<'_> {
         Ok(Appended::Taken(store.append(sha256, size, offset, bytes).await?))
     }
 
-    /// Removes blobs that no task names and that are older than 24 h, and begun ones as old; how many.
-    pub(crate) async fn prune(&self) -> Result<u64> {
+    /// Removes blobs that no task names and that are older than 24 h, and begun ones as old; how many. Several servers may do so
+    /// at once.
+    pub async fn prune(&self) -> Result<u64> {
         let Ok(store) = self.0.blob_store() else { return Ok(0) };
         let old = store.list_older(self.0.clock().now() - UNNAMED_LIFE).await?;
         self.0.remove_unnamed(&old).await

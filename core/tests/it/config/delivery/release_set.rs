@@ -228,6 +228,16 @@ async fn a_node_has_applied_a_set_when_it_applied_every_key() {
     fixture.ack_key("11", "b", 1, AckResult::Applied).await;
     fixture.ack_key("22", "b", 1, AckResult::Rejected).await;
     assert_eq!(states().await, [NodeState::Applied, NodeState::Rejected]);
+    // Nodes that come back, also to a server that knows nothing of what was sent, are where they were.
+    drop(watches);
+    for server in [fixture.pilothouse.clone(), fixture.server()] {
+        for node in ["11", "22"] {
+            let session = fixture.session_on(&server).await.node("dev", node).await.unwrap();
+            assert_eq!(ready(&mut session.watch(revision(2)).await.unwrap()), None);
+        }
+        server.housekeep().await.unwrap();
+        assert_eq!(states().await, [NodeState::Applied, NodeState::Rejected]);
+    }
     // A later release of one key leaves the rest of the set in effect.
     let part = fixture.release_changes(&[("b", "2")], Selector::default()).await.unwrap().release;
     let rollout = fixture.pilothouse.rollouts().status(&fixture.owner, release).await.unwrap().rollout;
