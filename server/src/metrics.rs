@@ -57,7 +57,7 @@ const COUNTERS: [(&str, &str); 17] = [
 ];
 
 /// Gauges, with what they show.
-const GAUGES: [(&str, &str); 15] = [
+const GAUGES: [(&str, &str); 16] = [
     ("pilothouse_alarms", "Open alarms by kind; shown by the server that looks for them alone."),
     ("pilothouse_build_info", "Always 1; the labels name version and commit."),
     ("pilothouse_connections", "Open connections at all listeners."),
