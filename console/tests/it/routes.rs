@@ -103,7 +103,7 @@ const ROUTES: &[Route] = &[
     post(PROFILE, SHOP, &[("key", "k"), ("value", "v")]),
     post("{profile}/update", SHOP, &[("key", "motd"), ("version", "1"), ("value", "v")]),
     post("{profile}/approve", "root", &[("key", "draft/key"), ("version", "1")]),
-    post("{profile}/delete", "root", &[("key", "motd"), ("again", "motd")]),
+    post("{profile}/delete", "root", &[("key", "motd"), ("again", "motd"), ("version", "1")]),
     get("{profile}/item", "key=motd", SHOP),
     post("{profile}/rollback", SHOP, &[("key", "motd"), ("version", "1")]),
     get("{profile}/publish", "key=motd", "root"),
