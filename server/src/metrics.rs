@@ -18,7 +18,7 @@ use crate::{logging, process_metrics};
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Counters, with what they count.
-const COUNTERS: [(&str, &str); 16] = [
+const COUNTERS: [(&str, &str); 17] = [
     ("pilothouse_accept_errors_total", "Connections that could not be accepted, as when no file was left."),
     ("pilothouse_acknowledgements_total", "Acknowledgements of releases by nodes, by result."),
     (
