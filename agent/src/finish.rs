@@ -62,6 +62,10 @@ impl Agent {
             ending = self.after_swap(&record, course, error.is_some(), &mut messages);
             // The old file may have come back.
             side = self.side(&record);
+        } else if course == Course::Recovered && matches!(side, Ok(Side::Before)) && record.may_have_swapped()
+        {
+            // The kill may have come between the old file's return and its reload.
+            self.reload_old(&record, &mut messages);
         }
         messages.add_failure(self.remove_temporary(&record));
         let state = match side {
@@ -93,7 +97,7 @@ impl Agent {
             messages.add(error.chain());
             if state == State::Succeeded && record.confirm_seconds > 0 {
                 // The next start would take the window for interrupted; what it would do is done now.
-                messages.add_failure(self.put_back(&record));
+                self.put_back_and_reload(&record, messages);
                 let state = match self.side(&record) {
                     Ok(Side::Before) => State::Failed,
                     _ => State::Conflict,
@@ -125,7 +129,7 @@ impl Agent {
         }
         if course == Course::Recovered && is_update && record.confirm_seconds > 0 {
             messages.add("the old file comes back, since the confirm window was interrupted");
-            return self.put_back_or_tell(record, messages);
+            return self.put_back_and_reload(record, messages);
         }
         let reloaded = record.reload.as_ref().map_or(Ok(()), |reload| self.run_command(reload, None));
         let Err(told) = reloaded.map_err(|told| format!("reload {told}")).and_then(|()| {
@@ -139,23 +143,28 @@ impl Agent {
             return Ending::Settled;
         }
         messages.add("the old file comes back");
-        let ending = self.put_back_or_tell(record, messages);
-        if ending == Ending::Settled
-            && let Some(reload) = &record.reload
+        self.put_back_and_reload(record, messages)
+    }
+
+    /// Puts the old file back and reloads it, so that what reads the file does not go on with the new one.
+    fn put_back_and_reload(&self, record: &TaskRecord, messages: &mut Messages) -> Ending {
+        let done = self.put_back(record);
+        // An fsync that failed does not undo the rename.
+        let is_back = done.is_ok() || matches!(self.side(record), Ok(Side::Before));
+        messages.add_failure(done);
+        if !is_back {
+            return Ending::OldFileMissing;
+        }
+        self.reload_old(record, messages);
+        Ending::Settled
+    }
+
+    /// Runs the reload for the old file; its failure is told beside the outcome.
+    fn reload_old(&self, record: &TaskRecord, messages: &mut Messages) {
+        if let Some(reload) = &record.reload
             && let Err(told) = self.run_command(reload, None)
         {
             messages.add(format!("reload of the old file: {told}"));
-        }
-        ending
-    }
-
-    fn put_back_or_tell(&self, record: &TaskRecord, messages: &mut Messages) -> Ending {
-        match self.put_back(record) {
-            Ok(()) => Ending::Settled,
-            Err(error) => {
-                messages.add(error.chain());
-                Ending::OldFileMissing
-            }
         }
     }
 

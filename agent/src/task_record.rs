@@ -113,6 +113,11 @@ impl TaskRecord {
         self.task_id == *task && self.attempt == attempt
     }
 
+    /// Whether an update may have replaced the file, for good or for a while.
+    pub(crate) fn may_have_swapped(&self) -> bool {
+        self.phase == Phase::Swapping && self.action == Action::Update
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.phase == Phase::Done
     }

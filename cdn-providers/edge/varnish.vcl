@@ -14,18 +14,20 @@
 #   purge          purge this URL
 #   host           purge everything of this host
 #   ban            purge this host's URLs that match the regular expression in X-Pilothouse-Match
-#   tag            purge every object with one of the surrogate keys (xkey) in X-Pilothouse-Tags
+#   tag            purge every object of this host with one of the tags in X-Pilothouse-Tags
 #   refresh        fetch this URL anew, whatever is cached
 #   preload        fetch this URL if it is not cached
 #   probe          report whether this URL is cached, without fetching it
 #
 # Only what every visitor may see is cached. Requests with Authorization, Cookie or a body and methods other than GET and
 # HEAD are passed to the origin, and so are URLs without a normal form; responses that set a cookie, vary by everything or are
-# private are not stored. A write that succeeds purges its URL, by a surrogate key that every object has.
+# private are not stored. A write that succeeds purges its URL, by a surrogate key that every object has. Tags are those that
+# the origin names in the headers xkey and Cache-Tag; with the host in front they are surrogate keys too, so that a host's tag
+# is no other host's.
 #
 # Global variables: `session` and `epoch` of the last hello; `from` and `until`, the lease in Unix seconds; `instance`, the
-# session of the first lease, part of every cache key; `purged:HOST` and `tagged`, the request ids of the last purges and
-# writes, which a fetch compares at its begin and end; `generation:HOST`, the host's part of the cache key, raised by a purge of the host.
+# session of the first lease, part of every cache key; `purged:HOST`, the request id of the last purge or write, which a fetch
+# compares at its begin and end; `generation:HOST`, the host's part of the cache key, raised by a purge of the host.
 vcl 4.1;
 
 import purge;
@@ -207,8 +209,9 @@ sub pilothouse_control {
         return (synth(200));
     }
     if (req.http.X-Pilothouse == "tag") {
-        var.global_set("tagged", req.xid);
-        set req.http.X-Pilothouse-Purged = xkey.purge(req.http.X-Pilothouse-Tags);
+        var.global_set("purged:" + req.http.Host, req.xid);
+        set req.http.X-Pilothouse-Purged = xkey.purge(
+            regsuball(req.http.X-Pilothouse-Tags, "[^ ,]+", "tag:" + req.http.Host + "/\0"));
         return (synth(200));
     }
     if (req.http.X-Pilothouse == "refresh") {
@@ -275,7 +278,7 @@ sub vcl_backend_fetch {
     set bereq.http.X-Forwarded-Proto = "@proto@";
     unset bereq.http.X-Forwarded-Host;
     unset bereq.http.Forwarded;
-    var.set("purged", "-" + var.global_get("purged:" + var.get("host")) + "-" + var.global_get("tagged"));
+    var.set("purged", "-" + var.global_get("purged:" + var.get("host")));
 }
 
 # Surrogate key of a URL. Commas and blanks would end it.
@@ -289,10 +292,13 @@ sub vcl_backend_response {
     set beresp.http.X-Pilothouse-Host = var.get("host");
     set beresp.http.X-Pilothouse-Url = var.get("uri");
     std.collect(beresp.http.xkey, " ");
-    set beresp.http.xkey = beresp.http.xkey + " url:" + var.get("host") + regsuball(var.get("uri"), ",", "%2C");
+    std.collect(beresp.http.Cache-Tag, ",");
+    unset beresp.http.X-HashTwo;
+    set beresp.http.xkey = regsuball(beresp.http.xkey + " " + beresp.http.Cache-Tag, "[^ ,]+",
+        "tag:" + var.get("host") + "/\0") + " url:" + var.get("host") + regsuball(var.get("uri"), ",", "%2C");
     # Something of this host was purged since this fetch began. It may have been this object, through a prefix, or through a
     # variant for which the purge did not wait. So the response is delivered to the waiting clients but not cached.
-    if (var.get("purged") != "-" + var.global_get("purged:" + var.get("host")) + "-" + var.global_get("tagged")) {
+    if (var.get("purged") != "-" + var.global_get("purged:" + var.get("host"))) {
         set beresp.ttl = 0s;
         set beresp.grace = 0s;
         set beresp.keep = 0s;

@@ -20,6 +20,8 @@ const LEASE: HeaderName = HeaderName::from_static("x-pilothouse-lease");
 const FORGOT: HeaderName = HeaderName::from_static("x-pilothouse-forgot");
 /// Regular expression of a ban.
 pub(crate) const MATCH: HeaderName = HeaderName::from_static("x-pilothouse-match");
+/// Tags of a purge.
+pub(crate) const TAGS: HeaderName = HeaderName::from_static("x-pilothouse-tags");
 
 /// Duration of a serving lease: the time for which an edge serves from its cache after the last renewal.
 const LEASE_DURATION: &str = "3s";
@@ -30,7 +32,7 @@ pub(crate) struct EdgeClient {
     http: Client,
     /// Name of the CDN, for log lines.
     cdn: String,
-    /// Name of the edge, for log lines.
+    /// Name of the edge, for log lines and refusals.
     edge: String,
     kind: EdgeKind,
     /// Base URL without a trailing slash.
@@ -77,6 +79,10 @@ impl EdgeClient {
             key,
             is_failing: AtomicBool::new(false),
         })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.edge
     }
 
     pub(crate) fn kind(&self) -> EdgeKind {

@@ -151,7 +151,7 @@ pub enum LogStamp {
     End,
 }
 
-/// CDN provider for your own edges: purges URLs, prefixes and hosts, and preloads URLs, on servers with the configuration
+/// CDN provider for your own edges: purges URLs, prefixes, hosts and, on Varnish, tags, and preloads URLs, on servers with the configuration
 /// that [`crate::EdgeConfig`] renders.
 #[derive(Debug)]
 pub struct Edges {
@@ -192,9 +192,12 @@ impl Edges {
         let domains: Result<Vec<_>> =
             domains.iter().map(|domain| domain_name("cdn.domains", domain)).collect();
         let domains = domains?;
+        // A tag that one edge cannot purge would stay there.
+        let purges_tags = edges.iter().all(|edge| edge.kind == EdgeKind::Varnish);
         let capabilities = Capabilities::new(edges.into_iter().map(|edge| edge.name))
             .with_purge_urls(true)
             .with_purge_prefix(Prefix::Any)
+            .with_purge_tags(purges_tags)
             .with_preload(true)
             .with_list_domains(!domains.is_empty())
             .with_known_domains(domains.clone())

@@ -1,23 +1,23 @@
-//! Purges on an edge: single URLs, URL prefixes and whole hosts, in the forms that Varnish and nginx take.
+//! Purges on an edge: single URLs, URL prefixes, whole hosts and tags, in the forms that Varnish and nginx take.
 
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
-use pilothouse_core::ports::{ProviderError, Purge};
+use pilothouse_core::ports::{Operation, ProviderError, Purge};
 use reqwest::header::{HeaderName, HeaderValue};
 use reqwest::{Method, StatusCode};
 
 use crate::EdgeKind;
-use crate::edge_client::{EdgeClient, EdgeRequest, MATCH, header_value, unreachable};
+use crate::edge_client::{EdgeClient, EdgeRequest, MATCH, TAGS, header_value, unreachable};
 use crate::target::Target;
 
 /// Time-out of a purge. On a Varnish that is fetching the same URL, the purge waits for the origin's response.
 const PURGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Most concurrent purges on one Varnish.
 const CONCURRENT_PURGES: usize = 16;
-/// Wait between the two bans of a prefix: longer than any fetch in Varnish takes from its check for purges to the
+/// Wait between the two purges of a prefix or a tag: longer than any fetch in Varnish takes from its check for purges to the
 /// insertion into the cache.
-const BAN_INTERVAL: Duration = Duration::from_millis(250);
+const REPEAT_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Outcome of each URL of a call, in the order of the call.
 pub(crate) type Outcomes = Vec<Result<(), ProviderError>>;
@@ -27,11 +27,18 @@ enum Scope {
     Url(String),
     Prefix(String),
     Host,
+    Tag(String),
 }
 
+/// Scheme of a tag of a host: `tag://HOST/TAG`.
+const TAG: &str = "tag://";
+
 /// Splits a purge into host and scope: a `*` at the end of the URL stands for a prefix, directly after the first slash
-/// for the whole host.
+/// for the whole host. `tag://HOST/TAG` is a tag.
 fn scope(purge: &Purge) -> Result<(String, Scope), ProviderError> {
+    if let Some((host, tag)) = purge.url.strip_prefix(TAG).and_then(|rest| rest.split_once('/')) {
+        return Ok((host.to_owned(), Scope::Tag(tag.to_owned())));
+    }
     let Some(prefix) = purge.url.strip_suffix('*') else {
         let target = Target::new(&purge.url)?;
         return Ok((target.host.clone(), Scope::Url(target.normal_uri())));
@@ -56,15 +63,23 @@ async fn purge_nginx(edge: &EdgeClient, purges: &[Purge]) -> Result<Outcomes, Pr
     let mut lines = String::new();
     let mut outcomes = Vec::with_capacity(purges.len());
     for purge in purges {
-        outcomes.push(scope(purge).map(|(host, scope)| {
+        outcomes.push(scope(purge).and_then(|(host, scope)| {
             let (what, uri) = match &scope {
                 Scope::Url(uri) => ("url", uri.as_str()),
                 Scope::Prefix(uri) => ("prefix", uri.as_str()),
                 Scope::Host => ("host", ""),
+                Scope::Tag(_) => {
+                    let provider = edge.name().to_owned();
+                    return Err(ProviderError::Unsupported {
+                        provider,
+                        operation: Operation::PurgeTags.as_str(),
+                    });
+                }
             };
             for part in [what, " ", &purge.stamp.to_string(), " ", &host, " ", uri, "\n"] {
                 lines.push_str(part);
             }
+            Ok(())
         }));
     }
     if !lines.is_empty() {
@@ -97,13 +112,22 @@ async fn purge_one_varnish(edge: &EdgeClient, purge: &Purge) -> Result<(), Provi
         Scope::Url(uri) => send_purge(edge, "purge", &host, &uri, None).await,
         Scope::Host => send_purge(edge, "host", &host, "/", None).await,
         Scope::Prefix(uri) => {
-            let pattern = header_value(&prefix_pattern(&uri))?;
-            send_purge(edge, "ban", &host, "/", Some(pattern.clone())).await?;
-            // The first ban does not affect an object that is being inserted into the cache at this moment.
-            tokio::time::sleep(BAN_INTERVAL).await;
-            send_purge(edge, "ban", &host, "/", Some(pattern)).await
+            send_twice(edge, "ban", &host, (MATCH, header_value(&prefix_pattern(&uri))?)).await
         }
+        Scope::Tag(tag) => send_twice(edge, "tag", &host, (TAGS, header_value(&tag)?)).await,
     }
+}
+
+/// Sends a purge of several objects twice: the first does not affect one that is being inserted into the cache at this moment.
+async fn send_twice(
+    edge: &EdgeClient,
+    verb: &'static str,
+    host: &str,
+    what: (HeaderName, HeaderValue),
+) -> Result<(), ProviderError> {
+    send_purge(edge, verb, host, "/", Some(what.clone())).await?;
+    tokio::time::sleep(REPEAT_INTERVAL).await;
+    send_purge(edge, verb, host, "/", Some(what)).await
 }
 
 async fn send_purge(
@@ -111,10 +135,10 @@ async fn send_purge(
     verb: &'static str,
     host: &str,
     uri: &str,
-    pattern: Option<HeaderValue>,
+    what: Option<(HeaderName, HeaderValue)>,
 ) -> Result<(), ProviderError> {
     let method = Method::from_bytes(b"PURGE").unwrap_or(Method::POST);
-    let headers: Vec<(HeaderName, HeaderValue)> = pattern.into_iter().map(|value| (MATCH, value)).collect();
+    let headers = what.into_iter().collect();
     let request = EdgeRequest { host: Some(host), headers, ..EdgeRequest::new(method, uri, verb) };
     check_confirmed(edge.control(request).await?.0)
 }
@@ -165,6 +189,7 @@ mod tests {
         assert!(matches!(scope("http://a.test/i%4*"), Scope::Prefix(uri) if uri == "/i"));
         assert!(matches!(scope("http://a.test/i%*"), Scope::Prefix(uri) if uri == "/i"));
         assert!(matches!(scope("http://a.test/i%2f*"), Scope::Prefix(uri) if uri == "/i%2F"));
+        assert!(matches!(scope("tag://a.test/i/1*"), Scope::Tag(tag) if tag == "i/1*"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod archive;
 mod document;
 mod failure;
 mod flatten;
+mod format;
 pub mod json;
 mod limits;
 pub mod nacos;
@@ -14,5 +15,6 @@ pub mod yaml;
 
 pub use document::{Document, Dropped, Entry};
 pub use failure::{Failure, Result};
+pub use format::{Format, Target};
 pub use limits::{MAX_BYTES, MAX_ENTRIES, MAX_FILES};
 pub use profile::Profile;

@@ -10,7 +10,8 @@ use crate::cdn::{
     Thresholds, Traffic,
 };
 use crate::config::{
-    AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer, Rollouts,
+    AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer,
+    RolloutFollows, Rollouts,
 };
 use crate::import::Imports;
 use crate::ops::{Agents, Batches, Blobs, Machines, Tasks, Updates};
@@ -20,6 +21,7 @@ use crate::ports::{
 };
 use crate::pruning::ClockWatch;
 use crate::readiness::ReadinessProbe;
+use crate::system::System;
 use crate::worker_health::WorkerHealth;
 use crate::{Error, Result, Settings};
 
@@ -51,6 +53,7 @@ struct Inner {
     last_used: LastUsedBuffer,
     app_cache: AppCache,
     reports: ReportBuffer,
+    rollout_follows: RolloutFollows,
     worker_health: WorkerHealth,
     readiness_probe: ReadinessProbe,
     clock_watch: ClockWatch,
@@ -81,6 +84,7 @@ impl Pilothouse {
             last_used: LastUsedBuffer::default(),
             app_cache: AppCache::default(),
             reports: ReportBuffer::default(),
+            rollout_follows: RolloutFollows::default(),
             worker_health: WorkerHealth::default(),
             readiness_probe: ReadinessProbe::default(),
             clock_watch: ClockWatch::default(),
@@ -213,6 +217,10 @@ impl Pilothouse {
         &self.0.inner.reports
     }
 
+    pub(crate) fn rollout_follows(&self) -> &RolloutFollows {
+        &self.0.inner.rollout_follows
+    }
+
     pub(crate) fn readiness_probe(&self) -> &ReadinessProbe {
         &self.0.inner.readiness_probe
     }
@@ -235,7 +243,6 @@ impl Pilothouse {
         self.flush_refusals().await?;
         self.flush_reports().await?;
         self.prune_nodes().await?;
-        self.blobs().prune().await?;
         let mut work = self.storage().begin().await?;
         self.logins().prune(&mut *work).await?;
         if let Some(pruning) = self.begin_pruning(&mut *work).await? {
@@ -327,6 +334,8 @@ use_cases! {
     delivery: Delivery;
     /// Registered nodes, for operators.
     nodes: Nodes;
+    /// State of this server, for operators.
+    system: System;
     /// Import of what other systems knew, for the command line.
     imports: Imports;
 }

@@ -8,7 +8,7 @@ use futures_util::future;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::cdn::{AlarmWorker, EdgeLeases, JobRunner, Maintained, VendorCalls};
+use crate::cdn::{AlarmWorker, EdgeLeases, JobRunner, Maintained, PulledLogs, VendorCalls};
 use crate::config::deliver;
 use crate::ops::{BatchWorker, OrderSweeper};
 use crate::webhook::WebhookWorker;
@@ -24,6 +24,9 @@ struct Periodic {
 /// Flushes what is buffered in memory, and prunes what has ended.
 const HOUSEKEEPING: Periodic =
     Periodic { name: "housekeeping", period: Duration::from_mins(1), limit: Duration::from_mins(5) };
+/// Removes contents that no task names. A bucket that cannot be reached for a while is no reason to serve nothing else.
+const BLOBS: Periodic =
+    Periodic { name: "blob pruning", period: Duration::from_mins(5), limit: Duration::from_mins(15) };
 /// Asks the providers for their domains.
 const SYNC: Periodic =
     Periodic { name: "provider sync", period: Duration::from_mins(10), limit: Duration::from_mins(30) };
@@ -33,6 +36,9 @@ const RETENTION: Periodic =
 /// Pulls the figures of vendors.
 const FIGURES: Periodic =
     Periodic { name: "vendor figures", period: Duration::from_mins(5), limit: Duration::from_mins(30) };
+/// Fetches the logs of vendors. A day of a busy domain takes its time.
+const LOGS: Periodic =
+    Periodic { name: "vendor logs", period: Duration::from_mins(5), limit: Duration::from_hours(2) };
 /// Ends orders whose lease was not renewed.
 const ORDERS: Periodic =
     Periodic { name: "order sweeper", period: Duration::from_secs(5), limit: Duration::from_mins(1) };
@@ -73,8 +79,15 @@ impl Workers {
         let vendors = VendorCalls::new(pilothouse.clone());
         let batches = BatchWorker::new(pilothouse);
         let work = future::join5(
-            self.every(HOUSEKEEPING, || pilothouse.housekeep()),
-            future::join(self.every(SYNC, || self.sync()), self.every(FIGURES, || self.pull_figures())),
+            future::join(
+                self.every(HOUSEKEEPING, || pilothouse.housekeep()),
+                self.every(BLOBS, || self.prune_blobs()),
+            ),
+            future::join3(
+                self.every(SYNC, || self.sync()),
+                self.every(FIGURES, || self.pull_figures()),
+                self.every(LOGS, || self.pull_logs()),
+            ),
             self.every(RETENTION, || self.maintain()),
             pilothouse.supervise(JobRunner::NAME, PURGE_LIMIT, || runner.run()),
             future::join5(
@@ -112,6 +125,10 @@ impl Workers {
         OrderSweeper::new(&self.pilothouse).sweep().await.map(|_| ())
     }
 
+    async fn prune_blobs(&self) -> Result<()> {
+        self.pilothouse.blobs().prune().await.map(|_| ())
+    }
+
     async fn maintain(&self) -> Result<()> {
         let done = self.pilothouse.maintain().await?;
         if done != Maintained::default() {
@@ -122,6 +139,15 @@ impl Workers {
 
     async fn pull_figures(&self) -> Result<()> {
         self.pilothouse.pull_figures().await.map(|_| ())
+    }
+
+    async fn pull_logs(&self) -> Result<()> {
+        for PulledLogs { cdn, files, .. } in self.pilothouse.pull_logs().await? {
+            if files > 0 {
+                tracing::info!(cdn, files, "logs of a vendor were fetched");
+            }
+        }
+        Ok(())
     }
 
     async fn sync(&self) -> Result<()> {

@@ -1,17 +1,19 @@
-//! Reader of the logs that edges ship: the port of the domain through which it has lines parsed.
+//! Reader of the logs that edges ship and vendors have: the port of the domain through which it has lines parsed and kept.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono_tz::Tz;
+use futures_util::StreamExt as _;
+use pilothouse_access_log::archive::{Pack, RepackedLines, Repacker};
 use pilothouse_access_log::city::CityDatabase;
 use pilothouse_access_log::{DomainIndex, IncrementalParser, IngestOptions};
 use pilothouse_core::cdn::{Batch, Domain};
-use pilothouse_core::ports::LogReader;
+use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Error, Result};
 
-use crate::convert::{domain_index, filled};
+use crate::convert::{domain_index, filled, signed};
 use crate::recorder::{count_lines, internal, pack_name, write_pack};
 use crate::{FolderArchive, LogLayout};
 
@@ -58,6 +60,24 @@ impl ShippedLogReader {
         count_lines(read.counts);
         Ok(filled(batch, read, self.cities.as_deref()))
     }
+
+    /// Reads a part of a vendor's log, or its end where there is none, and writes the lines that are whole to the archive.
+    fn keep_part(&self, repacker: &mut Repacker, part: Option<Vec<u8>>) -> Result<Vec<KeptPiece>> {
+        let repacked = match part {
+            Some(part) => repacker.feed(&part),
+            None => repacker.finish().map(|last| last.into_iter().collect()),
+        };
+        let repacked = repacked
+            .map_err(|_| Error::Unavailable("the vendor's log is not a whole gzip file".to_owned()))?;
+        repacked.into_iter().map(|lines| self.keep_lines(lines)).collect()
+    }
+
+    fn keep_lines(&self, RepackedLines { data, lines, raw_length }: RepackedLines) -> Result<KeptPiece> {
+        let length = signed(data.len() as u64);
+        let pack = Pack { name: pack_name(), members: Vec::new(), data };
+        self.archive.write(&pack).map_err(|error| internal("the log archive failed", &error))?;
+        Ok(KeptPiece { pack: pack.name, length, lines: signed(lines), raw_length: signed(raw_length) })
+    }
 }
 
 #[async_trait]
@@ -71,5 +91,28 @@ impl LogReader for ShippedLogReader {
         let work = move || reader.fill(batch, &layout, &domains, &lines);
         let filled = tokio::task::spawn_blocking(work).await;
         filled.map_err(|error| internal("the reading of a shipped log failed", &error))?
+    }
+
+    #[tracing::instrument(name = "keep_vendor_log", skip_all)]
+    async fn keep(&self, mut content: LogContent) -> Result<Vec<KeptPiece>> {
+        let mut repacker = Repacker::new(IngestOptions::default().compression);
+        let mut pieces = Vec::new();
+        let mut is_over = false;
+        while !is_over {
+            let part = content.next().await.transpose();
+            let part = part.map_err(|error| Error::Unavailable(error.to_string()))?;
+            is_over = part.is_none();
+            let reader = self.clone();
+            let work = move || {
+                let kept = reader.keep_part(&mut repacker, part);
+                (repacker, kept)
+            };
+            let (back, kept) = tokio::task::spawn_blocking(work)
+                .await
+                .map_err(|error| internal("the keeping of a vendor's log failed", &error))?;
+            repacker = back;
+            pieces.extend(kept?);
+        }
+        Ok(pieces)
     }
 }

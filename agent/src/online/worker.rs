@@ -13,7 +13,7 @@ use super::attempt::Attempt;
 use super::download::download;
 use super::identity::Identity;
 use super::server::{CallError, Server};
-use crate::agent::Agent;
+use crate::agent::{Agent, now};
 use crate::error::{Context, Error, Result};
 use crate::file_version::FileVersion;
 use crate::order::{Action, Order};
@@ -24,6 +24,8 @@ use crate::task_record::State;
 /// Seconds for which a poll is held at most, and what jitter takes off it.
 const HOLD: u32 = 50;
 const JITTER: u32 = 5;
+/// Seconds from the moment at which the server gives an order to the end of its lease.
+const LEASE_SECONDS: u64 = 60;
 /// Pause after an attempt to renew the token.
 const RENEWAL_PAUSE: Duration = Duration::from_hours(1);
 /// The longest pause after a poll that failed.
@@ -92,6 +94,7 @@ fn carry_out(
         Ok(order) => order,
         Err(refusal) => return refuse(settings, identity, told, &refusal.to_string()),
     };
+    order.deadline = by_own_clock(&order, now());
     tell(&format!("task {}, attempt {}: {:?} of {}", order.task_id, order.attempt, order.action, order.path));
     let attempt = Arc::new(Attempt::new(Server::new(settings, &identity.token)?, &order));
     let renewing = attempt.clone();
@@ -109,6 +112,18 @@ fn carry_out(
         let _ = fs::remove_file(blob);
     }
     Ok(())
+}
+
+/// Deadline of an order that has just arrived, by a clock that shows `now`. The server's clock is told by the lease, and this
+/// machine's may be wrong by more than the deadline is away.
+fn by_own_clock(order: &Order, now: u64) -> Option<u64> {
+    let (deadline, lease_until) = (order.deadline?, order.lease_until?);
+    let server_now = lease_until.saturating_sub(LEASE_SECONDS);
+    Some(if deadline >= server_now {
+        now.saturating_add(deadline - server_now)
+    } else {
+        now.saturating_sub(server_now - deadline)
+    })
 }
 
 fn perform(
@@ -172,4 +187,24 @@ fn pause(failures: u32) -> Duration {
 /// Random number below a limit. Without random numbers it is 0, which is no less right.
 fn random_below(limit: u32) -> u32 {
     getrandom::u32().unwrap_or_default() % limit
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_deadline_is_as_far_away_by_any_clock() {
+        let order = |members: &str| {
+            let text = format!(r#"{{"task_id":"a","attempt":1,"action":"revert","path":"/a"{members}}}"#);
+            Order::parse(&text).unwrap()
+        };
+        for now in [1_000_000_000, 1_000_003_600, 999_996_400] {
+            let open = order(r#","lease_until":1000000060,"deadline":1000000100"#);
+            assert_eq!(by_own_clock(&open, now), Some(now + 100));
+            let over = order(r#","lease_until":1000000060,"deadline":999999990"#);
+            assert_eq!(by_own_clock(&over, now), Some(now - 10));
+        }
+        assert_eq!(by_own_clock(&order(r#","lease_until":60"#), 1), None);
+    }
 }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use pilothouse_agent::{Agent, Records, Settings, State};
+use serde_json::json;
 
 use crate::machine::{Machine, assert_report};
 
@@ -51,6 +52,28 @@ fn an_unfinished_attempt_is_judged_by_the_file() {
         drop(agent);
         assert!(machine.agent().recovered().is_empty(), "it is resolved once");
     }
+}
+
+#[test]
+fn an_interrupted_confirm_window_brings_the_old_file_back_to_its_service() {
+    let machine = Machine::new();
+    machine.write("a", "old");
+    machine.install_service("a", "old");
+    let loaded = || fs::read_to_string(machine.loaded()).unwrap();
+    let members = json!({"reload": "load", "confirm_seconds": 30});
+    assert_report(&machine.apply_with("t1", "a", "new", members), State::Succeeded, "");
+    assert_eq!(loaded(), "new");
+    machine.forget_outcome();
+    let agent = machine.agent();
+    assert_report(&agent.recovered()[0].report, State::Failed, "confirm window was interrupted");
+    assert_eq!((machine.read("a"), loaded()), ("old".to_owned(), "old".to_owned()));
+    drop(agent);
+
+    // Killed again when the old file was back, and its service did not know.
+    machine.forget_outcome();
+    fs::write(machine.loaded(), "new").unwrap();
+    assert_report(&machine.agent().recovered()[0].report, State::Failed, "interrupted");
+    assert_eq!(loaded(), "old");
 }
 
 #[test]

@@ -79,6 +79,27 @@ impl Machine {
         fs::read_to_string(self.file(name)).unwrap()
     }
 
+    /// Declares the reloads of a service that runs with a copy of a file, which it loads now: `load`, and `load-old`, which
+    /// fails unless the file has this text.
+    pub(crate) fn install_service(&self, name: &str, old: &str) {
+        const LOAD: &str =
+            r#"if [ -e "$1" ]; then cp "$1" "$2.new" && mv "$2.new" "$2"; else rm -f "$2"; fi"#;
+        let (file, loaded) = (self.file(name), self.loaded());
+        let load = json!(["sh", "-c", LOAD, "sh", file, loaded]);
+        let load_old =
+            json!(["sh", "-c", format!("{{ {LOAD}; }} && grep -q '{old}' \"$2\""), "sh", file, loaded]);
+        let commands = format!("[command.load]\nargv = {load}\n[command.load-old]\nargv = {load_old}\n");
+        self.write_settings(&format!("{COMMANDS}{commands}"));
+        if file.exists() {
+            fs::copy(file, loaded).unwrap();
+        }
+    }
+
+    /// What the service has loaded.
+    pub(crate) fn loaded(&self) -> PathBuf {
+        self.path("loaded")
+    }
+
     /// Agent of this machine. A process that another test is just starting has a copy of the lock until it runs its program,
     /// so a busy state folder is tried again.
     pub(crate) fn agent(&self) -> Agent {

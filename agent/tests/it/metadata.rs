@@ -10,7 +10,7 @@ use pilothouse_agent::State;
 use rustix::fs::XattrFlags;
 use serde_json::json;
 
-use crate::machine::{Machine, assert_report};
+use crate::machine::{Machine, assert_report, names};
 
 /// Everything of a file that a revert gives back.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -74,52 +74,123 @@ fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// File before an update, or no file.
+#[derive(Clone, Debug)]
+struct Case {
+    mode: u32,
+    owner: (u32, u32),
+    acl: Option<Vec<u8>>,
+    xattrs: Vec<(&'static str, Vec<u8>)>,
+    /// Seconds from the epoch and nanoseconds after them.
+    mtime: (i64, u32),
+    size: usize,
+    is_absent: bool,
+    /// Whether the order changes mode and owner, too.
+    changes_rights: bool,
+}
+
+/// Every mode with every owner, ACL and set of attributes. Sizes and times take turns, and so does what the order changes.
+fn cases() -> Vec<Case> {
+    let owners = if is_root() { vec![(0, 0), (12, 34)] } else { vec![own()] };
+    let acls = [None, Some(acl(7, 6, 7, 5)), Some(acl(6, 4, 4, 0))];
+    let xattrs: [Vec<(&str, Vec<u8>)>; 3] = [
+        Vec::new(),
+        vec![("user.note", b"kept \0 as it is".to_vec()), ("user.empty", Vec::new())],
+        vec![("user.note", vec![b'x'; 1000])],
+    ];
+    let mtimes =
+        [(0, 0), (1, 999_999_999), (-2, 500_000_000), (1_480_471_675, 123_456_789), (4_102_444_800, 1)];
+    let sizes = [0, 1, 3, 4096, 65_537, 1_048_577, 4095];
+    let mut cases = Vec::new();
+    for mode in [0o600, 0o644, 0o400, 0o755, 0o777, 0o000] {
+        for owner in &owners {
+            let absent = cases.len();
+            for (acl, xattrs) in acls.iter().flat_map(|acl| xattrs.iter().map(move |xattrs| (acl, xattrs))) {
+                cases.push(Case {
+                    mode,
+                    owner: *owner,
+                    acl: acl.clone(),
+                    xattrs: xattrs.clone(),
+                    mtime: mtimes[cases.len() % mtimes.len()],
+                    size: sizes[cases.len() % sizes.len()],
+                    is_absent: false,
+                    changes_rights: cases.len() % 2 == 1,
+                });
+            }
+            cases.push(Case { is_absent: true, ..cases[absent].clone() });
+        }
+    }
+    // What an agent cannot read it can neither keep nor judge.
+    cases.retain(|case| is_root() || case.mode & 0o400 != 0);
+    cases
+}
+
+impl Case {
+    fn create(&self, path: &Path) {
+        fs::write(path, "old content ".repeat(self.size / 12 + 1).split_at(self.size).0).unwrap();
+        for (attribute, value) in &self.xattrs {
+            set_xattr(path, attribute, value);
+        }
+        let seconds = Duration::from_secs(self.mtime.0.unsigned_abs());
+        let second = if self.mtime.0 < 0 {
+            SystemTime::UNIX_EPOCH - seconds
+        } else {
+            SystemTime::UNIX_EPOCH + seconds
+        };
+        let time = second + Duration::from_nanos(self.mtime.1.into());
+        File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+        chown(path, Some(self.owner.0), Some(self.owner.1)).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(self.mode)).unwrap();
+        // An ACL changes the mode, so it comes last.
+        if let Some(acl) = &self.acl {
+            set_xattr(path, "system.posix_acl_access", acl);
+        }
+    }
+
+    /// Members of an order that gives the file other rights, or of a file that is created.
+    fn rights(&self) -> serde_json::Value {
+        let (owner, group) = if is_root() { (34, 12) } else { own() };
+        match (self.is_absent, self.changes_rights) {
+            (true, _) => {
+                json!({"mode": format!("{:04o}", self.mode), "owner": self.owner.0.to_string()})
+            }
+            (false, true) => json!({"mode": "0640", "owner": owner.to_string(), "group": group.to_string()}),
+            (false, false) => json!({}),
+        }
+    }
+}
+
 #[test]
 fn a_revert_gives_everything_back() {
     let machine = Machine::new();
-    let owners = if is_root() { vec![(0, 0), (12, 34)] } else { vec![own()] };
-    let xattrs: [&[(&str, Vec<u8>)]; 4] = [
-        &[],
-        &[("user.note", b"kept \0 as it is".to_vec()), ("user.empty", Vec::new())],
-        &[("system.posix_acl_access", acl(7, 6, 7, 5))],
-        &[("system.posix_acl_access", acl(6, 4, 4, 0)), ("user.note", vec![b'x'; 1000])],
-    ];
-    let mut round = 0;
-    for mode in [0o600, 0o644, 0o400, 0o755, 0o777, 0o000] {
-        for (owner, attributes) in
-            owners.iter().flat_map(|owner| xattrs.iter().map(move |list| (owner, list)))
-        {
-            round += 1;
-            let name = format!("f{round}");
-            let path = machine.file(&name);
-            machine.write(&name, "old");
-            let (acls, others): (Vec<_>, Vec<_>) =
-                attributes.iter().partition(|(name, _)| name.starts_with("system."));
-            for (attribute, value) in others {
-                set_xattr(&path, attribute, value);
-            }
-            let time = SystemTime::UNIX_EPOCH + Duration::new(981_173_106 + round, 789_012_345);
-            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
-            chown(&path, Some(owner.0), Some(owner.1)).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-            // An ACL changes the mode, so it comes last.
-            for (attribute, value) in acls {
-                set_xattr(&path, attribute, value);
-            }
-            if !is_root() && mode & 0o400 == 0 {
-                continue;
-            }
-            let before = snapshot(&path);
-            assert_report(&machine.apply(&format!("t{round}"), &name, "new"), State::Succeeded, "");
-            let updated = snapshot(&path);
-            assert_eq!(updated.bytes, b"new");
-            assert_eq!(
-                (updated.mode, updated.owner, &updated.xattrs),
-                (before.mode, before.owner, &before.xattrs)
-            );
-            assert_report(&machine.revert(&format!("t{round}")), State::Reverted, "");
-            assert_eq!(snapshot(&path), before, "mode {mode:o}, owner {owner:?}");
+    let cases = cases();
+    assert!(cases.len() >= 100 || !is_root(), "only {} cases", cases.len());
+    for (number, case) in cases.iter().enumerate() {
+        let (name, task) = (format!("f{number}"), format!("t{number}"));
+        let path = machine.file(&name);
+        if !case.is_absent {
+            case.create(&path);
         }
+        let before = path.exists().then(|| snapshot(&path));
+        let around = names(&machine.path("conf"));
+        assert_report(&machine.apply_with(&task, &name, "new", case.rights()), State::Succeeded, "");
+        let updated = snapshot(&path);
+        assert_eq!(updated.bytes, b"new");
+        match &before {
+            None => assert_eq!((updated.mode, updated.owner.0), (case.mode, case.owner.0), "{case:?}"),
+            Some(before) if case.changes_rights => {
+                assert_eq!(updated.mode, 0o640, "{case:?}");
+                assert!(updated.owner != before.owner || !is_root(), "{case:?}");
+            }
+            Some(before) => assert_eq!(
+                (updated.mode, updated.owner, &updated.xattrs),
+                (before.mode, before.owner, &before.xattrs),
+                "{case:?}"
+            ),
+        }
+        assert_report(&machine.revert(&task), State::Reverted, "");
+        assert!(path.exists().then(|| snapshot(&path)) == before, "{case:?}");
+        assert_eq!(names(&machine.path("conf")).len(), around.len(), "{case:?}");
     }
 }
 

@@ -37,8 +37,9 @@ pub(crate) struct Fleet {
     runtime: Runtime,
     pilothouse: Pilothouse,
     ann: Caller,
+    blobs: Arc<MemoryBlobs>,
     sha256: Sha256Digest,
-    url: String,
+    pub(crate) url: String,
     pub(crate) machine: machine::Machine,
 }
 
@@ -63,11 +64,9 @@ async fn listen(routes: Router, tls: bool) -> String {
     format!("https://localhost:{port}")
 }
 
-async fn serve(tls: bool) -> (Pilothouse, Caller, Sha256Digest, String, String) {
-    let blobs = MemoryBlobs::default();
-    let sha256 = blobs.put(b"new content");
+async fn serve(blobs: Arc<MemoryBlobs>, tls: bool) -> (Pilothouse, Caller, String, String) {
     let storage = Arc::new(MemoryStorage::new());
-    let pilothouse = Pilothouse::new(storage, Settings::default()).unwrap().with_blob_store(Arc::new(blobs));
+    let pilothouse = Pilothouse::new(storage, Settings::default()).unwrap().with_blob_store(blobs);
     pilothouse.accounts().create_superuser("ann", "ann@example.com", "correct horse").await.unwrap();
     let access = pilothouse.logins().login("ann", "correct horse", None).await.unwrap();
     let ann = TokenAuthenticator::new(pilothouse.clone()).authenticate(&access.token, None).await.unwrap();
@@ -84,11 +83,11 @@ async fn serve(tls: bool) -> (Pilothouse, Caller, Sha256Digest, String, String) 
     let code = pilothouse.agents().enroll(&ann, "web01").await.unwrap().code;
     let (routes, _) = router::<()>(ApiState::new(pilothouse.clone()));
     let url = listen(routes, tls).await;
-    (pilothouse, ann, sha256, url, code)
+    (pilothouse, ann, url, code)
 }
 
 impl Fleet {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let (fleet, code) = Self::serving(false);
         fleet.write_settings(None);
         assert!(fleet.program(&["enroll", "--code", &code]).status().unwrap().success());
@@ -104,8 +103,11 @@ impl Fleet {
 
     fn serving(tls: bool) -> (Self, String) {
         let runtime = Runtime::new().unwrap();
-        let (pilothouse, ann, sha256, url, code) = runtime.block_on(serve(tls));
-        (Self { runtime, pilothouse, ann, sha256, url, machine: machine::Machine::new() }, code)
+        let blobs = Arc::new(MemoryBlobs::default());
+        let sha256 = blobs.put(b"new content");
+        let (pilothouse, ann, url, code) = runtime.block_on(serve(blobs.clone(), tls));
+        let machine = machine::Machine::new();
+        (Self { runtime, pilothouse, ann, blobs, sha256, url, machine }, code)
     }
 
     /// Settings of the agent, with this file of an authority.
@@ -129,7 +131,20 @@ impl Fleet {
         Running(self.program(&["run"]).stderr(Stdio::null()).spawn().unwrap())
     }
 
+    /// Settings of the agent with these tables.
+    pub(crate) fn write_settings_with(&self, tables: &str) {
+        self.machine.write_settings(&format!("server = \"{}\"\n{tables}", self.url));
+    }
+
     pub(crate) fn add(&self, check: Option<&str>) -> TaskId {
+        self.add_with(check, None)
+    }
+
+    pub(crate) fn add_with_reload(&self, reload: &str) -> TaskId {
+        self.add_with(None, Some(reload))
+    }
+
+    fn add_with(&self, check: Option<&str>, reload: Option<&str>) -> TaskId {
         let file = NewFile {
             sha256: Some(self.sha256),
             mode: None,
@@ -137,7 +152,7 @@ impl Fleet {
             group: None,
             expect_sha256: None,
             check: check.map(str::to_owned),
-            reload: None,
+            reload: reload.map(str::to_owned),
             confirm_seconds: 30,
             not_before: None,
             deadline_seconds: None,
@@ -150,6 +165,11 @@ impl Fleet {
             file: Some(file),
         };
         self.runtime.block_on(self.pilothouse.tasks().add(&self.ann, task)).unwrap()
+    }
+
+    /// Content of the tasks that are added from now on.
+    pub(crate) fn set_content(&mut self, content: &[u8]) {
+        self.sha256 = self.blobs.put(content);
     }
 
     pub(crate) fn execute(&self, task: TaskId) {
@@ -166,7 +186,7 @@ impl Fleet {
 
     /// Waits until the order is as expected.
     fn wait(&self, task: TaskId, is_there: impl Fn(&OrderView) -> bool) -> OrderView {
-        for _ in 0..300 {
+        for _ in 0..900 {
             let view = self.view(task);
             if is_there(&view) {
                 return view;

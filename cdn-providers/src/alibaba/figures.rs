@@ -97,7 +97,7 @@ impl Alibaba {
             let is_last = rows.is_empty() || seen >= usize::try_from(detail.page_infos.total).unwrap_or(0);
             let of_day = rows.into_iter().filter(|row| row.start_time.date_naive() == day);
             files.extend(of_day.map(|row| LogFile {
-                link: format!("https://{}", row.log_path),
+                link: self.api.endpoint.link(&row.log_path),
                 name: row.log_name,
                 bytes: Some(row.log_size),
                 from: row.start_time,

@@ -17,8 +17,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pilothouse_core::Result;
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
-    Batch, CallLimits, Capabilities, CdnProvider, Figures, LogFile, Operation, Prefix, ProviderError, Quota,
-    RandomIds, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    Batch, CallLimits, Capabilities, CdnProvider, Figures, LogContent, LogFile, Operation, Prefix,
+    ProviderError, Quota, RandomIds, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
 };
 use serde::Deserialize;
 
@@ -84,6 +84,7 @@ impl Alibaba {
         };
         let capabilities = capabilities(name)
             .with_series(figures == FiguresFrom::Vendor)
+            .with_logs(figures == FiguresFrom::Vendor)
             .with_share_per_customer(share_per_customer);
         Ok(Self { api, capabilities })
     }
@@ -94,6 +95,7 @@ fn capabilities(name: String) -> Capabilities {
     let rate = Some(Rate { calls: 40, period: Duration::from_secs(1), burst: 10 });
     let limits = |items| CallLimits::items(items).with_rate(rate);
     Capabilities::vendor(name, Repeat::LookFirst)
+        .with_vendor_kind("alibaba")
         .with_purge_urls(true)
         .with_purge_prefix(Prefix::Directory)
         .with_preload(true)
@@ -103,7 +105,6 @@ fn capabilities(name: String) -> Capabilities {
         .with_limits(Operation::PurgeUrls, limits(1000))
         .with_limits(Operation::PurgePrefixes, limits(100))
         .with_limits(Operation::Preload, limits(100))
-        .with_logs(true)
         .with_quota(true)
 }
 
@@ -162,7 +163,14 @@ impl CdnProvider for Alibaba {
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
+        if !self.capabilities.logs {
+            return Err(self.unsupported("list logs"));
+        }
         self.log_files(domain, day).await
+    }
+
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        self.api.client.file(&file.link).await
     }
 
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {

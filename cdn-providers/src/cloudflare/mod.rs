@@ -118,6 +118,7 @@ impl Cloudflare {
         let limits = CallLimits::items(items).with_rate(Some(plan.rate()));
         let others = CallLimits::items(items.min(PURGE_ITEMS)).with_rate(Some(plan.rate()));
         let capabilities = Capabilities::vendor(name, Repeat::Free)
+            .with_vendor_kind("cloudflare")
             .with_purge_urls(true)
             .with_purge_prefix(Prefix::PathBorder)
             .with_purge_tags(true)

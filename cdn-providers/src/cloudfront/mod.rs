@@ -18,8 +18,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
-    Batch, CallLimits, Capabilities, CdnProvider, Figures, LogFile, Operation, Prefix, ProviderError, Rate,
-    RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    Batch, CallLimits, Capabilities, CdnProvider, Figures, LogContent, LogFile, Operation, Prefix,
+    ProviderError, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
 };
 use pilothouse_core::{Result, check_text};
 use serde::Deserialize;
@@ -121,7 +121,7 @@ impl CloudFront {
         let prefix = settings.log_prefix.unwrap_or_default();
         let log_place = settings.log_bucket.map(|bucket| logs::Place { bucket, prefix });
         let has_series = settings.figures == FiguresFrom::Vendor;
-        let capabilities = capabilities(settings.name).with_series(has_series);
+        let capabilities = capabilities(settings.name).with_series(has_series).with_logs(has_series);
         let distributions = Mutex::default();
         Ok(Self { api, capabilities, log_place, distributions })
     }
@@ -132,13 +132,13 @@ fn capabilities(name: String) -> Capabilities {
     let rate = Some(Rate { calls: 1, period: Duration::from_secs(2), burst: 5 });
     let limits = |items| CallLimits::items(items).with_rate(rate).with_in_flight(Some(items));
     Capabilities::vendor(name, Repeat::Keyed)
+        .with_vendor_kind("cloudfront")
         .with_purge_urls(true)
         .with_purge_prefix(Prefix::Any)
         .with_list_domains(true)
         .with_purge_batch(MAX_JOB)
         .with_limits(Operation::PurgeUrls, limits(PATHS_IN_PROGRESS))
         .with_limits(Operation::PurgePrefixes, limits(WILDCARDS_IN_PROGRESS))
-        .with_logs(true)
 }
 
 #[async_trait]
@@ -177,6 +177,13 @@ impl CdnProvider for CloudFront {
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
+        if !self.capabilities.logs {
+            return Err(self.unsupported("list logs"));
+        }
         self.log_files(domain, day).await
+    }
+
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        self.api.client.file(&file.link).await
     }
 }

@@ -27,7 +27,7 @@ const PACE: Duration = Duration::from_millis(60);
 /// Caller of the API.
 #[derive(Debug)]
 pub(super) struct Api {
-    client: VendorClient,
+    pub(super) client: VendorClient,
     endpoint: Endpoint,
     key: AccessKey,
     clock: Arc<dyn Clock>,

@@ -18,8 +18,8 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pilothouse_core::Result;
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
-    AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Clock, Figures, LogFile, Operation, Prefix,
-    ProviderError, Quota, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Clock, Figures, LogContent, LogFile, Operation,
+    Prefix, ProviderError, Quota, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
 };
 use serde::Deserialize;
 
@@ -88,6 +88,7 @@ impl Tencent {
             clock,
             capabilities: capabilities(name)
                 .with_series(figures == FiguresFrom::Vendor)
+                .with_logs(figures == FiguresFrom::Vendor)
                 .with_share_per_customer(share_per_customer),
             areas: Mutex::default(),
         })
@@ -99,6 +100,7 @@ fn capabilities(name: String) -> Capabilities {
     let rate = Some(Rate { calls: 16, period: Duration::from_secs(1), burst: 2 });
     let limits = |items| CallLimits::items(items).with_rate(rate);
     Capabilities::vendor(name, Repeat::LookFirst)
+        .with_vendor_kind("tencent")
         .with_purge_urls(true)
         .with_purge_prefix(Prefix::Directory)
         .with_preload(true)
@@ -109,7 +111,6 @@ fn capabilities(name: String) -> Capabilities {
         .with_limits(Operation::PurgePrefixes, limits(500))
         .with_limits(Operation::Preload, limits(500))
         .with_areas(true)
-        .with_logs(true)
         .with_quota(true)
 }
 
@@ -175,7 +176,14 @@ impl CdnProvider for Tencent {
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
+        if !self.capabilities.logs {
+            return Err(self.unsupported("list logs"));
+        }
         self.log_files(domain, day).await
+    }
+
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        self.api.client.file(&file.link).await
     }
 
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {

@@ -5,16 +5,26 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+#[cfg(any(feature = "alibaba", feature = "cloudfront", feature = "tencent"))]
+use futures_util::{StreamExt as _, stream};
+#[cfg(any(feature = "alibaba", feature = "cloudfront", feature = "tencent"))]
+use pilothouse_core::ports::LogContent;
 use pilothouse_core::ports::ProviderError;
 use pilothouse_core::{Error, Result};
 use reqwest::header::{DATE, HeaderMap, HeaderName, HeaderValue, USER_AGENT};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Method};
 
+#[cfg(any(feature = "alibaba", feature = "cloudfront", feature = "tencent"))]
+use super::of_reading;
+
 /// Time-out of opening a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time-out of a whole call: less than the time after which callers drop it.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+/// Time-out of a file as a whole. The caller gives up one that stands still.
+#[cfg(any(feature = "alibaba", feature = "cloudfront", feature = "tencent"))]
+const FILE_TIMEOUT: Duration = Duration::from_hours(1);
 /// Limit of an answer. The largest are pages of a thousand rows.
 const MAX_ANSWER: usize = 16 << 20;
 /// Difference of the clocks from which one is told of: the least that a vendor tolerates.
@@ -125,6 +135,27 @@ impl VendorClient {
             body.extend_from_slice(&chunk);
         }
         Ok(Answer { status, headers, body })
+    }
+
+    /// Opens a file by its link, which holds what credentials it needs.
+    #[cfg(any(feature = "alibaba", feature = "cloudfront", feature = "tencent"))]
+    pub(crate) async fn file(&self, link: &str) -> Result<LogContent, ProviderError> {
+        let agent = concat!("pilothouse/", env!("CARGO_PKG_VERSION"));
+        let sent = self.http.get(link).header(USER_AGENT, agent).timeout(FILE_TIMEOUT).send().await;
+        let failed = |error| of_reading(self.transport_fault(error));
+        let response = sent.map_err(failed)?;
+        let status = response.status().as_u16();
+        if status != 200 {
+            let reason = format!("the vendor answered {status} for a file of its logs");
+            return Err(ProviderError::Unavailable(reason));
+        }
+        let next = |(client, mut response): (Self, reqwest::Response)| async move {
+            match response.chunk().await {
+                Ok(chunk) => Ok(chunk.map(|chunk| (chunk.to_vec(), (client, response)))),
+                Err(error) => Err(of_reading(client.transport_fault(error))),
+            }
+        };
+        Ok(stream::try_unfold((self.clone(), response), next).boxed())
     }
 
     /// Logs a transport failure with its causes, and converts it to a reason without addresses.

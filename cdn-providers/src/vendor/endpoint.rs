@@ -47,6 +47,13 @@ impl Endpoint {
         &self.host
     }
 
+    /// URL of a link that the vendor gives without a scheme: that of the endpoint.
+    #[cfg(feature = "alibaba")]
+    pub(crate) fn link(&self, without_scheme: &str) -> String {
+        let scheme = if self.base.starts_with("http:") { "http" } else { "https" };
+        format!("{scheme}://{without_scheme}")
+    }
+
     /// URL of a path, which begins with a slash, and a query, which may be empty.
     pub(crate) fn url(&self, path: &str, query: &str) -> String {
         if query.is_empty() { format!("{}{path}", self.base) } else { format!("{}{path}?{query}", self.base) }

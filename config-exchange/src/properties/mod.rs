@@ -8,6 +8,6 @@ mod tests;
 mod write;
 
 pub use read::read;
-pub use write::write;
+pub use write::{write, write_readable};
 
 pub(crate) use write::comment;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::read::{Line, decoded, parse};
-use super::{read, write};
+use super::{read, write, write_readable};
 use crate::Entry;
 
 /// Results of a real `java.util.Properties`.
@@ -80,6 +80,14 @@ fn comments_directly_above_a_key_are_its_description() {
             "f.properties line 12: a comment that stands above no key: tail",
         ]
     );
+}
+
+#[test]
+fn readable_text_has_a_line_for_each_line_of_a_value() {
+    let entries = [entry("greeting", "你好: a=b #1", "说明"), entry("a b", "{\n  \"x\": 1\n}\n", "")];
+    let written = write_readable(&entries);
+    assert_eq!(written, "# 说明\ngreeting=你好: a=b #1\na\\ b={\\n\\\n\\  \"x\": 1\\n\\\n}\\n\n");
+    assert_eq!(read("f", written.as_bytes()).unwrap().entries, entries);
 }
 
 #[test]

@@ -53,6 +53,14 @@ proptest! {
     }
 
     #[test]
+    fn readable_properties_are_read_as_they_were(entries in entries()) {
+        let written = properties::write_readable(&entries);
+        let read = properties::read("f", written.as_bytes()).unwrap();
+        prop_assert_eq!(&read.entries, &entries, "{}", written);
+        prop_assert!(read.dropped.is_empty(), "{:?}", read.dropped);
+    }
+
+    #[test]
     fn yaml_is_read_as_it_was(entries in entries()) {
         let written = yaml::write(&entries);
         let read = yaml::read("f", written.as_bytes());

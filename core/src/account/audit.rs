@@ -155,6 +155,18 @@ impl Pilothouse {
         Ok(work.audit().append(&AuditRow { actor_name: name.to_owned(), ..row }).await?)
     }
 
+    /// Writes entries of what acts without an account, as [`Pilothouse::audit_process`] does one.
+    pub(crate) async fn audit_process_all(
+        &self,
+        work: &mut dyn UnitOfWork,
+        name: &str,
+        entries: Vec<Entry>,
+    ) -> Result<()> {
+        let row = |entry| AuditRow { actor_name: name.to_owned(), ..self.audit_row(None, entry) };
+        let rows: Vec<_> = entries.into_iter().map(row).collect();
+        Ok(work.audit().append_all(&rows).await?)
+    }
+
     /// Appends an entry within the transaction of the deed itself. Of a caller only
     /// [`super::CallerTransaction::record`] writes one.
     pub(super) async fn append_audit(

@@ -31,6 +31,11 @@ impl CallerTransaction<'_> {
         self.caller
     }
 
+    /// Domain and transaction, for what follows from the caller's deed.
+    pub(crate) fn parts(&mut self) -> (&Pilothouse, &mut dyn UnitOfWork) {
+        (self.pilothouse, &mut *self.work)
+    }
+
     /// Appends the caller's deed to the audit trail.
     pub(crate) async fn record(&mut self, entry: Entry) -> Result<()> {
         self.pilothouse.append_audit(&mut *self.work, Some(self.caller), entry).await

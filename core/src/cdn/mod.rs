@@ -37,10 +37,11 @@ pub use traffic::{
     KeptLines, KnownSources, LineStretch, LogChunk, LogChunkId, LogChunkRepository, LogDay, LogDownload,
     LogDownloads, LogFile, LogGap, LogIntake, LogKind, LogLink, LogOverview, LogShipper, LogSource,
     LogSourceId, LogSourceRepository, LogUndoRepository, MAX_PATHS, Maintained, Month, NamedUnregisteredHost,
-    OTHER_HOSTS, PathCount, PathSketch, Point, Pulled, Refusal, RegionFailure, RegionRow, Regions, Seen,
-    SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery, StatsStep, TopUrl, TopUrls,
-    TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow, TotalRun, Traffic, TrafficQuery,
-    TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredKey, UnregisteredLines, UnregisteredLinesId,
-    UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository,
+    OTHER_HOSTS, PathCount, PathSketch, Point, Pulled, PulledLogs, Refusal, RegionFailure, RegionRow,
+    Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery, StatsStep, TopUrl,
+    TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow, TotalRun, Traffic,
+    TrafficQuery, TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredKey, UnregisteredLines,
+    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository,
+    VendorLogFile, VendorLogPull, VendorLogRepository,
 };
 pub(crate) use traffic::{add_day_of_figures, bandwidth_of, day_of_bucket, flux_of_bandwidth, fluxs_of_day};

@@ -30,7 +30,7 @@ pub use authoring::{
     HistoryQuery, Imported, Item, ItemChange, ItemDiff, ItemDifference, ItemHead, ItemName, ItemRepository,
     ItemSearch, ItemVersion, Items, LineChange, NewApp, NewChangeSet, NewGrant, NewItem, OpeningKey, OwnApp,
     Permission, SearchFilter, SearchResult, SharedNamespace, SharedNamespaceRepository, SharedNamespaces,
-    Side, UpdateApp, ValueDiff, VersionOf, VersionSize, VersionedItem,
+    Side, UpdateApp, ValueDiff, VersionOf, VersionSize, VersionedItem, hunks,
 };
 pub use delivery::{
     Ack, AckResult, ActiveGrey, AppSession, AppliedRelease, ConfigDelta, ConfigSnapshot, Deliverable,
@@ -39,9 +39,9 @@ pub use delivery::{
     NodeItem, NodeNumber, NodePage, NodePresence, NodeRepository, NodeRollout, NodeSession, NodeState, Nodes,
     Pending, PendingChange, PendingGrey, PendingItem, PendingList, PendingRepository, PendingSubject,
     Percent, Preview, Registered, Release, ReleaseContent, ReleaseId, ReleaseKind, ReleaseRepository,
-    ReleaseState, Released, ReleasedItem, Releases, Report, Rollout, RolloutStatus, Rollouts, Selector,
-    Watch,
+    ReleaseState, Released, ReleasedItem, Releases, Report, RolledBackItem, Rollout, RolloutChange,
+    RolloutFollow, RolloutStatus, Rollouts, Selector, Watch,
 };
-pub(crate) use delivery::{AppCache, ReportBuffer, deliver};
+pub(crate) use delivery::{AppCache, ReportBuffer, RolloutFollows, deliver};
 pub(crate) use identifier::check_limits;
 pub use identifier::{AppId, AppKeyId, ItemId};

@@ -1,5 +1,6 @@
 //! Release tasks: one file to be updated on one machine.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -9,7 +10,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::machines::check_number;
-use super::{BatchId, FileContent, NewFile, Revert, Status, StatusReport, TaskFilter, TaskStatus, TaskView};
+use super::{BatchId, NewFile, Revert, Status, StatusReport, TaskFilter, TaskStatus, TaskView};
 use crate::account::{Caller, CallerTransaction, Entry, Group, digest};
 use crate::id::id;
 use crate::ports::{LockKey, StorageResult};
@@ -94,10 +95,6 @@ impl NewTask {
         }
     }
 
-    fn is_release(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.sha256.is_none())
-    }
-
     fn into_task(self, task_id: TaskId, create_time: DateTime<Utc>) -> Task {
         let Self { ip, action, content, description, .. } = self;
         Task { id: TaskNumber::UNSAVED, task_id, ip, action, create_time, content, description, batch: None }
@@ -162,12 +159,18 @@ impl Tasks<'_> {
             one.file = self.0.file_or_release(one.file.take());
             one.check(self.0)?;
         }
-        if new.iter().any(NewTask::is_release) {
-            if let Some(ids) = self.0.answer_before_release(caller, key).await? {
+        let mut blobs = BTreeMap::new();
+        if new.iter().any(|one| one.file.is_some()) {
+            if let Some(ids) = self.0.answer_before_blobs(caller, key).await? {
                 return ids.split(',').map(str::parse).collect();
             }
             let files = new.iter_mut().filter_map(|one| Some((&*one.content, one.file.as_mut()?)));
             self.0.take_releases(files).await?;
+            let named: BTreeSet<_> =
+                new.iter().filter_map(|one| one.file.as_ref().and_then(|file| file.sha256)).collect();
+            for sha256 in named {
+                blobs.insert(sha256, self.0.find_blob(sha256).await?);
+            }
         }
         let now = self.0.clock().now();
         let mut tasks = Vec::with_capacity(new.len());
@@ -192,8 +195,9 @@ impl Tasks<'_> {
             work.lock(LockKey::Blobs).await?;
         }
         for (task_id, file) in files {
-            let content = self.0.file_content(task_id, file).await?;
-            work.orders().insert(&content, None).await?;
+            let sha256 = file.sha256.ok_or_else(|| Error::invalid("sha256", "is required"))?;
+            let size = work.require_blob(blobs.get(&sha256).copied().flatten()).await?;
+            work.orders().insert(&file.into_content(task_id, sha256, size), None).await?;
         }
         work.commit().await?;
         Ok(tasks.into_iter().map(|task| task.task_id).collect())
@@ -263,17 +267,6 @@ impl Tasks<'_> {
         work.commit().await?;
         self.0.announce_order(&order).await;
         Ok(())
-    }
-}
-
-impl Pilothouse {
-    /// The content of a task, whose blob must be complete. Called under [`LockKey::Blobs`].
-    pub(super) async fn file_content(&self, task_id: TaskId, file: NewFile) -> Result<FileContent> {
-        let sha256 = file.sha256.ok_or_else(|| Error::invalid("sha256", "is required"))?;
-        let found = self.blob_store()?.find(sha256).await?;
-        let blob = found.filter(|found| found.is_complete);
-        let blob = blob.ok_or_else(|| Error::invalid("sha256", "is not that of a complete blob"))?;
-        Ok(file.into_content(task_id, sha256, blob.size))
     }
 }
 

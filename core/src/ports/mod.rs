@@ -15,13 +15,13 @@ pub use authenticator::Authenticator;
 pub use blob_store::{BlobState, BlobStore};
 pub use cdn_provider::{
     AreaFigure, AreaLevel, Batch, CallLimits, Capabilities, CdnProvider, EdgeControl, Figure, Figures,
-    ItemState, LogFile, Operation, Prefix, ProviderError, Providers, Purge, Quota, Rate, RemoteTask, Repeat,
-    SessionStart, Submission, Submissions, TaskState,
+    ItemState, LogContent, LogFile, Operation, Prefix, ProviderError, Providers, Purge, Quota, Rate,
+    RemoteTask, Repeat, SessionStart, Submission, Submissions, TaskState,
 };
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use log_archive::{LogArchive, SealedLog};
-pub use log_reader::LogReader;
+pub use log_reader::{KeptPiece, LogReader};
 pub use release_source::{Release, ReleaseSource};
 pub use repositories::Repositories;
-pub use storage::{LockKey, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
+pub use storage::{LockKey, Signal, Storage, StorageError, StorageResult, StoreInfo, Topic, UnitOfWork};
 pub use webhook_sender::{WebhookError, WebhookSender};

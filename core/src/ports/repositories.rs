@@ -5,7 +5,7 @@ use crate::cdn::{
     AlarmRepository, CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
     EdgeLogRepository, EdgeRepository, JobRepository, LogChunkRepository, LogSourceRepository,
     LogUndoRepository, ThresholdRepository, TopUrlsRepository, TrafficRepository, UnregisteredRepository,
-    VendorBatchRepository, VendorFiguresRepository, VendorSpendingRepository,
+    VendorBatchRepository, VendorFiguresRepository, VendorLogRepository, VendorSpendingRepository,
 };
 use crate::config::{
     AppKeyRepository, AppRepository, ChangeSetRepository, DeliveryRepository, GrantRepository,
@@ -69,6 +69,8 @@ repositories! {
     traffic: TrafficRepository,
     /// Knowledge of vendors' figures.
     vendor_figures: VendorFiguresRepository,
+    /// Files of vendors' logs that were fetched.
+    vendor_logs: VendorLogRepository,
     /// Most requested paths of domains, by hour.
     top_urls: TopUrlsRepository,
     /// Cities and the traffic that went there.

@@ -34,6 +34,12 @@ pub enum EventKind {
     AlarmEnded,
     /// An update of a file or its revert failed, or its machine is silent since the file may have been replaced.
     UpdateFailed,
+    /// An update of a file succeeded.
+    UpdateSucceeded,
+    /// The old file is back after an update.
+    UpdateReverted,
+    /// An update was cancelled before it touched the file.
+    UpdateCancelled,
     /// A batch of updates stopped after too many failures.
     BatchHeld,
     /// A batch of updates, or its revert, has ended.
@@ -42,7 +48,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::ReleasePublished,
         Self::ReleasePromoted,
         Self::ReleaseAborted,
@@ -54,6 +60,9 @@ impl EventKind {
         Self::AlarmBegun,
         Self::AlarmEnded,
         Self::UpdateFailed,
+        Self::UpdateSucceeded,
+        Self::UpdateReverted,
+        Self::UpdateCancelled,
         Self::BatchHeld,
         Self::BatchEnded,
     ];
@@ -72,6 +81,9 @@ impl EventKind {
             Self::AlarmBegun => "alarm.begun",
             Self::AlarmEnded => "alarm.ended",
             Self::UpdateFailed => "update.failed",
+            Self::UpdateSucceeded => "update.succeeded",
+            Self::UpdateReverted => "update.reverted",
+            Self::UpdateCancelled => "update.cancelled",
             Self::BatchHeld => "batch.held",
             Self::BatchEnded => "batch.ended",
         }

@@ -27,8 +27,8 @@ fn code(operation: &Operation) -> i64 {
     match operation.id() {
         "get_level3_bandwidths_area" | "get_level3_fluxs_area" => 1,
         "get_level3_log_file" => 4,
-        // The content itself, without an envelope.
-        "get_api_agent_blob_sha256" | "get_config_export" | "post_config_export" => -1,
+        // The content itself, or events, without an envelope.
+        "get_api_agent_blob_sha256" | "get_config_export" | "post_config_export" | "get_publish_follow" => -1,
         _ if operation.path.starts_with("/api") || operation.path.starts_with("/admin") => 200,
         _ if operation.definition["tags"][0] == "health" || operation.family() == Family::Apollo => -1,
         _ => 0,

@@ -131,6 +131,7 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
             no_task(),
         ),
         ("get_api_agent_blob_sha256", Identity::Agent, unchanged(), no_blob()),
+        ("get_admin_system", Identity::Root, unchanged(), unchanged()),
         ("get_admin_token", Identity::Root, json!({"name": null}), json!({"name": "nobody"})),
         (
             "delete_admin_token",
@@ -372,6 +373,12 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
             "publish_status",
             Identity::Root,
             json!({"release": seeded("release"), "state": null}),
+            json!({"release": 999_999}),
+        ),
+        (
+            "publish_follow",
+            Identity::Root,
+            json!({"release": seeded("release")}),
             json!({"release": 999_999}),
         ),
         ("publish_list", Identity::Root, json!({"app": "app1", "before": null}), json!({"app": "nowhere"})),

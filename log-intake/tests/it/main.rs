@@ -11,3 +11,4 @@ mod shipped;
 mod support;
 mod test_domain;
 mod unregistered;
+mod vendor_logs;

@@ -26,6 +26,7 @@ use traffic::series::TrafficState;
 use traffic::top_urls::TopUrlsState;
 use traffic::unregistered::UnregisteredState;
 use traffic::vendor_figures::VendorFigureRows;
+use traffic::vendor_logs::VendorLogs;
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CdnState {
@@ -51,6 +52,7 @@ pub(crate) struct CdnState {
     vendor_batches: VendorBatches,
     vendor_spending: VendorSpendings,
     vendor_figures: VendorFigureRows,
+    vendor_logs: VendorLogs,
     top_urls: TopUrlsState,
 }
 

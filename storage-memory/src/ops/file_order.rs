@@ -4,7 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pilothouse_core::Lease;
 use pilothouse_core::ops::{
-    BatchId, FileContent, FileOrder, MachineNumber, OrderRepository, OrderState, Sha256Digest, TaskId,
+    BatchId, BlobRemoval, FileContent, FileOrder, MachineNumber, OrderRepository, OrderState, Sha256Digest,
+    TaskId,
 };
 use pilothouse_core::ports::StorageResult;
 
@@ -65,13 +66,19 @@ impl OrderRepository for Transaction {
         &mut self,
         now: DateTime<Utc>,
         lease: Lease,
+        latest: DateTime<Utc>,
         count: i64,
     ) -> StorageResult<Vec<FileOrder>> {
+        let ops = &self.state().ops;
+        let is_asked = |order: &FileOrder, due| {
+            ops.contents.get(&order.task_id).is_some_and(|content| content.not_before == Some(due))
+        };
         let has_lapsed = |order: &&FileOrder| {
             order.lease_until.is_some_and(|end| !lease.is_held(end, now))
                 || order.due.is_some() && order.deadline.is_some_and(|deadline| deadline < now)
+                || order.due.is_some_and(|due| due > latest && !is_asked(order, due))
         };
-        let orders = self.state().ops.orders.values().filter(has_lapsed);
+        let orders = ops.orders.values().filter(has_lapsed);
         Ok(orders.take(usize::try_from(count).unwrap_or(0)).cloned().collect())
     }
 
@@ -89,5 +96,24 @@ impl OrderRepository for Transaction {
 
     async fn names_blob(&mut self, sha256: Sha256Digest) -> StorageResult<bool> {
         Ok(self.state().ops.contents.values().any(|content| content.sha256 == sha256))
+    }
+
+    async fn blob_removal(&mut self, sha256: Sha256Digest) -> StorageResult<Option<BlobRemoval>> {
+        Ok(self.state().ops.blob_removals.get(&sha256).copied())
+    }
+
+    async fn set_blob_removal(&mut self, removal: &BlobRemoval) -> StorageResult<()> {
+        self.state_mut()?.ops.blob_removals.insert(removal.sha256, *removal);
+        Ok(())
+    }
+
+    async fn forget_blob_removals(&mut self, before: DateTime<Utc>) -> StorageResult<()> {
+        let removals = &mut self.state_mut()?.ops.blob_removals;
+        *removals = removals
+            .iter()
+            .filter(|(_, removal)| removal.begun >= before)
+            .map(|(key, one)| (*key, *one))
+            .collect();
+        Ok(())
     }
 }

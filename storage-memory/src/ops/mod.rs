@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 
 use imbl::OrdMap;
 use pilothouse_core::ops::{
-    Agent, Batch, BatchId, BatchNumber, FileContent, FileOrder, Machine, MachineNumber, TaskId, TaskNumber,
-    TaskView,
+    Agent, Batch, BatchId, BatchNumber, BlobRemoval, FileContent, FileOrder, Machine, MachineNumber,
+    Sha256Digest, TaskId, TaskNumber, TaskView,
 };
 
 use crate::state::Table;
@@ -22,6 +22,7 @@ pub(crate) struct OpsState {
     pub(crate) machines: Table<MachineNumber, Machine>,
     contents: OrdMap<TaskId, FileContent>,
     orders: OrdMap<TaskId, FileOrder>,
+    blob_removals: OrdMap<Sha256Digest, BlobRemoval>,
     agents: OrdMap<MachineNumber, Agent>,
     batches: Table<BatchNumber, Batch>,
 }

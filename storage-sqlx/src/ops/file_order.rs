@@ -4,8 +4,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pilothouse_core::Lease;
 use pilothouse_core::ops::{
-    BatchId, FileContent, FileOrder, MachineNumber, OrderAction, OrderRepository, OrderState, Phase,
-    Sha256Digest, TaskId,
+    BatchId, BlobRemoval, FileContent, FileOrder, MachineNumber, OrderAction, OrderRepository, OrderState,
+    Phase, Sha256Digest, TaskId,
 };
 use pilothouse_core::ports::{StorageError, StorageResult};
 
@@ -46,10 +46,16 @@ statements! {
     OPEN = "SELECT * FROM file_order WHERE machine = $1 \
          AND state IN ('queued', 'running', 'reverting', 'unknown') ORDER BY task_id";
     LAPSED = "SELECT * FROM file_order WHERE lease_until <= $1 OR lease_until > $2 \
-         OR (due IS NOT NULL AND deadline < $1) ORDER BY task_id LIMIT $3";
+         OR (due IS NOT NULL AND deadline < $1) OR (due > $3 AND NOT EXISTS (SELECT 1 FROM task_content \
+         WHERE task_content.task_id = file_order.task_id AND task_content.not_before = file_order.due)) \
+         ORDER BY task_id LIMIT $4";
     OF_BATCH = concat!(without_log!(), " WHERE task.batch = $1 ORDER BY task.id");
     IN_STATE = concat!(without_log!(), " WHERE file_order.state = $1 ORDER BY task.id DESC LIMIT $2");
     NAMES_BLOB = "SELECT COUNT(*) FROM task_content WHERE sha256 = $1";
+    BLOB_REMOVAL = "SELECT * FROM blob_removal WHERE sha256 = $1";
+    SET_BLOB_REMOVAL = "INSERT INTO blob_removal (sha256, begun, is_over) VALUES ($1, $2, $3) \
+         ON CONFLICT (sha256) DO UPDATE SET begun = excluded.begun, is_over = excluded.is_over";
+    FORGET_BLOB_REMOVALS = "DELETE FROM blob_removal WHERE begun < $1";
 }
 
 fn named<T>(name: &str, what: &'static str, parse: impl Fn(&str) -> Option<T>) -> StorageResult<T> {
@@ -59,6 +65,16 @@ fn named<T>(name: &str, what: &'static str, parse: impl Fn(&str) -> Option<T>) -
 fn sha256(row: &Row, column: &'static str) -> StorageResult<Option<Sha256Digest>> {
     let text: Option<String> = row.optional(column)?;
     text.map(|text| text.parse().map_err(|_| StorageError::Corrupt { what: column })).transpose()
+}
+
+impl FromRow for BlobRemoval {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        Ok(Self {
+            sha256: sha256(row, "sha256")?.ok_or(StorageError::Corrupt { what: "sha256" })?,
+            begun: row.get("begun")?,
+            is_over: row.get("is_over")?,
+        })
+    }
 }
 
 impl FromRow for FileContent {
@@ -191,9 +207,10 @@ impl OrderRepository for Transaction {
         &mut self,
         now: DateTime<Utc>,
         lease: Lease,
+        latest: DateTime<Utc>,
         count: i64,
     ) -> StorageResult<Vec<FileOrder>> {
-        self.connection.all(LAPSED, values![now, lease.latest_end(now), count]).await
+        self.connection.all(LAPSED, values![now, lease.latest_end(now), latest, count]).await
     }
 
     async fn of_batch(&mut self, batch: BatchId) -> StorageResult<Vec<FileOrder>> {
@@ -206,5 +223,18 @@ impl OrderRepository for Transaction {
 
     async fn names_blob(&mut self, sha256: Sha256Digest) -> StorageResult<bool> {
         Ok(self.connection.one::<i64>(NAMES_BLOB, values![sha256.to_string()]).await? > 0)
+    }
+
+    async fn blob_removal(&mut self, sha256: Sha256Digest) -> StorageResult<Option<BlobRemoval>> {
+        self.connection.optional(BLOB_REMOVAL, values![sha256.to_string()]).await
+    }
+
+    async fn set_blob_removal(&mut self, removal: &BlobRemoval) -> StorageResult<()> {
+        let values = values![removal.sha256.to_string(), removal.begun, removal.is_over];
+        self.connection.execute(SET_BLOB_REMOVAL, values).await.map(|_| ())
+    }
+
+    async fn forget_blob_removals(&mut self, before: DateTime<Utc>) -> StorageResult<()> {
+        self.connection.execute(FORGET_BLOB_REMOVALS, values![before]).await.map(|_| ())
     }
 }

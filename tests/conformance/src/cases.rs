@@ -157,6 +157,7 @@ macro_rules! __list_of_cases {
                     update_needs_state_attempt_and_version,
                     due_and_held,
                     lapsed,
+                    blob_removals,
                 }
                 update {
                     race_of_executes,
@@ -261,6 +262,11 @@ macro_rules! __list_of_cases {
                 vendor_figures {
                     put_replaces,
                     race_leaves_one,
+                }
+                vendor_logs {
+                    put_replaces,
+                    files_are_remembered,
+                    race_inserts_once,
                 }
                 log_intake {
                     record_is_all_or_nothing,

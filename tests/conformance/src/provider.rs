@@ -6,13 +6,16 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::StreamExt as _;
 use pilothouse_core::ports::{
-    Batch, CdnProvider, Clock, Ids, ItemState, Operation, Prefix, ProviderError, Purge, RandomIds,
+    Batch, CdnProvider, Clock, Ids, ItemState, LogFile, Operation, Prefix, ProviderError, Purge, RandomIds,
     RemoteTask, Repeat, Submission, SystemClock,
 };
 
 /// Longest wait for a task, in polls.
 const MAX_POLLS: usize = 100;
+/// First bytes of a gzip file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
 /// Pause between two polls.
 const POLL_PAUSE: Duration = Duration::from_millis(100);
 
@@ -290,7 +293,11 @@ async fn logs_are_listed(provider: &dyn CdnProvider, account: Account<'_>) {
     let day = SystemClock.now().date_naive() - TimeDelta::days(1);
     let files = provider.logs(account.domain, day).await;
     if !provider.capabilities().logs {
-        return is_refused_by_name(files);
+        is_refused_by_name(files);
+        let (name, link) = (String::new(), String::new());
+        let (from, until) = hours(1);
+        let file = LogFile { name, link, bytes: None, from, until };
+        return is_refused_by_name(provider.log_content(&file).await.map(|_| ()));
     }
     let files = files.unwrap();
     assert!(!files.is_empty());
@@ -299,6 +306,15 @@ async fn logs_are_listed(provider: &dyn CdnProvider, account: Account<'_>) {
     for file in &files {
         assert_eq!(file.from.date_naive(), day, "{file:?}");
         assert!(file.until > file.from && file.link.contains("://"), "{file:?}");
+    }
+    let mut content = provider.log_content(&files[0]).await.unwrap();
+    let mut bytes = Vec::new();
+    while let Some(piece) = content.next().await {
+        bytes.extend(piece.unwrap());
+    }
+    assert!(bytes.starts_with(&GZIP), "{bytes:?}");
+    if let Some(expected) = files[0].bytes {
+        assert_eq!(i64::try_from(bytes.len()).unwrap(), expected);
     }
 }
 

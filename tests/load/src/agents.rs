@@ -14,6 +14,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use crate::http::{Connection, Result};
+use crate::installed_agents::InstalledAgents;
 use crate::latency::{print_header, print_percentiles};
 use crate::server::{Server, resident_memory};
 use crate::tls;
@@ -23,13 +24,13 @@ use crate::update_agent::{CarriedOut, UpdateAgent};
 const AT_ONCE: usize = 1000;
 /// Bytes of one piece of an upload.
 const PIECE: usize = 8 << 20;
-const MEBIBYTE: f64 = 1_048_576.0;
+pub(crate) const MEBIBYTE: f64 = 1_048_576.0;
 /// Idle time before the memory of the server is read.
-const SETTLE_TIME: Duration = Duration::from_secs(3);
+pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(3);
 /// Interval of reading the memory during the downloads.
 const SAMPLE: Duration = Duration::from_millis(20);
 /// Time-out of every wait, after which the measurement fails.
-const TIMEOUT: Duration = Duration::from_mins(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Options of the measurement.
 #[derive(Debug, clap::Args)]
@@ -46,6 +47,15 @@ pub(crate) struct Args {
     /// Agents that download the large content at the same time
     #[arg(long, default_value_t = 20)]
     downloaders: usize,
+    /// The agent's program, for the measurements of installed agents
+    #[arg(long)]
+    agent: Option<PathBuf>,
+    /// Installed agents
+    #[arg(long, default_value_t = 20)]
+    installed: usize,
+    /// Installed agents that install the large content
+    #[arg(long, default_value_t = 5)]
+    installing: usize,
     /// Size of the large content in MiB
     #[arg(long, default_value_t = 32)]
     mebibytes: usize,
@@ -86,9 +96,10 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
     let content = vec![b'x'; args.mebibytes << 20];
     println!("== {} MiB to {} agents at the same time", args.mebibytes, args.downloaders);
     let uploading = Instant::now();
-    let sha256 = upload(&mut root, &content).await?;
+    let large = upload(&mut root, &content).await?;
     println!("   uploaded durably in {:.2} s", uploading.elapsed().as_secs_f64());
-    let batch = Batch { sha256, names: batch.names.into_iter().take(args.downloaders).collect() };
+    let batch =
+        Batch { sha256: large.clone(), names: batch.names.into_iter().take(args.downloaders).collect() };
     sleep(SETTLE_TIME).await;
     let before = resident_memory(server.id())?;
     let memory = MemorySampler::start(server.id());
@@ -105,7 +116,11 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
         before / MEBIBYTE,
         most / MEBIBYTE
     );
-    Ok(())
+    drop(running);
+    let Some(program) = &args.agent else { return Ok(()) };
+    let installed = InstalledAgents::start(program, &server, &mut root, args.installed).await?;
+    installed.measure_reverts(&mut root).await?;
+    installed.measure_install(&mut root, &server, &large, args.installing).await
 }
 
 /// Adds machines and enrols their agents, which have the content of this hash.
@@ -133,7 +148,7 @@ fn address(number: usize) -> String {
 }
 
 /// Uploads a content in pieces; its hash.
-async fn upload(root: &mut Connection, content: &[u8]) -> Result<String> {
+pub(crate) async fn upload(root: &mut Connection, content: &[u8]) -> Result<String> {
     let sha256 = hex::encode(Sha256::digest(content));
     for (index, piece) in content.chunks(PIECE).enumerate() {
         let (size, offset) = (content.len(), index * PIECE);
@@ -221,13 +236,13 @@ impl Batch {
 }
 
 /// Reads the memory of a process again and again.
-struct MemorySampler {
+pub(crate) struct MemorySampler {
     end: oneshot::Sender<()>,
     most: JoinHandle<Result<f64>>,
 }
 
 impl MemorySampler {
-    fn start(process: u32) -> Self {
+    pub(crate) fn start(process: u32) -> Self {
         let (end, mut ended) = oneshot::channel();
         let most = tokio::spawn(async move {
             let mut most = resident_memory(process)?;
@@ -240,7 +255,7 @@ impl MemorySampler {
     }
 
     /// The most memory that it had.
-    async fn stop(self) -> Result<f64> {
+    pub(crate) async fn stop(self) -> Result<f64> {
         drop(self.end);
         self.most.await?
     }

@@ -6,6 +6,7 @@ mod bare;
 mod delivery;
 mod edges;
 mod http;
+mod installed_agents;
 mod latency;
 mod nacos;
 mod origin;

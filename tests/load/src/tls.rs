@@ -16,6 +16,11 @@ fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../data/tls").join(name)
 }
 
+/// Certificate of the authority that vouches for the server.
+pub(crate) fn authority() -> PathBuf {
+    data("ca.pem")
+}
+
 /// Settings of a server that shows the certificate of `localhost`.
 pub(crate) fn settings() -> Result<String> {
     let [certificate, key] = [data("localhost.pem"), data("localhost.key")];
@@ -36,7 +41,7 @@ impl std::fmt::Debug for Tls {
 impl Tls {
     pub(crate) fn new() -> Result<Self> {
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_file(data("ca.pem"))?)?;
+        roots.add(CertificateDer::from_pem_file(authority())?)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
         let config = config.with_root_certificates(roots).with_no_client_auth();

@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use pilothouse_test_support::{FakeVendor, Rng, env_number};
+use pilothouse_test_support::{FakeVendor, ProcessGuard, Rng, env_number, free_port, skip_test};
 use serde_json::{Value, json};
 
-use crate::support::{ApiClient, Installation, ROOT, TestServer, task};
+use crate::support::{ApiClient, Installation, ROOT, TestServer, faketime, http_client, task};
 
 const MAIL: &str = "root@example.com";
 const DOMAIN: &str = "a.test";
@@ -19,6 +20,8 @@ const LIMIT: Duration = Duration::from_mins(3);
 struct Vendor {
     fake: FakeVendor,
     installation: Installation,
+    /// Port of the server's metrics.
+    metrics: u16,
 }
 
 impl Vendor {
@@ -41,15 +44,26 @@ impl Vendor {
              endpoint = \"{url}\"\n"
         );
         fs::write(&file, text).unwrap();
-        let installation = installation.with("CONFIG", &file.display().to_string());
+        let metrics = free_port();
+        let installation = installation
+            .with("CONFIG", &file.display().to_string())
+            .with("METRICS_LISTEN", &format!("127.0.0.1:{metrics}"));
         installation.create_root();
-        Some(Self { fake, installation })
+        Some(Self { fake, installation, metrics })
     }
 
     async fn serve(&self) -> (TestServer, ApiClient) {
         let server = self.installation.serve().await;
         let root = ApiClient::new(&[&server]).login(ROOT).await;
         (server, root)
+    }
+
+    /// Value of a metric of the server; `None` where it is not shown.
+    async fn metric(&self, name: &str) -> Option<f64> {
+        let url = format!("http://127.0.0.1:{}/metrics", self.metrics);
+        let text = http_client().build().unwrap().get(url).send().await.unwrap().text().await.unwrap();
+        let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+        Some(value.parse().unwrap())
     }
 
     fn state(&self) -> Value {
@@ -137,6 +151,16 @@ async fn a_vendor_gets_everything_once_within_its_limits() {
     assert_eq!(submissions.len(), 1000 + 200 + 1 + 600 + 1);
     assert!(submissions.values().all(|count| *count == 1), "what costs is sent once");
     assert_eq!(vendor.calls("refused RequestLimitExceeded"), 1, "the one that was asked for");
+    for (operation, outcome, least) in
+        [("purge", "throttled", 1.0), ("purge", "ambiguous", 1.0), ("purge", "ok", 1.0), ("poll", "ok", 1.0)]
+    {
+        let labels = format!("vendor=\"tencent\",operation=\"{operation}\",outcome=\"{outcome}\"");
+        let count = vendor.metric(&format!("pilothouse_vendor_calls_total{{{labels}}}")).await;
+        assert!(count.is_some_and(|count| count >= least), "{labels}: {count:?}");
+    }
+    let labels = "{vendor=\"tencent\",operation=\"find\"}";
+    let timed = vendor.metric(&format!("pilothouse_vendor_call_seconds_count{labels}")).await;
+    assert!(timed.is_some_and(|count| count >= 1.0), "{timed:?}");
     assert!(!server.log().contains("ExampleSecretKey"), "secrets are not logged");
     let refused = json!({"login_email": MAIL, "path": format!("https://{DOMAIN}/img-*")});
     let refused = root.post("/level3/refresh", refused).await;
@@ -160,7 +184,38 @@ async fn a_quota_that_runs_out_is_shown_and_then_used_again() {
         "{reason}"
     );
     assert!(waiting["results"].as_array().unwrap().iter().any(|cell| cell["state"] == "running"));
+    let labels = "{vendor=\"tencent\",operation=\"purge\"}";
+    assert_eq!(vendor.metric(&format!("pilothouse_vendor_quota_left{labels}")).await, Some(0.0));
     assert_eq!(vendor.calls("refused LimitExceeded.CdnPurgeUrlExceedDayLimit"), 0, "it was read, not tried");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quota_that_was_used_up_is_used_again_when_its_day_is_over() {
+    let test = "cdn::vendor_tencent::a_quota_that_was_used_up_is_used_again_when_its_day_is_over";
+    let Some(library) = faketime() else { return skip_test(test, "libfaketime is not installed") };
+    // The day before, on both sides.
+    let settings =
+        json!({"task_seconds": 0.5, "quota": {"url": 30, "path": 100, "push": 1000}, "skew": -90_000});
+    let Some(vendor) = Vendor::start_or_skip(test, settings) else { return };
+    let port = free_port();
+    let mut command = vendor.installation.command(&["serve"]);
+    command.env("PILOTHOUSE_LISTEN", format!("127.0.0.1:{port}")).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.env("LD_PRELOAD", library).env("FAKETIME", "-90000").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    let mut server = vendor.installation.server(ProcessGuard::spawn(&mut command).unwrap(), port);
+    server.wait_until_ready().await;
+    let root = ApiClient::new(&[&server]).login(ROOT).await;
+    create_customer(&root).await;
+    let id = queue(&root, "refresh", &urls("a", 50)).await;
+    let waiting = wait_for(&root, &id, |job| job["percentComplete"] == "60" && job["reason"] != "").await;
+    assert!(waiting["reason"].as_str().unwrap().contains("is used up until"), "{waiting}");
+    server.process.kill9();
+
+    vendor.fake.set(r#"{"skew": 0, "quota": {"url": 60, "path": 100, "push": 1000}}"#);
+    let (_server, root) = vendor.serve().await;
+    wait_until_done(&root, &id).await;
+    let submissions = vendor.submissions();
+    assert_eq!((submissions.len(), submissions.values().sum::<usize>()), (50, 50), "each once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

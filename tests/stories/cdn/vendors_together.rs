@@ -1,11 +1,12 @@
 //! One customer on four vendors at once, over the fakes of all four: one refresh reaches each within its limits, whatever is
-//! lost on the way, and `check` tries the credentials of each.
+//! lost on the way and however often the server is killed, and `check` tries the credentials of each.
+//! `PILOTHOUSE_TEST_VENDOR_KILLS` sets the number of kills, 4 by default.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::time::{Duration, Instant};
 
-use pilothouse_test_support::FakeVendor;
+use pilothouse_test_support::{FakeVendor, Rng, env_number};
 use serde_json::{Value, json};
 
 use crate::support::{ApiClient, Installation, ROOT, task};
@@ -199,6 +200,81 @@ async fn one_refresh_reaches_four_vendors() {
     assert_eq!(states, BTreeMap::from([("done".to_owned(), 2), ("failed".to_owned(), 2)]));
     let log = server.log();
     assert!(SECRETS.iter().all(|secret| !log.contains(secret)), "secrets are not logged");
+}
+
+/// Reads the jobs that have not ended, and asserts that no percentage fell; those that are left.
+async fn look_at(root: &ApiClient, ids: Vec<String>, percents: &mut HashMap<String, u64>) -> Vec<String> {
+    let mut left = Vec::new();
+    for id in ids {
+        let job = task(root, &id).await;
+        let percent: u64 = job["percentComplete"].as_str().unwrap().parse().unwrap();
+        let before = percents.insert(id.clone(), percent).unwrap_or(0);
+        assert!(percent >= before, "{id} fell from {before} to {percent}");
+        match job["state"].as_str().unwrap() {
+            "done" => {}
+            "pending" => left.push(id),
+            _ => panic!("{job}"),
+        }
+    }
+    left
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_servers_lose_nothing_and_pay_for_nothing_twice() {
+    let test = "cdn::vendors_together::killed_servers_lose_nothing_and_pay_for_nothing_twice";
+    let Some(vendors) = Vendors::start_or_skip(test) else { return };
+    let installation = Installation::sqlite();
+    let file = installation.file("vendors.toml");
+    fs::write(&file, vendors.settings(&installation)).unwrap();
+    let installation = installation.with("CONFIG", &file.display().to_string());
+    installation.create_root();
+    let mut server = installation.serve().await;
+    let mut root = ApiClient::new(&[&server]).login(ROOT).await;
+    root.post("/level3/user", json!({"login_email": MAIL, "password": "another password"})).await.ok();
+    for name in vendors.0.keys() {
+        let domains = json!({"login_email": MAIL, "cdn": name, "domains": [DOMAIN]});
+        root.post("/level3/user_domains", domains).await.ok();
+    }
+    let kills = env_number("PILOTHOUSE_TEST_VENDOR_KILLS", 4);
+    let mut percents = HashMap::new();
+    let mut left = Vec::new();
+    for round in 0..kills {
+        for (name, operation) in [
+            ("tencent", "PurgeUrlsCache"),
+            ("alibaba", "RefreshObjectCaches"),
+            ("cloudfront", "CreateInvalidation"),
+            ("cloudflare", "purge_cache"),
+        ] {
+            let fault = json!({"op": operation, "kind": "delay", "seconds": 0.2});
+            vendors.0[name].set(&json!({ "faults": [fault] }).to_string());
+        }
+        // Few enough that no quota of a day ends.
+        left.extend(queue(&root, "refresh", urls(&round.to_string(), 30)).await);
+        // A new server speaks only once the leases of the one before have ended.
+        let least = if round == 0 { 0 } else { 4500 };
+        tokio::time::sleep(Duration::from_millis(least + Rng::new().u64(..2000))).await;
+        left = look_at(&root, left, &mut percents).await;
+        server.process.kill9();
+        server = installation.serve().await;
+        root = ApiClient::new(&[&server]).login(ROOT).await;
+    }
+    let begun = Instant::now();
+    while !left.is_empty() {
+        assert!(begun.elapsed() < LIMIT, "{} jobs do not end", left.len());
+        left = look_at(&root, left, &mut percents).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    let all = usize::try_from(kills).unwrap() * 30;
+    for name in vendors.0.keys() {
+        let taken = vendors.taken(name);
+        assert_eq!(taken.len(), all, "{name} has everything");
+        if *name != "cloudflare" {
+            let twice = taken.values().filter(|count| **count > 1).count();
+            assert_eq!(twice, 0, "{name} is sent nothing twice that it charges for");
+        }
+        assert!(vendors.refusals(name).is_empty(), "{name}: {:?}", vendors.refusals(name));
+    }
+    println!("{kills} kills, {} jobs on four vendors: none lost, nothing paid twice", percents.len());
 }
 
 #[test]

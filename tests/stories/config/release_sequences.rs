@@ -1,17 +1,24 @@
-//! Random sequences of releases, with nodes that join, leave and crash, and servers that are killed meanwhile. On every
-//! protocol a node holds exactly the items released to it, at every revision and in the end.
+//! Random sequences of releases of single keys and of sets, with nodes that join, leave and crash, servers that are killed
+//! meanwhile, and stores that are restored. On every protocol a node holds exactly the items released to it, at every
+//! revision and in the end, and never a part of a set.
 
+mod cluster;
+mod publishing;
 mod sequence;
 
 use std::time::Duration;
 
 use pilothouse_test_support::{env_number, postgres_or_skip};
 
+use self::cluster::Cluster;
 use self::sequence::Sequence;
-use crate::support::{ApiClient, Installation, Protocol, ROOT};
+use crate::support::Protocol;
 
 /// Operations of a sequence.
 const STEPS: usize = 30;
+/// Step before which the store is backed up in every other sequence, and the one before which it is restored.
+const BACKED_UP: usize = 8;
+const RESTORED: usize = 18;
 /// The nodes of a sequence; the first of each protocol run from the beginning.
 pub(super) const NODES: [(&str, Protocol); 10] = [
     ("stream-0", Protocol::Stream),
@@ -26,15 +33,27 @@ pub(super) const NODES: [(&str, Protocol); 10] = [
     ("10.9.0.2/canary", Protocol::Apollo),
 ];
 
-/// The seeds of the sequences: `PILOTHOUSE_TEST_KILLS` of them, 3 by default, beginning with `PILOTHOUSE_TEST_SEED`.
-fn seeds() -> std::ops::Range<u64> {
-    let first = env_number("PILOTHOUSE_TEST_SEED", 1);
-    first..first + env_number("PILOTHOUSE_TEST_KILLS", 3)
+/// Number of sequences that are run at least, 3 unless `PILOTHOUSE_TEST_KILLS` says otherwise, and of sets that are
+/// published at least, `PILOTHOUSE_TEST_SETS`. The first seed is `PILOTHOUSE_TEST_SEED`.
+struct Extent {
+    first: u64,
+    sequences: u64,
+    sets: u64,
+}
+
+impl Extent {
+    fn of_environment() -> Self {
+        Self {
+            first: env_number("PILOTHOUSE_TEST_SEED", 1),
+            sequences: env_number("PILOTHOUSE_TEST_KILLS", 3),
+            sets: env_number("PILOTHOUSE_TEST_SETS", 1),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn on_sqlite() {
-    run_sequences("SQLite", &[Installation::sqlite()]).await;
+    run_sequences("SQLite", Cluster::sqlite().await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -43,12 +62,7 @@ async fn on_two_servers_over_one_postgres() {
     else {
         return;
     };
-    let database = postgres.database();
-    run_sequences(
-        "two servers on Postgres",
-        &[Installation::postgres(&database), Installation::postgres(&database)],
-    )
-    .await;
+    run_sequences("two servers on Postgres", Cluster::postgres(postgres).await).await;
 }
 
 /// Counts over all sequences, for the summary.
@@ -60,6 +74,10 @@ pub(super) struct Tally {
     pub(super) interrupted: u32,
     pub(super) carried_out: u32,
     pub(super) refused: u32,
+    /// Sets of changes that were to be published, releases that were taken back, and restores of the store.
+    pub(super) sets: u64,
+    pub(super) rollbacks: u32,
+    pub(super) restores: u32,
     /// Observations of nodes, and observed values.
     pub(super) observations: usize,
     pub(super) values: usize,
@@ -67,31 +85,34 @@ pub(super) struct Tally {
     pub(super) slowest: Duration,
 }
 
-async fn run_sequences(on: &str, installations: &[Installation]) {
-    let mut servers = vec![installations[0].serve().await];
-    for installation in &installations[1..] {
-        servers.push(installation.serve().await);
-    }
+async fn run_sequences(on: &str, mut cluster: Cluster) {
+    let extent = Extent::of_environment();
     let mut tally = Tally::default();
-    for seed in seeds() {
-        let root = ApiClient::new(&servers.iter().collect::<Vec<_>>()).login(ROOT).await;
-        let mut sequence = Sequence::new(seed, installations, &mut servers, root, &mut tally).await;
+    let mut done = 0;
+    while done < extent.sequences || tally.sets < extent.sets {
+        let seed = extent.first + done;
+        let mut sequence = Sequence::new(seed, &mut cluster, &mut tally).await;
         for (node, _) in &NODES[..5] {
             sequence.join(node);
         }
-        for _ in 0..STEPS {
+        for step in 0..STEPS {
+            // A restore takes as long as a whole sequence without one.
+            match step {
+                _ if seed.is_multiple_of(2) => {}
+                BACKED_UP => sequence.back_up().await,
+                RESTORED => sequence.restore().await,
+                _ => {}
+            }
             sequence.step().await;
             sequence.check();
         }
         sequence.settle().await;
-        if seed % 10 == 0 {
+        done += 1;
+        if done.is_multiple_of(10) {
             println!("{on}: after the sequence {seed} {tally:?}");
         }
     }
-    println!(
-        "{on}: {} sequences, {tally:?}; no node had a value of others, no final value was lost",
-        seeds().count()
-    );
+    println!("{on}: {done} sequences, {tally:?}; no node had a value of others, no final value was lost");
     assert!(
         tally.acknowledged > 0 && tally.kills > 0 && tally.values > 0,
         "the sequences did too little to prove anything"

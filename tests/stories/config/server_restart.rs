@@ -7,8 +7,8 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use crate::support::{
-    ApiClient, Installation, KEYS, NodeEnvironment, Operation, PROFILE, Protocol, ROOT, ReleaseHistory,
-    TIMEOUT, TestNode,
+    ApiClient, Content, Installation, KEYS, NodeEnvironment, Operation, PROFILE, Protocol, ROOT,
+    ReleaseHistory, TIMEOUT, TestNode,
 };
 
 const NODES: [(&str, Protocol); 5] = [
@@ -30,8 +30,9 @@ async fn publish(root: &ApiClient, app: &str, history: &mut ReleaseHistory, text
     let found = root.post("/config/queryWithKey", item).await.ok()["data"].clone();
     let made = root.post("/publish", json!({"id": found["Id"]})).await.ok()["data"]["Release"].clone();
     let version = found["Version"].as_i64().unwrap();
-    let operation = Operation::Publish { version, text: text.to_owned(), grey: false };
-    history.push(history.now().after(KEYS[0], &operation, made.as_i64().unwrap(), BTreeSet::new()));
+    let content = Content { version, text: text.to_owned() };
+    let operation = Operation::Publish { contents: [(KEYS[0].to_owned(), content)].into(), grey: false };
+    history.push(history.now().after(&operation, made.as_i64().unwrap(), &BTreeSet::new()));
 }
 
 /// Waits until every node has exactly the released items, and asserts that none was observed with others.

@@ -4,7 +4,6 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,17 +13,11 @@ use pilothouse_test_support::{ProcessGuard, free_port, skip_test};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::support::{ApiClient, EDGE_KEY, Installation, ROOT, TIMEOUT};
+use crate::support::{ApiClient, EDGE_KEY, Installation, ROOT, TIMEOUT, faketime};
 
 const MAIL: &str = "root@example.com";
 /// Time in which edges, nodes and jobs recover after a crash: the lease of five seconds, and some for the machine.
 const ORDINARY: Duration = Duration::from_mins(1);
-
-/// The library that makes a program see another time, where it is installed.
-fn faketime() -> Option<PathBuf> {
-    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|folder| folder.path());
-    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
-}
 
 /// An edge that confirms every control request, while it is up.
 fn start_edge() -> (u16, Arc<AtomicBool>) {

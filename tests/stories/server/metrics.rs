@@ -8,9 +8,24 @@ use serde_json::json;
 use crate::support::{ApiClient, Installation, PASSWORD, ROOT, TIMEOUT, http_client, with_unreachable_edge};
 
 /// Labels that may occur: their values are chosen by the program, not by callers.
-const LABELS: [&str; 15] = [
-    "action", "cap", "commit", "family", "fate", "kind", "le", "method", "outcome", "result", "state",
-    "status", "version", "worker", "quantile",
+const LABELS: [&str; 17] = [
+    "action",
+    "cap",
+    "commit",
+    "family",
+    "fate",
+    "kind",
+    "le",
+    "method",
+    "operation",
+    "outcome",
+    "result",
+    "state",
+    "status",
+    "vendor",
+    "version",
+    "worker",
+    "quantile",
 ];
 
 /// Name and labels of every line, and its value.

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use pilothouse_test_support::postgres_or_skip;
+use serde_json::json;
 
 use super::overload::connect;
 use crate::support::{
-    ApiClient, Installation, ROOT, assert_stored, prepare_writes, with_unreachable_edge,
-    write_until_disconnected,
+    ApiClient, Installation, ROOT, TIMEOUT, assert_stored, http_client, prepare_writes,
+    with_unreachable_edge, write_until_disconnected,
 };
 
 /// The time within which the server promises to end.
@@ -52,4 +53,26 @@ async fn a_server_under_load_ends_in_time_on_postgres() {
         return;
     };
     terminate_under_load(with_unreachable_edge(Installation::postgres(&postgres.database()))).await;
+}
+
+/// A stream that is cut off by the end of its server has no end of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rollout_that_is_followed_ends_with_its_server() {
+    let mut server = Installation::memory().serve().await;
+    let root = ApiClient::new(&[&server]).login(ROOT).await;
+    root.post("/app/create", json!({"app": "shop", "appType": 0, "name": "n", "charger": "c"})).await.ok();
+    let key = root.post("/app/key/create", json!({"app": "shop"})).await.ok()["data"]["Key"].clone();
+    let node = json!({"app": "shop", "profile": "dev", "nodeId": "11", "pid": "1"});
+    root.with_token(key.as_str().unwrap()).post("/node/register", node).await.ok();
+    let changes = json!([{"key": "k", "value": "v"}]);
+    let apply = json!({"app": "shop", "profile": "dev", "changes": changes, "publish": true});
+    let release = root.post("/config/apply", apply).await.ok()["data"]["Release"].clone();
+    let url = format!("{}/publish/follow?release={release}", server.url());
+    let request = http_client().build().unwrap().get(url).bearer_auth(root.token());
+    let mut followed = request.send().await.unwrap();
+    let first = followed.chunk().await.unwrap().unwrap();
+    assert!(first.starts_with(b"event: rollout\n"), "{first:?}");
+    server.process.terminate();
+    while followed.chunk().await.expect("the stream ends by itself").is_some() {}
+    assert!(server.process.wait_for_exit(TIMEOUT).is_some_and(|status| status.success()));
 }

@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 use super::api_client::{Answer, ApiClient};
+use super::fake_clock::FakeClock;
 use super::installation::{TIMEOUT, chmod};
 
 /// User and group of the agents that are not root's: nobody's.
@@ -40,6 +41,7 @@ pub(crate) struct TestAgent {
     program: PathBuf,
     user: Option<u32>,
     process: Option<ProcessGuard>,
+    clock: Option<FakeClock>,
 }
 
 /// Machines `m1`, `m2`, … at 10.7.0.1, 10.7.0.2, … with their agents.
@@ -150,7 +152,14 @@ impl TestAgent {
     }
 
     fn agent(&self, arguments: &[&str]) -> Command {
-        let mut command = self.command(&self.program);
+        let mut command = match &self.clock {
+            None => self.command(&self.program),
+            Some(clock) => {
+                let mut command = self.command(Path::new("env"));
+                command.args(clock.arguments()).arg(&self.program);
+                command
+            }
+        };
         command.arg("--config").arg(self.root.join("agent.toml")).args(arguments);
         let log = File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
@@ -159,8 +168,21 @@ impl TestAgent {
 
     /// Lets it run; a running one is killed first.
     pub(crate) fn start(&mut self) {
-        self.process = None;
+        self.kill();
         self.process = Some(ProcessGuard::spawn(&mut self.agent(&["run"])).unwrap());
+    }
+
+    fn kill(&mut self) {
+        if let Some(running) = self.process.take() {
+            let process = running.child.id();
+            drop(running);
+            FakeClock::forget(process);
+        }
+    }
+
+    /// Lets it run with this clock from its next start on.
+    pub(crate) fn set_clock(&mut self, clock: &FakeClock) {
+        self.clock = Some(clock.clone());
     }
 
     /// The running process.
@@ -171,6 +193,7 @@ impl TestAgent {
 
 impl Drop for TestAgent {
     fn drop(&mut self) {
+        self.kill();
         if std::thread::panicking() {
             let log = fs::read_to_string(self.folder.join("log")).unwrap_or_default();
             eprintln!("log of agent {}:\n{log}", self.name);
@@ -196,7 +219,15 @@ impl AgentFleet {
             let name = format!("m{}", index + 1);
             let user = (is_root && index % 2 == 1).then_some(NOBODY);
             let (own, root) = (folder.path().join(&name), folder.path().join("machine"));
-            let agent = TestAgent { name, folder: own, root, program: copy.clone(), user, process: None };
+            let agent = TestAgent {
+                name,
+                folder: own,
+                root,
+                program: copy.clone(),
+                user,
+                process: None,
+                clock: None,
+            };
             agent.prepare(&urls[index % urls.len()]);
             agent.enroll(client, index + 1).await;
             agents.push(agent);

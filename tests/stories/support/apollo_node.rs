@@ -14,7 +14,7 @@ use super::test_node::{NodeTask, PROFILE, lock, value};
 
 /// The namespaces of [`KEYS`]: name, keys, and the prefix of these keys outside Apollo.
 const NAMESPACES: [(&str, &[&str], &str); 2] =
-    [("application", KEYS.split_at(2).0, ""), ("dir", KEYS.split_at(2).1, "dir/")];
+    [("application", KEYS.split_at(3).0, ""), ("dir", KEYS.split_at(3).1, "dir/")];
 
 /// The state of a namespace at the client.
 struct NamespaceState {

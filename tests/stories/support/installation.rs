@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use pilothouse_test_support::{Database, ProcessGuard, free_port};
+use pilothouse_test_support::{Database, ProcessGuard, S3Server, free_port};
 use tempfile::TempDir;
+
+use super::fake_clock::FakeClock;
 
 /// Password of every account in the stories.
 pub(crate) const PASSWORD: &str = "correct horse battery";
@@ -30,6 +32,7 @@ pub(crate) struct Installation {
     logs: AtomicU32,
     authority: Option<String>,
     open_files: Option<u32>,
+    clock: Option<FakeClock>,
 }
 
 /// Exit code and output of a command.
@@ -46,7 +49,7 @@ impl Installation {
         let folder = Arc::new(TempDir::new().unwrap());
         let data = folder.path().join("data").display().to_string();
         let settings = vec![("DATA_DIR", data)];
-        Self { folder, settings, logs: AtomicU32::new(0), authority: None, open_files: None }
+        Self { folder, settings, logs: AtomicU32::new(0), authority: None, open_files: None, clock: None }
     }
 
     /// With a store that ends with the process.
@@ -69,6 +72,12 @@ impl Installation {
     /// Lets processes open no more than so many files.
     pub(crate) fn with_open_files(mut self, open_files: u32) -> Self {
         self.open_files = Some(open_files);
+        self
+    }
+
+    /// Starts servers with this clock.
+    pub(crate) fn with_clock(mut self, clock: &FakeClock) -> Self {
+        self.clock = Some(clock.clone());
         self
     }
 
@@ -100,6 +109,8 @@ impl Installation {
         }
         let settings = self.settings.iter().map(|(name, value)| (format!("PILOTHOUSE_{name}"), value));
         command.envs(settings).env("TEST_SECRET", "0123456789abcdef0123456789abcdef").env_remove("RUST_LOG");
+        command.env("TEST_S3_ACCESS_KEY", S3Server::ACCESS_KEY);
+        command.env("TEST_S3_SECRET_KEY", S3Server::SECRET_KEY);
         command.env("TEST_EDGE_KEY", EDGE_KEY).args(arguments).current_dir(self.folder.path());
         command.envs(self.authority.as_ref().map(|authority| ("SSL_CERT_FILE", authority)));
         command
@@ -156,6 +167,9 @@ impl Installation {
         let mut command =
             self.command(&["serve", "--superuser", "root:root@example.com", "--password-stdin"]);
         command.env("PILOTHOUSE_LISTEN", format!("127.0.0.1:{port}")).stdin(Stdio::piped());
+        if let Some(clock) = &self.clock {
+            clock.apply(&mut command);
+        }
         command
     }
 
@@ -226,6 +240,12 @@ fn tail(log: &Path) -> String {
     lines[lines.len().saturating_sub(60)..].join("\n")
 }
 
+/// The library that makes a program see another time, where it is installed.
+pub(crate) fn faketime() -> Option<PathBuf> {
+    let folders = fs::read_dir("/usr/lib").ok()?.flatten().map(|folder| folder.path());
+    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.exists())
+}
+
 /// Sets the mode of a file or folder.
 pub(crate) fn chmod(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
@@ -243,6 +263,20 @@ pub(crate) fn run(command: &mut Command, input: &str) -> CommandOutcome {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// An installation with a setting that names a bucket, of an S3 server on this port.
+pub(crate) fn with_bucket(
+    installation: Installation,
+    setting: &'static str,
+    location: &str,
+    port: u16,
+) -> Installation {
+    installation
+        .with(setting, location)
+        .with("S3_ENDPOINT", &format!("http://127.0.0.1:{port}"))
+        .with("S3_ACCESS_KEY_ID", "env:TEST_S3_ACCESS_KEY")
+        .with("S3_SECRET_ACCESS_KEY", "env:TEST_S3_SECRET_KEY")
 }
 
 /// An installation with the cdn `level3`, whose one edge cannot be reached.

@@ -8,8 +8,10 @@ mod apollo_node;
 mod campaign_writes;
 mod edge_fleet;
 mod edge_log;
+mod fake_clock;
 mod installation;
 mod publishers;
+mod recording_proxy;
 mod release_model;
 mod server_group;
 mod test_node;
@@ -37,12 +39,16 @@ pub(crate) use edge_log::{
     EdgeLog, assert_stored_lines, billed, day, logged_customer, now, stored_lines, wait_until_billed,
     with_logging_edges,
 };
+pub(crate) use fake_clock::FakeClock;
 pub(crate) use installation::{
-    CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, run,
-    with_unreachable_edge,
+    CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, faketime, run,
+    with_bucket, with_unreachable_edge,
 };
 pub(crate) use publishers::{PUBLISHERS, Publishers};
-pub(crate) use release_model::{Active, KEYS, Operation, ReleaseHistory};
+pub(crate) use recording_proxy::{Received, RecordingProxy};
+pub(crate) use release_model::{
+    Content, Contents, FullReleases, KEYS, Operation, ReleaseBackup, ReleaseHistory,
+};
 pub(crate) use server_group::ServerGroup;
 pub(crate) use test_node::{NodeEnvironment, NodeState, PROFILE, Protocol, TestNode};
 pub(crate) use webhook_receiver::WebhookReceiver;

@@ -1,6 +1,7 @@
 //! Servers on one store, of which one after the other is killed and started again on its port.
 
 use super::api_client::ApiClient;
+use super::fake_clock::FakeClock;
 use super::installation::{Installation, ROOT, TestServer};
 
 /// Running servers with their installations.
@@ -28,6 +29,7 @@ impl ServerGroup {
         let index = index % self.running.len();
         let port = self.running[index].port;
         self.running[index].process.kill9();
+        FakeClock::forget(self.running[index].process.child.id());
         self.running[index] = self.installations[index].serve_again(port).await;
     }
 }

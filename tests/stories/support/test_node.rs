@@ -158,9 +158,14 @@ impl NodeTask {
         }
     }
 
-    /// The data of a successful answer; `None` if the connection breaks.
+    /// The data of a successful answer; `None` if the connection breaks, and where the server does not know the node, as
+    /// after a restore, and has registered it again.
     async fn data(&mut self, answer: Response) -> Option<Json> {
         let body: Json = answer.json().await.ok()?;
+        if body["code"] == 6 {
+            self.register().await;
+            return None;
+        }
         assert_eq!(body["code"], 0, "{}: {body}", self.id);
         Some(body["data"].clone())
     }
@@ -172,10 +177,12 @@ impl NodeTask {
         });
         loop {
             let request = self.environment.http.post(self.url("/node/register"));
-            let answer = self.answer(request.bearer_auth(&self.environment.key).json(&body)).await;
-            if let Some(answer) = answer
-                && self.data(answer).await.is_some()
-            {
+            let Some(answer) = self.answer(request.bearer_auth(&self.environment.key).json(&body)).await
+            else {
+                continue;
+            };
+            if let Ok(body) = answer.json::<Json>().await {
+                assert_eq!(body["code"], 0, "{}: {body}", self.id);
                 return;
             }
         }
@@ -192,6 +199,12 @@ impl NodeTask {
         let mut state = lock(&self.state);
         let revision = change["Revision"].as_i64().unwrap();
         assert!(revision >= state.revision, "{} went back from {}: {change}", self.id, state.revision);
+        // Of another epoch, the items are all there is.
+        let is_whole = state.revision > 0 && revision >> 32 != state.revision >> 32;
+        if is_whole {
+            state.items.clear();
+        }
+        let may_repeat = may_repeat || is_whole;
         state.revision = revision;
         for item in change["Items"].as_array().unwrap() {
             let new = value(&item["Value"], item["Version"].as_i64());
@@ -217,7 +230,11 @@ impl NodeTask {
             let Some(mut answer) = self.answer(request.header("last-event-id", revision)).await else {
                 continue;
             };
-            assert_eq!(answer.headers()["content-type"], "text/event-stream", "{}", self.id);
+            if answer.headers()["content-type"] != "text/event-stream" {
+                let refused = self.data(answer).await;
+                assert!(refused.is_none(), "{}: {refused:?}", self.id);
+                continue;
+            }
             let mut text = Vec::new();
             while let Ok(Some(piece)) = answer.chunk().await {
                 text.extend(piece);

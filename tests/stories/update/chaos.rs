@@ -1,5 +1,5 @@
-//! Chaos: many tasks while servers and agents are killed, an agent is stopped for longer than its lease, and connections are
-//! cut, so that answers are lost. No order is lost, none is carried out twice, what a task says of its file is true, and nothing
+//! Chaos: many tasks while servers and agents are killed, an agent is stopped for longer than its lease, clocks are set an hour
+//! ahead and back, and connections are cut, so that answers are lost. No order is lost, none is carried out twice, what a task says of its file is true, and nothing
 //! is stuck 90 s after the last fault. `PILOTHOUSE_TEST_TASKS` sets the number of tasks, 1000 by default, and
 //! `PILOTHOUSE_TEST_SEED` the faults.
 
@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 
 use pilothouse_test_support::{Rng, Signal, TcpProxy, env_number, postgres_or_skip};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::support::{AgentFleet, Answer, ApiClient, Installation, ServerGroup, agent_program_or_skip};
+use crate::support::{
+    AgentFleet, Answer, ApiClient, FakeClock, Installation, ServerGroup, agent_program_or_skip, chmod,
+};
 
 /// Machines with their agents.
 const MACHINES: usize = 5;
@@ -101,9 +104,43 @@ async fn open(root: &ApiClient) -> usize {
     open
 }
 
-async fn campaign(installations: Vec<Installation>, program: &Path) {
+/// Clocks of the servers and of each machine. An hour ahead, an hour back, or right.
+struct Clocks {
+    _folder: TempDir,
+    servers: FakeClock,
+    machines: Vec<FakeClock>,
+}
+
+impl Clocks {
+    fn new_or_skip(test: &str) -> Option<Self> {
+        let folder = tempfile::tempdir().unwrap();
+        // Half of the agents are not the user of the tests.
+        chmod(folder.path(), 0o755);
+        let servers = FakeClock::new_or_skip(test, folder.path(), "servers")?;
+        let clock = |n| FakeClock::new_or_skip(test, folder.path(), &format!("machine-{n}"));
+        let machines = (0..MACHINES).map(clock).collect::<Option<_>>()?;
+        Some(Self { _folder: folder, servers, machines })
+    }
+
+    /// Sets one of them.
+    fn disturb(&self, rng: &mut Rng) {
+        let seconds = 3600 * rng.i64(-1..=1);
+        match self.machines.get(rng.usize(..2 * MACHINES)) {
+            Some(machine) => machine.set(seconds),
+            None => self.servers.set(seconds),
+        }
+    }
+
+    fn set_right(&self) {
+        self.machines.iter().chain([&self.servers]).for_each(|clock| clock.set(0));
+    }
+}
+
+async fn campaign(installations: Vec<Installation>, program: &Path, clocks: &Clocks) {
     let seed = env_number("PILOTHOUSE_TEST_SEED", 1);
     let mut rng = Rng::with_seed(seed);
+    let installations =
+        installations.into_iter().map(|installation| installation.with_clock(&clocks.servers)).collect();
     let mut servers = ServerGroup::start(installations).await;
     let proxies: Vec<_> = servers.running.iter().map(|server| TcpProxy::to(server.port)).collect();
     let urls: Vec<_> = proxies.iter().map(|proxy| format!("http://127.0.0.1:{}", proxy.port)).collect();
@@ -111,6 +148,9 @@ async fn campaign(installations: Vec<Installation>, program: &Path) {
     let mut fleet = AgentFleet::enroll(program, &root, &urls, MACHINES).await;
     let tasks = add(&root, &fleet).await;
     let ids: Vec<_> = tasks.iter().map(|task| task.id.clone()).collect();
+    for (agent, clock) in fleet.agents.iter_mut().zip(&clocks.machines) {
+        agent.set_clock(clock);
+    }
     fleet.start();
     let ordering = tokio::spawn(execute(root.clone(), ids, seed));
 
@@ -118,16 +158,21 @@ async fn campaign(installations: Vec<Installation>, program: &Path) {
     let mut faults: BTreeMap<&str, u32> = BTreeMap::new();
     let last = MACHINES - 1;
     let mut is_stopped = false;
-    // The rest has to end without faults.
-    while begun.elapsed() < STOPPED || !ordering.is_finished() || open(&root).await > tasks.len() / 10 {
+    // The rest has to end without faults. More than the page of a status cannot be told from it.
+    let rest = (tasks.len() / 10).min(500);
+    while begun.elapsed() < STOPPED || !ordering.is_finished() || open(&root).await > rest {
         sleep(Duration::from_millis(rng.u64(500..3000))).await;
         assert!(begun.elapsed() < Duration::from_hours(1), "seed {seed}: {} are open", open(&root).await);
-        let fault = match rng.u8(..8) {
+        let fault = match rng.u8(..9) {
             0 => {
                 servers.kill(rng.usize(..2)).await;
                 "server killed"
             }
-            1..=4 => {
+            1 => {
+                clocks.disturb(&mut rng);
+                "clock set"
+            }
+            2..=5 => {
                 let agent = rng.usize(..last);
                 fleet.agents[agent].start();
                 "agent killed"
@@ -150,6 +195,7 @@ async fn campaign(installations: Vec<Installation>, program: &Path) {
         }
     }
     fleet.agents[last].process().signal(Signal::CONT);
+    clocks.set_right();
     ordering.await.unwrap();
     let ended = Instant::now();
     while open(&root).await > 0 {
@@ -187,7 +233,8 @@ async fn check(root: &ApiClient, fleet: &AgentFleet, tasks: &[Task], seed: u64) 
 async fn no_task_is_lost_or_done_twice_on_sqlite() {
     let test = "update::chaos::no_task_is_lost_or_done_twice_on_sqlite";
     let Some(program) = agent_program_or_skip(test) else { return };
-    campaign(vec![Installation::sqlite()], &program).await;
+    let Some(clocks) = Clocks::new_or_skip(test) else { return };
+    campaign(vec![Installation::sqlite()], &program, &clocks).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -198,5 +245,6 @@ async fn no_task_is_lost_or_done_twice_by_two_servers_on_postgres() {
     let (database, blobs) = (postgres.database(), tempfile::tempdir().unwrap());
     let blob_dir = blobs.path().display().to_string();
     let server = || Installation::postgres(&database).with("BLOB_DIR", &blob_dir);
-    campaign(vec![server(), server()], &program).await;
+    let Some(clocks) = Clocks::new_or_skip(test) else { return };
+    campaign(vec![server(), server()], &program, &clocks).await;
 }

@@ -6,8 +6,8 @@ use chrono::{DateTime, NaiveDate, TimeDelta};
 use futures_util::stream::BoxStream;
 
 use crate::account::{AccountId, Caller};
-use crate::cdn::customers::{domain_name, ids};
-use crate::ports::Repositories;
+use crate::cdn::customers::{Domain, domain_name, ids};
+use crate::ports::{ProviderError, Repositories};
 use crate::secret::{sign, verify};
 use crate::{Error, Pilothouse, Result};
 
@@ -72,7 +72,8 @@ impl LogDownloads<'_> {
     /// The days of a domain's logs, each with a link to download it that is good for an hour and needs no token.
     ///
     /// Days are those of the server's zone, at most 92. A caller asks for itself where `login_email` is none, or for anyone with
-    /// group 8. Refuses a domain that the customer does not hold, whether or not it exists.
+    /// group 8. Refuses a domain that the customer does not hold, whether or not it exists. Unavailable, with the names of
+    /// vendor and operation, where there are none and the domain is only on vendors that can list none.
     pub async fn logs(
         &self,
         caller: &Caller,
@@ -96,6 +97,9 @@ impl LogDownloads<'_> {
         let names = std::slice::from_ref(&name);
         let domains = self.0.owned_domains(&mut *snapshot, caller, &customer, names).await?;
         let sizes = snapshot.log_chunks().sizes(&ids(&domains), start, end).await?;
+        if sizes.is_empty() {
+            self.check_logs_are_told(&mut *snapshot, &domains).await?;
+        }
         let mut days = Vec::new();
         for date in start.iter_days().take_while(|date| *date <= end) {
             let size = sizes.iter().find(|(day, size)| *day == date && *size > 0);
@@ -104,6 +108,32 @@ impl LogDownloads<'_> {
             days.push(LogDay { domain: name.clone(), date, size, link });
         }
         Ok(days)
+    }
+
+    /// Refuses domains of which no cdn has logs: vendors that tell traffic, but list no logs.
+    async fn check_logs_are_told(
+        self,
+        repositories: &mut dyn Repositories,
+        domains: &[Domain],
+    ) -> Result<()> {
+        let mut refused = None;
+        for cdn in repositories.cdns().list().await? {
+            if !domains.iter().any(|domain| domain.cdn_id == cdn.id) {
+                continue;
+            }
+            let provider = self.0.providers().get(&cdn.name);
+            // Where a vendor does not tell its traffic, its logs may be ingested.
+            let never = provider.filter(|provider| {
+                let can = provider.capabilities();
+                can.is_vendor && can.series && !can.logs
+            });
+            if never.is_none() {
+                return Ok(());
+            }
+            let error = ProviderError::Unsupported { provider: cdn.name, operation: "list logs" };
+            refused.get_or_insert(Error::Unavailable(error.to_string()));
+        }
+        refused.map_or(Ok(()), Err)
     }
 
     /// A link to a day of the domains of this name that an account holds.

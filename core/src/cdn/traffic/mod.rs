@@ -28,6 +28,7 @@ mod unregistered;
 mod unregistered_figures;
 mod unregistered_merge;
 mod vendor_figures;
+mod vendor_logs;
 
 pub use all_customers::{BillRun, CustomerBill, TotalRow, TotalRun};
 pub use billing::{Bill, Billing, BillingQuery, BillingRule};
@@ -60,3 +61,4 @@ pub use unregistered::{
     UnregisteredLines, UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
 };
 pub use vendor_figures::{FigureSource, Pulled, VendorFigures, VendorFiguresRepository};
+pub use vendor_logs::{PulledLogs, VendorLogFile, VendorLogPull, VendorLogRepository};

@@ -10,6 +10,7 @@ use super::log_chunk::{LogChunk, LogChunkId, LogFile};
 use super::series::BlockKind;
 use super::top_urls::{MAX_PATHS, PathSketch, SketchMerger, TopUrlsKey, TopUrlsPiece};
 use super::unregistered_merge::merge_crowds;
+use super::vendor_logs::remembered_from;
 use super::{city, series};
 use crate::cdn::identifier::DomainId;
 use crate::ports::{LockKey, LogArchive};
@@ -168,8 +169,10 @@ impl Retention<'_> {
         let count = pruning.limit(&mut *work, Prunable::TopUrls, BLOCKS_AT_ONCE).await?;
         let gone = work.top_urls().prune(first(settings.top_url_days), count).await?;
         pruning.spend(&mut *work, Prunable::TopUrls, gone).await?;
-        // Nothing is lost with these but that a log can be forgotten, so that they need no share of the day.
+        // Nothing is lost with these but that a log can be forgotten, and names of files that nobody looks for any more, so
+        // that they need no share of the day.
         work.log_undo().expire(now - settings.undo_time()).await?;
+        work.vendor_logs().forget(remembered_from(now)).await?;
         work.top_urls().settle().await?;
         work.commit().await?;
         Ok((pruned, true))

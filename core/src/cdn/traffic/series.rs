@@ -224,16 +224,20 @@ async fn merge<const N: usize>(
     figures: &BTreeMap<usize, Figures>,
     values: fn(Figures) -> [i64; N],
 ) -> StorageResult<()> {
-    let mut columns = match repository.blocks(part, &[domain_id], day..=day).await?.first() {
-        Some(block) => columns_or_fewer::<N>(block)?,
-        None => [[0; BUCKETS]; N],
-    };
-    for (&slot, &figures) in figures {
-        for (column, value) in columns.iter_mut().zip(values(figures)) {
-            column[slot] = column[slot].saturating_add(value);
+    let blocks = repository.blocks(part, &[domain_id], day..=day).await?;
+    // Columns are large, and nothing is awaited while they are there.
+    let data = {
+        let mut columns = match blocks.first() {
+            Some(block) => columns_or_fewer::<N>(block)?,
+            None => [[0; BUCKETS]; N],
+        };
+        for (&slot, &figures) in figures {
+            for (column, value) in columns.iter_mut().zip(values(figures)) {
+                column[slot] = column[slot].saturating_add(value);
+            }
         }
-    }
-    let data = column_block::encode_columns(&columns);
+        column_block::encode_columns(&columns)
+    };
     repository.put_block(part, &Block { domain_id, day, kept_from: day.max(today), data }).await
 }
 

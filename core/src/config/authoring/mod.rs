@@ -37,7 +37,7 @@ pub use export::ExportedProfile;
 pub(crate) use grant::{ALL, check_reach, permission_on_all};
 pub use grant::{Grant, GrantId, GrantRepository, Grants, NewGrant, Permission};
 pub use history::{HistoryPage, HistoryQuery, ValueDiff, VersionSize};
-pub use hunk::{DiffHunk, DiffLine, LineChange};
+pub use hunk::{DiffHunk, DiffLine, LineChange, hunks};
 pub use import::Imported;
 pub use item::{
     Content, ContentChange, Item, ItemHead, ItemName, ItemRepository, ItemVersion, NewItem, VersionOf,

@@ -96,8 +96,10 @@ impl<'a> Delivery<'a> {
         Ok(self.load(found.id).await?.map(|state| self.session(state, None)))
     }
 
-    /// Ends all watches, so that a server that stops need not wait for them. What asks afterwards begins anew.
+    /// Ends all watches, and all rollouts that are followed, so that a server that stops need not wait for them. What asks
+    /// afterwards begins anew.
     pub fn end_watches(&self) {
+        self.0.rollout_follows().end();
         let ended: Vec<_> = {
             let mut loaded = lock(&self.cache().loaded);
             loaded.by_name.clear();

@@ -78,11 +78,6 @@ impl KeyHistory {
         }
     }
 
-    /// Whether [`KeyHistory::forget`] would remove something.
-    pub(super) fn forgets(&self, floor: i64) -> bool {
-        self.spans.iter().any(|span| span.end.is_some_and(|end| end <= floor))
-    }
-
     /// Removes the releases that ended at or before the revision `floor`.
     pub(super) fn forget(&mut self, floor: i64) {
         self.spans.retain(|span| span.end.is_none_or(|end| end > floor));
@@ -92,6 +87,11 @@ impl KeyHistory {
     pub(super) fn revisions(&self) -> impl Iterator<Item = i64> {
         let remembered = self.spans.iter().flat_map(|span| [Some(span.start), span.end]).flatten();
         remembered.chain([self.last_changed])
+    }
+
+    /// The revisions in which remembered releases of the key ended.
+    pub(super) fn ends(&self) -> impl Iterator<Item = i64> {
+        self.spans.iter().filter_map(|span| span.end)
     }
 
     pub(super) fn active_grey(&self) -> Option<&ReleaseSpan> {
@@ -111,10 +111,11 @@ impl KeyHistory {
         for_node(spans, node_id).map(|span| span.version).filter(|version| *version > 0)
     }
 
-    /// The release in effect at a node, where it began until `revision` and was published at or after `since`.
+    /// The release in effect at a node, where it began until `revision` and was published at or after `since`; not one that
+    /// takes the key from the node, as sending that is never recorded.
     pub(super) fn recent(&self, node_id: &str, revision: i64, since: DateTime<Utc>) -> Option<ReleaseId> {
         let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
-        (span.start <= revision && span.published >= since).then_some(span.release)
+        (span.version > 0 && span.start <= revision && span.published >= since).then_some(span.release)
     }
 
     /// The newest remembered release that brought this version to a node.

@@ -20,7 +20,9 @@ mod release;
 mod release_event;
 mod release_set;
 mod releases;
+mod rollback_preview;
 mod rollout;
+mod rollout_follow;
 mod rollout_query;
 mod selector;
 mod shared_namespaces;
@@ -49,9 +51,12 @@ pub use preview::Preview;
 pub use release::{Deliverable, Release, ReleaseId, ReleaseKind, ReleaseRepository, ReleaseState, Released};
 pub use release_set::{AppliedRelease, NewReleaseSet, ReleaseContent};
 pub use releases::Releases;
+pub use rollback_preview::RolledBackItem;
 pub use rollout::{
     Latency, NodePage, NodeRollout, NodeState, ReleasedItem, Rollout, RolloutStatus, Rollouts,
 };
+pub(crate) use rollout_follow::RolloutFollows;
+pub use rollout_follow::{RolloutChange, RolloutFollow};
 pub use selector::{LabelSelector, NodeIds, Percent, Selector};
 pub use snapshot::ConfigSnapshot;
 pub(super) use snapshot::{MAX_MEMOISED, Profile};

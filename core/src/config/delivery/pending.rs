@@ -14,7 +14,8 @@ use crate::{Page, Result};
 /// Rows that a store is asked for at once.
 const BATCH: i64 = 1000;
 
-/// Item whose current version no full release has published, nor an active grey one.
+/// Item whose current version no full release has published, nor an active grey one, and that says something else than what is
+/// published.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PendingItem {
     /// Id of the item.
@@ -68,8 +69,8 @@ pub struct ActiveGrey {
 /// Pending work in a store. Each method answers the first `count` rows by id from `start` on.
 #[async_trait]
 pub trait PendingRepository: Send {
-    /// Items of some apps that are not deleted and whose current version is neither published nor in an active grey
-    /// release: those that somebody approved, or those that nobody did.
+    /// Items of some apps that are not deleted and whose current version is neither published, nor equal to what is, nor in an
+    /// active grey release: those that somebody approved, or those that nobody did.
     async fn pending_items(
         &mut self,
         apps: &[AppId],

@@ -271,7 +271,7 @@ async fn parts_of_set(work: &mut CallerTransaction<'_>, set: &ChangeSet) -> Resu
 }
 
 /// The first keys of a list.
-fn named(keys: &[&str]) -> String {
+pub(super) fn named(keys: &[&str]) -> String {
     let more = if keys.len() > MAX_NAMED { ", …" } else { "" };
     format!("{}{more}", keys[..keys.len().min(MAX_NAMED)].join(", "))
 }

@@ -8,7 +8,8 @@ use super::node::NodeNumber;
 use super::release::{Release, ReleaseId};
 use super::rollout_query::{PagedStatus, RolloutQuery};
 use crate::account::{Caller, Reach};
-use crate::config::identifier::{ItemId, check_identifier};
+use crate::config::identifier::{AppId, ItemId, check_identifier};
+use crate::ports::Repositories;
 use crate::{Error, Page, Pilothouse, Result, check_text};
 
 /// State of a node in a rollout.
@@ -187,16 +188,7 @@ impl Rollouts<'_> {
     pub async fn status_page(&self, caller: &Caller, id: ReleaseId, page: NodePage) -> Result<RolloutStatus> {
         let absent = || Error::not_found("the release");
         let mut snapshot = self.0.storage().read().await?;
-        let found = snapshot.releases().by_id(id).await?.filter(|release| release.set.is_none());
-        let (app, place) = match &found {
-            Some(release) => {
-                (snapshot.items().app_of(release.item).await?, snapshot.items().place(release.item).await?)
-            }
-            None => (None, None),
-        };
-        let reach = place.as_ref().map_or(Reach::App, |(profile, _)| Reach::Profile(profile));
-        self.0.apps().require_reader(&mut *snapshot, caller, (app, reach)).await?;
-        let (app, item) = (app.ok_or_else(absent)?, found.ok_or_else(absent)?.item);
+        let (app, item) = self.reader_of(&mut *snapshot, caller, id).await?;
         drop(snapshot);
         self.0.flush_reports().await?;
         let now = self.0.store_time().await?;
@@ -219,5 +211,26 @@ impl Rollouts<'_> {
             node.version = if node.state == applied { version } else { told };
         }
         Ok(status)
+    }
+
+    /// App and first item of a release. Refuses a caller who may not read it before whether there is one is told.
+    pub(super) async fn reader_of(
+        &self,
+        repositories: &mut dyn Repositories,
+        caller: &Caller,
+        id: ReleaseId,
+    ) -> Result<(AppId, ItemId)> {
+        let absent = || Error::not_found("the release");
+        let found = repositories.releases().by_id(id).await?.filter(|release| release.set.is_none());
+        let (app, place) = match &found {
+            Some(release) => (
+                repositories.items().app_of(release.item).await?,
+                repositories.items().place(release.item).await?,
+            ),
+            None => (None, None),
+        };
+        let reach = place.as_ref().map_or(Reach::App, |(profile, _)| Reach::Profile(profile));
+        self.0.apps().require_reader(repositories, caller, (app, reach)).await?;
+        Ok((app.ok_or_else(absent)?, found.ok_or_else(absent)?.item))
     }
 }

@@ -1,10 +1,11 @@
 //! Immutable snapshot of an app's configuration, swapped atomically on each revision.
 
 use std::any::Any;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
+use imbl::{OrdMap, OrdSet};
 
 use super::delta::{ConfigDelta, EffectiveItem, NodeConfig};
 use super::key_history::{GreyNodes, KeyHistory, ReleaseSpan};
@@ -42,12 +43,12 @@ pub(in crate::config) struct Profile {
 impl Profile {
     /// The active grey releases that are for a node. Nodes with the same ones have the same configuration.
     pub(in crate::config) fn greys(&self, node_id: &str) -> Vec<ReleaseId> {
-        self.histories.greys.iter().filter(|grey| grey.is_for(node_id)).map(ReleaseSpan::release).collect()
+        self.histories.greys.values().filter(|grey| grey.is_for(node_id)).map(ReleaseSpan::release).collect()
     }
 
     /// The keys that were ever released and are remembered, in order.
     pub(in crate::config) fn keys(&self) -> impl Iterator<Item = &Arc<str>> + Clone {
-        self.histories.by_key.keys()
+        self.histories.by_key.iter().map(|(key, _)| key)
     }
 
     /// The items in effect at a node among the keys that `wanted` accepts, by key.
@@ -87,45 +88,65 @@ impl Profile {
 /// Identifies a delta: the releases of its items, and the keys it removes.
 type DeltaContent = (Vec<ReleaseId>, Vec<Arc<str>>);
 
-/// The release histories of a profile, with what is looked up across its keys.
+/// The release histories of a profile, with what is looked up across its keys. Successive snapshots share all but what changed.
 #[derive(Clone, Debug, Default)]
 struct KeyHistories {
-    by_key: BTreeMap<Arc<str>, Arc<KeyHistory>>,
-    /// Grey releases that are active.
-    greys: Vec<ReleaseSpan>,
+    by_key: OrdMap<Arc<str>, Arc<KeyHistory>>,
+    /// Grey releases that are active, by release.
+    greys: OrdMap<ReleaseId, ReleaseSpan>,
     /// Remembered revisions, and the last of each key, with the key that changed in each: ascending.
-    changed: Vec<(i64, Arc<str>)>,
+    changed: OrdSet<(i64, Arc<str>)>,
+    /// Revisions in which remembered releases ended, with their key: ascending.
+    ended: OrdSet<(i64, Arc<str>)>,
 }
 
 impl KeyHistories {
     /// Records releases that began or ended, and forgets those that ended at or before the revision `floor`.
     fn record(&mut self, news: &[Deliverable], floor: i64) {
-        let mut nodes = GreyNodes::new();
+        let mut by_key: HashMap<&str, Vec<&Deliverable>> = HashMap::new();
         for deliverable in news {
-            let key: Arc<str> = match self.by_key.get_key_value(&*deliverable.key) {
+            by_key.entry(&deliverable.key).or_default().push(deliverable);
+        }
+        let mut nodes = GreyNodes::new();
+        for (key, news) in by_key {
+            let key = match self.by_key.get_key_value(key) {
                 Some((key, _)) => key.clone(),
-                None => deliverable.key.as_str().into(),
+                None => key.into(),
             };
-            let history = self.by_key.entry(key).or_default();
-            Arc::make_mut(history).record(deliverable, &mut nodes);
+            self.change(key, |history| {
+                for deliverable in news {
+                    history.record(deliverable, &mut nodes);
+                }
+            });
         }
-        self.greys.clear();
-        self.changed.clear();
-        for (key, history) in &mut self.by_key {
-            if history.forgets(floor) {
-                Arc::make_mut(history).forget(floor);
-            }
-            self.greys.extend(history.active_grey().cloned());
-            self.changed.extend(history.revisions().map(|revision| (revision, key.clone())));
+        while let Some((_, key)) = self.ended.get_min().filter(|(revision, _)| *revision <= floor).cloned() {
+            self.change(key, |history| history.forget(floor));
         }
-        self.changed.sort_unstable();
-        self.changed.dedup();
+    }
+
+    /// Changes the history of one key, and what is looked up of it.
+    fn change(&mut self, key: Arc<str>, change: impl FnOnce(&mut KeyHistory)) {
+        let mut history = self.by_key.get(&key).cloned().unwrap_or_default();
+        for revision in history.revisions() {
+            self.changed.remove(&(revision, key.clone()));
+        }
+        for revision in history.ends() {
+            self.ended.remove(&(revision, key.clone()));
+        }
+        if let Some(grey) = history.active_grey() {
+            self.greys.remove(&grey.release());
+        }
+        change(Arc::make_mut(&mut history));
+        self.changed.extend(history.revisions().map(|revision| (revision, key.clone())));
+        self.ended.extend(history.ends().map(|revision| (revision, key.clone())));
+        self.greys.extend(history.active_grey().map(|grey| (grey.release(), grey.clone())));
+        self.by_key.insert(key, history);
     }
 
     /// The keys that changed after a revision, in order.
     fn changed_after(&self, revision: i64) -> Vec<&Arc<str>> {
-        let from = self.changed.partition_point(|(changed, _)| *changed <= revision);
-        let mut keys: Vec<_> = self.changed[from..].iter().map(|(_, key)| key).collect();
+        let since = (revision.saturating_add(1), Arc::from(""));
+        let mut keys: Vec<_> = self.changed.range(since..).map(|(_, key)| key).collect();
         keys.sort_unstable();
         keys.dedup();
         keys

@@ -88,12 +88,13 @@ impl Agent {
 
     /// Whether it polls: it is enrolled, and was seen within the time that a poll is held for.
     pub fn is_online(&self, now: DateTime<Utc>) -> bool {
-        self.is_enrolled() && self.last_seen.is_some_and(|seen| now - seen < ALIVE)
+        // A time further ahead was noted by a clock that was ahead.
+        self.is_enrolled() && self.last_seen.is_some_and(|seen| (now - seen).abs() < ALIVE)
     }
 
     /// Whether another instance was refused of late, so that a cloned machine is still about.
     pub fn has_duplicate(&self, now: DateTime<Utc>) -> bool {
-        self.duplicate_seen.is_some_and(|seen| now - seen < DUPLICATE_SHOWN)
+        self.duplicate_seen.is_some_and(|seen| (now - seen).abs() < DUPLICATE_SHOWN)
     }
 
     /// The agent after a poll of an instance; a conflict while another one is alive.

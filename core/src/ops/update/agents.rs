@@ -77,6 +77,12 @@ pub struct AgentOrder {
     pub order: FileOrder,
 }
 
+/// Order that a poll claimed, if any, and the store's clock then.
+struct Taken {
+    now: DateTime<Utc>,
+    order: Option<AgentOrder>,
+}
+
 /// Machine with its agent, and what it is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MachineView {
@@ -199,8 +205,9 @@ impl Agents<'_> {
         let heard = self.0.storage().signals();
         let heard = heard.filter(|signal| future::ready(*signal == topic || *signal == Signal::Lost));
         let mut heard = pin!(heard.map(|_| ()).chain(stream::pending()));
-        if let Some(order) = self.take(caller, poll).await? {
-            return Ok(Some(order));
+        let Taken { now: taken, order } = self.take(caller, poll).await?;
+        if order.is_some() {
+            return Ok(order);
         }
         loop {
             let left = hold.saturating_sub(clock.monotonic().saturating_sub(begun));
@@ -209,16 +216,18 @@ impl Agents<'_> {
             }
             // Its end is that of a look.
             let _ = timeout(left.min(LOOK), heard.next()).await;
-            if self.has_order(caller).await?
-                && let Some(order) = self.take(caller, poll).await?
+            let passed = clock.monotonic().saturating_sub(begun);
+            // The store's clock as it is now: that of this server may be another one.
+            let now = taken + TimeDelta::from_std(passed).unwrap_or_default();
+            if self.has_order(caller, now).await?
+                && let Some(order) = self.take(caller, poll).await?.order
             {
                 return Ok(Some(order));
             }
         }
     }
 
-    async fn has_order(&self, caller: &AgentCaller) -> Result<bool> {
-        let now = self.0.clock().now();
+    async fn has_order(&self, caller: &AgentCaller, now: DateTime<Utc>) -> Result<bool> {
         let mut snapshot = self.0.storage().peek().await?;
         // A token that was revoked ends a poll that is held.
         snapshot.agents().by_token(&caller.token).await?.ok_or(Error::Unauthenticated)?;
@@ -226,7 +235,7 @@ impl Agents<'_> {
     }
 
     /// Claims an order, if there is one.
-    async fn take(&self, caller: &AgentCaller, poll: &Poll) -> Result<Option<AgentOrder>> {
+    async fn take(&self, caller: &AgentCaller, poll: &Poll) -> Result<Taken> {
         let instance = format!("{} {}", poll.instance, poll.boot);
         let mut work = self.0.storage().begin().await?;
         let now = work.now().await?;
@@ -243,19 +252,19 @@ impl Agents<'_> {
         work.agents().touch(&caller.token, &seen).await?;
         let Some((old, new)) = next(&mut *work, caller.machine, &instance, now).await? else {
             work.commit_relaxed().await?;
-            return Ok(None);
+            return Ok(Taken { now, order: None });
         };
         let order = match save(&mut *work, &old, new, now).await {
             Ok(order) => order,
             // Another poll of this machine claimed it.
-            Err(Error::Conflict(_)) => return Ok(None),
+            Err(Error::Conflict(_)) => return Ok(Taken { now, order: None }),
             Err(error) => return Err(error),
         };
         let content = work.orders().find_content(order.task_id).await?;
         let task = work.tasks().find(order.task_id).await?;
-        let Some((content, task)) = content.zip(task) else { return Ok(None) };
+        let Some((content, task)) = content.zip(task) else { return Ok(Taken { now, order: None }) };
         work.commit().await?;
-        Ok(Some(AgentOrder { path: task.content, content, order }))
+        Ok(Taken { now, order: Some(AgentOrder { path: task.content, content, order }) })
     }
 
     /// Takes a report, renews the lease, and says what to do next.
@@ -353,7 +362,8 @@ async fn next(
             return Ok(None);
         }
         let lease_until = old.lease_until.map(|_| UPDATE_LEASE.end(now));
-        let new = FileOrder { lease_until, instance: instance.to_owned(), ..old.clone() };
+        // Its reports are numbered anew: those of an earlier run may have been by a clock that was ahead.
+        let new = FileOrder { lease_until, instance: instance.to_owned(), seq: 0, ..old.clone() };
         return Ok(Some((old, new)));
     }
     let due = work.orders().next_due(machine, now).await?;

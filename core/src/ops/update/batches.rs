@@ -6,7 +6,9 @@ use super::batch_member::{Member, count, failures, members};
 use super::batch_step::{OrderChange, Step};
 use super::order_event::count_ended;
 use super::updates::save;
-use super::{Batch, BatchId, BatchLimits, BatchState, FileContent, FileOrder, OnStop, OrderState};
+use super::{
+    Batch, BatchId, BatchLimits, BatchState, FileContent, FileOrder, OnStop, OrderAction, OrderState,
+};
 use crate::account::{Caller, CallerTransaction, Entry, Group, digest};
 use crate::ops::{Machine, TaskFilter, TaskId};
 use crate::ports::{Topic, UnitOfWork};
@@ -120,9 +122,10 @@ impl Batches<'_> {
                 BatchChanged::of(all.iter().filter(is_changed))
             }
         };
-        let changed = apply(&mut *work, &old, &batch, changes).await?;
         let entry = Entry::new(demand.audited(), batch_id.to_string());
         work.record(entry.old(old.digest()).new_digest(batch.digest())).await?;
+        work.record_all(changes.iter().map(OrderChange::entry).collect()).await?;
+        let changed = self.0.apply(&mut *work, &old, &batch, changes).await?;
         work.commit().await?;
         self.0.announce_orders(&changed).await;
         // The worker would do it within a second; who asked sees it begin.
@@ -146,7 +149,9 @@ impl Batches<'_> {
             work.rollback().await?;
             return Ok(false);
         };
-        let changed = apply(&mut *work, &old, &batch, changes).await?;
+        let entries = changes.iter().map(OrderChange::entry).collect();
+        self.0.audit_process_all(&mut *work, "batch worker", entries).await?;
+        let changed = self.0.apply(&mut *work, &old, &batch, changes).await?;
         if batch.state != old.state {
             let entry = Entry::new(batch.state.audited(), batch_id.to_string());
             let entry = entry.old(old.digest()).new_digest(batch.digest());
@@ -159,7 +164,6 @@ impl Batches<'_> {
             tracing::info!(batch = %batch_id, from, to, failures = failures(&all), "batch state changed");
             metrics::counter!("pilothouse_batch_changes_total", "state" => to).increment(1);
         }
-        changed.iter().filter(|order| order.state == OrderState::Expired).for_each(count_ended);
         self.0.announce_orders(&changed).await;
         Ok(true)
     }
@@ -242,24 +246,22 @@ pub(super) async fn content<W: crate::ports::Repositories + ?Sized>(
     work.orders().find_content(first).await?.ok_or_else(missing)
 }
 
-/// Writes a step. The batch is written first, so that of two servers one waits here and then finds it changed.
-async fn apply(
-    work: &mut dyn UnitOfWork,
-    old: &Batch,
-    new: &Batch,
-    mut changes: Vec<OrderChange>,
-) -> Result<Vec<FileOrder>> {
-    let now = work.now().await?;
-    if !work.batches().update(&Batch { version: old.version, ..new.clone() }).await? {
-        return Err(Error::conflict("the batch was changed meanwhile"));
+impl OrderChange {
+    /// Row of the audit trail.
+    fn entry(&self) -> Entry {
+        let Self { old, new } = self;
+        let action = match new.state {
+            _ if new.action == OrderAction::Plan => "update.plan",
+            OrderState::Running if new.may_have_swapped() => "update.revert",
+            OrderState::Reverting => "update.revert",
+            OrderState::Running | OrderState::Cancelled => "update.cancel",
+            OrderState::Expired => "update.lapse",
+            OrderState::Pending if old.state == OrderState::Queued => "update.recall",
+            OrderState::Pending => "update.retry",
+            _ => "update.execute",
+        };
+        Entry::new(action, new.task_id.to_string()).old(old.digest()).new_digest(new.digest())
     }
-    // Everybody who changes several orders does so in this order, so that nobody waits for one another.
-    changes.sort_by_key(|change| change.old.task_id);
-    let mut changed = Vec::with_capacity(changes.len());
-    for OrderChange { old, new } in changes {
-        changed.push(save(work, &old, new, now).await?);
-    }
-    Ok(changed)
 }
 
 impl CallerTransaction<'_> {
@@ -318,8 +320,32 @@ impl Member {
 }
 
 impl Pilothouse {
-    /// Wakes the polls of the machines of orders.
+    /// Writes a step. The batch is written first, so that of two servers one waits here and then finds it changed.
+    async fn apply(
+        &self,
+        work: &mut dyn UnitOfWork,
+        old: &Batch,
+        new: &Batch,
+        mut changes: Vec<OrderChange>,
+    ) -> Result<Vec<FileOrder>> {
+        let now = work.now().await?;
+        if !work.batches().update(&Batch { version: old.version, ..new.clone() }).await? {
+            return Err(Error::conflict("the batch was changed meanwhile"));
+        }
+        // Everybody who changes several orders does so in this order, so that nobody waits for one another.
+        changes.sort_by_key(|change| change.old.task_id);
+        let mut changed = Vec::with_capacity(changes.len());
+        for OrderChange { old, new } in changes {
+            let new = save(work, &old, new, now).await?;
+            self.queue_order_event(work, &new).await?;
+            changed.push(new);
+        }
+        Ok(changed)
+    }
+
+    /// Counts orders that ended by the change that was just committed, and wakes the polls of the machines of the others.
     async fn announce_orders(&self, orders: &[FileOrder]) {
+        orders.iter().for_each(count_ended);
         let is_due = |order: &&FileOrder| order.due.is_some();
         let mut topics: Vec<_> =
             orders.iter().filter(is_due).filter_map(|order| order.machine.map(Topic::Machine)).collect();

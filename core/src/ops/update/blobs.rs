@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 
 use super::Sha256Digest;
 use crate::account::{Caller, Group};
-use crate::ports::{BlobState, LockKey};
+use crate::ports::BlobState;
 use crate::{Error, Pilothouse, Result};
 
 /// Time for which a blob lives that is not complete, or that no task names.
@@ -66,21 +66,12 @@ impl Blobs<'_> {
         Ok(Appended::Taken(store.append(sha256, size, offset, bytes).await?))
     }
 
-    /// Removes blobs that no task names and that are older than 24 h, and begun ones as old; how many.
-    pub(crate) async fn prune(&self) -> Result<u64> {
+    /// Removes blobs that no task names and that are older than 24 h, and begun ones as old; how many. Several servers may do so
+    /// at once.
+    pub async fn prune(&self) -> Result<u64> {
         let Ok(store) = self.0.blob_store() else { return Ok(0) };
-        let mut work = self.0.storage().begin().await?;
-        // No task is added with a blob while it is removed.
-        work.lock(LockKey::Blobs).await?;
-        let mut pruned = 0;
-        for sha256 in store.list_older(self.0.clock().now() - UNNAMED_LIFE).await? {
-            if !work.orders().names_blob(sha256).await? {
-                store.remove(sha256).await?;
-                pruned += 1;
-            }
-        }
-        work.rollback().await?;
-        Ok(pruned)
+        let old = store.list_older(self.0.clock().now() - UNNAMED_LIFE).await?;
+        self.0.remove_unnamed(&old).await
     }
 }
 

@@ -1,11 +1,9 @@
 //! File order: the aggregate of what was ordered for a task, its state machine, and its leases by the store's clock.
 
-use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{FileContent, OrderAction, OrderState, Phase, Sha256Digest};
-use crate::ops::{BatchId, MachineNumber, TaskId, TaskStatus};
-use crate::ports::StorageResult;
+use crate::ops::{MachineNumber, TaskId, TaskStatus};
 use crate::{Error, Lease, Result};
 
 /// Lease of an order, by the store's clock: 60 s from the claim or the last report.
@@ -14,6 +12,9 @@ pub const UPDATE_LEASE: Lease = Lease::of(TimeDelta::seconds(60));
 const MOST_TRIES: i64 = 3;
 /// Pause after the first lost lease; each is twice the one before.
 const PAUSE: TimeDelta = TimeDelta::seconds(5);
+
+/// The longest pause before an order is given again.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 
 /// What was ordered for a task, and how far it has come.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,38 +61,6 @@ pub struct FileOrder {
     pub plan: String,
     /// Grows by one with every change.
     pub version: i64,
-}
-
-/// Orders and contents of tasks in a store. They go with their task.
-#[async_trait]
-pub trait OrderRepository: Send {
-    /// Adds the content of a task with an order that is pending, and bound to a machine where one is given.
-    async fn insert(&mut self, content: &FileContent, machine: Option<MachineNumber>) -> StorageResult<()>;
-    /// The content of a task, where it has one.
-    async fn find_content(&mut self, task_id: TaskId) -> StorageResult<Option<FileContent>>;
-    /// The order of a task, where it has a content.
-    async fn find(&mut self, task_id: TaskId) -> StorageResult<Option<FileOrder>>;
-    /// Replaces an order that is still in the state, attempt and version of `old`; its version then grows by one.
-    async fn update(&mut self, old: &FileOrder, new: &FileOrder) -> StorageResult<bool>;
-    /// The order of a machine that has been due the longest at `now`.
-    async fn next_due(
-        &mut self,
-        machine: MachineNumber,
-        now: DateTime<Utc>,
-    ) -> StorageResult<Option<FileOrder>>;
-    /// The orders of a machine that are leased or unknown, by task.
-    async fn held(&mut self, machine: MachineNumber) -> StorageResult<Vec<FileOrder>>;
-    /// The orders of a machine that were given and have not ended, by task.
-    async fn open(&mut self, machine: MachineNumber) -> StorageResult<Vec<FileOrder>>;
-    /// Orders whose lease is over at `now` or void, or that are due and past their deadline; at most `count`.
-    async fn lapsed(&mut self, now: DateTime<Utc>, lease: Lease, count: i64)
-    -> StorageResult<Vec<FileOrder>>;
-    /// The orders of a batch without their logs, by the number of their task.
-    async fn of_batch(&mut self, batch: BatchId) -> StorageResult<Vec<FileOrder>>;
-    /// The newest `count` orders that are in a state, without their logs, newest task first.
-    async fn in_state(&mut self, state: OrderState, count: i64) -> StorageResult<Vec<FileOrder>>;
-    /// Whether any task names a blob.
-    async fn names_blob(&mut self, sha256: Sha256Digest) -> StorageResult<bool>;
 }
 
 impl FileOrder {
@@ -259,6 +228,18 @@ impl FileOrder {
         }
     }
 
+    /// The latest time at which an order is due that waits for no `not_before`. A later one was set by a clock that was ahead.
+    pub fn latest_due(now: DateTime<Utc>) -> DateTime<Utc> {
+        now + LONGEST_PAUSE
+    }
+
+    /// The order as if the clock had not been ahead when it was put off to a time after [`FileOrder::latest_due`].
+    pub(super) fn recalled(&self, now: DateTime<Utc>) -> Option<Self> {
+        let due = self.due.filter(|due| *due > Self::latest_due(now))?;
+        let deadline = self.deadline.map(|deadline| deadline - (due - now));
+        Some(Self { due: Some(now), deadline, ..self.clone() })
+    }
+
     fn after_lost_lease(self, now: DateTime<Utc>, was_cancelled: bool) -> Self {
         let is_update = self.action == OrderAction::Update;
         if is_update && self.may_have_swapped() {
@@ -271,7 +252,7 @@ impl FileOrder {
         if self.tries >= MOST_TRIES && !self.may_have_swapped() {
             return self.given_up(OrderState::Failed, "the agent's lease ended three times before the swap");
         }
-        let doubled = PAUSE * (1 << (self.tries - 1).clamp(0, 6));
+        let doubled = (PAUSE * (1 << (self.tries - 1).clamp(0, 6))).min(LONGEST_PAUSE);
         let state = if is_update { OrderState::Queued } else { self.state };
         let message = "the agent's lease ended; it is tried again".to_owned();
         Self { state, due: Some(now + doubled), message, ..self }

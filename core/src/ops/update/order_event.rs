@@ -1,4 +1,4 @@
-//! Order events: what webhooks are told of orders that ended badly and of batches, and what is counted.
+//! Order events: what webhooks are told of orders that ended and of batches, and what is counted.
 
 use serde_json::json;
 
@@ -8,23 +8,34 @@ use crate::ports::UnitOfWork;
 use crate::webhook::EventKind;
 use crate::{Pilothouse, Result};
 
-/// Counts an order that ended here, by the state that it ended in.
+/// Counts an order that ended here, by the state that it ended in; others are passed over.
 pub(super) fn count_ended(order: &FileOrder) {
     let is_plan = order.action == OrderAction::Plan;
-    if !is_plan && !order.state.is_open() {
+    if !is_plan && !order.state.is_open() && order.state != OrderState::Pending {
         metrics::counter!("pilothouse_updates_ended_total", "state" => order.state.as_str()).increment(1);
     }
 }
 
+/// Event of an order that came into a state; `None` of one that goes on.
+fn event_of(state: OrderState) -> Option<EventKind> {
+    use OrderState::{
+        Cancelled, Conflict, Expired, Failed, Pending, Queued, RevertFailed, Reverted, Reverting, Running,
+        Succeeded, Unknown,
+    };
+    match state {
+        Failed | Conflict | Expired | RevertFailed | Unknown => Some(EventKind::UpdateFailed),
+        Succeeded => Some(EventKind::UpdateSucceeded),
+        Reverted => Some(EventKind::UpdateReverted),
+        Cancelled => Some(EventKind::UpdateCancelled),
+        Pending | Queued | Running | Reverting => None,
+    }
+}
+
 impl Pilothouse {
-    /// Queues the event of an order that failed, or whose machine is silent since the file may have been replaced.
+    /// Queues the event of an order that has just ended, or whose machine is silent since the file may have been replaced.
     pub(super) async fn queue_order_event(&self, work: &mut dyn UnitOfWork, order: &FileOrder) -> Result<()> {
-        use OrderState::{Conflict, Expired, Failed, RevertFailed, Unknown};
-        let has_failed = matches!(order.state, Failed | Conflict | Expired | RevertFailed | Unknown);
-        let is_plan = order.action == OrderAction::Plan;
-        if is_plan || !has_failed || !self.has_subscribers(EventKind::UpdateFailed) {
-            return Ok(());
-        }
+        let kind = event_of(order.state).filter(|kind| self.has_subscribers(*kind));
+        let Some(kind) = kind.filter(|_| order.action != OrderAction::Plan) else { return Ok(()) };
         let machine = match order.machine {
             Some(id) => work.machines().by_id(id).await?.map(|machine| machine.machine_name),
             None => None,
@@ -36,7 +47,7 @@ impl Pilothouse {
             "batch": task.and_then(|task| task.batch).map(|batch| batch.to_string()),
             "attempt": order.attempt, "message": order.message,
         });
-        self.queue_event(work, EventKind::UpdateFailed, data).await
+        self.queue_event(work, kind, data).await
     }
 
     /// Queues the event of a batch that was held, or has ended.

@@ -33,9 +33,9 @@ impl Pilothouse {
         file.check(path)
     }
 
-    /// The answer that a request with releases got before, so that it is repeated although a file is gone. Refuses a caller
-    /// who was stopped before anything is read.
-    pub(in crate::ops) async fn answer_before_release(
+    /// The answer that a request with files got before, so that it is repeated although a release or a blob is gone. Refuses a
+    /// caller who was stopped before anything is read.
+    pub(in crate::ops) async fn answer_before_blobs(
         &self,
         caller: &Caller,
         key: Option<&IdempotencyKey>,

@@ -1,6 +1,5 @@
 //! Order sweeper: ends leases that were not renewed, and orders whose deadline passed.
 
-use super::order_event::count_ended;
 use super::updates::save;
 use crate::account::Entry;
 use crate::ports::Topic;
@@ -36,10 +35,11 @@ impl<'a> OrderSweeper<'a> {
     async fn sweep_some(&self) -> Result<u64> {
         let mut work = self.0.storage().begin().await?;
         let now = work.now().await?;
-        let lapsed = work.orders().lapsed(now, UPDATE_LEASE, AT_ONCE).await?;
+        let latest = FileOrder::latest_due(now);
+        let lapsed = work.orders().lapsed(now, UPDATE_LEASE, latest, AT_ONCE).await?;
         let mut ended: Vec<FileOrder> = Vec::new();
         for old in lapsed {
-            let Some(new) = old.lapse(now) else { continue };
+            let Some(new) = old.lapse(now).or_else(|| old.recalled(now)) else { continue };
             let new = match save(&mut *work, &old, new, now).await {
                 Ok(new) => new,
                 // A report came first; what it left lapses by itself.
@@ -60,7 +60,6 @@ impl<'a> OrderSweeper<'a> {
         for order in &ended {
             let (task, state) = (order.task_id, order.state.as_str());
             tracing::warn!(%task, state, attempt = order.attempt, message = order.message, "an order lapsed");
-            count_ended(order);
             self.0.announce_order(order).await;
         }
         self.0.storage().announce(&[Topic::Batches]).await;

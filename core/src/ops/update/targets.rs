@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Batch, BatchId, Batches, FileContent, NewFile};
+use super::{Batch, BatchId, Batches, NewFile};
 use crate::account::{Caller, CallerTransaction, Entry, Group};
 use crate::ops::task::check_texts;
 use crate::ops::{Machine, MachineFilter, MachineNumber, Task, TaskId, TaskNumber};
@@ -79,12 +79,12 @@ impl Batches<'_> {
         check_texts(&action, &content, &description)?;
         self.0.check_file(&content, &file)?;
         targets.check()?;
-        if file.sha256.is_none() {
-            if let Some(answer) = self.0.answer_before_release(caller, key).await? {
-                return AddedBatch::from_json(&answer);
-            }
-            self.0.take_releases(std::iter::once((&*content, &mut file))).await?;
+        if let Some(answer) = self.0.answer_before_blobs(caller, key).await? {
+            return AddedBatch::from_json(&answer);
         }
+        self.0.take_releases(std::iter::once((&*content, &mut file))).await?;
+        let sha256 = file.sha256.ok_or_else(|| Error::invalid("sha256", "is required"))?;
+        let blob = self.0.find_blob(sha256).await?;
         let create_time = self.0.clock().now();
         let mut work = self.0.write_as(caller).await?;
         let targets = work.resolve(&targets).await?;
@@ -100,8 +100,7 @@ impl Batches<'_> {
         work.batches().insert(&Batch::pending(added.batch_id, create_time)).await?;
         // No blob is removed while tasks are added that name it.
         work.lock(LockKey::Blobs).await?;
-        let content_of = |first: &FileContent, task_id| FileContent { task_id, ..first.clone() };
-        let first = self.0.file_content(TaskId(uuid::Uuid::nil()), file).await?;
+        let size = work.require_blob(blob).await?;
         for (task_id, target) in added.task_ids.iter().copied().zip(targets) {
             let (action, content, description) = (action.clone(), content.clone(), description.clone());
             let ip = target.ip;
@@ -109,7 +108,8 @@ impl Batches<'_> {
             let task = Task { id, task_id, ip, action, create_time, content, description, batch };
             work.tasks().insert(&task).await?;
             work.record(Entry::new("task.add", task_id.to_string()).new_digest(task.digest())).await?;
-            work.orders().insert(&content_of(&first, task_id), target.machine).await?;
+            let content = file.clone().into_content(task_id, sha256, size);
+            work.orders().insert(&content, target.machine).await?;
         }
         work.record(Entry::new("batch.add", added.batch_id.to_string())).await?;
         work.commit().await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::order_event::count_ended;
 use super::{Agent, FileContent, FileOrder, OrderAction, OrderState};
 use crate::account::{Caller, CallerTransaction, Entry, Group, digest};
 use crate::ops::{Machine, MachineNumber, Task, TaskId};
@@ -245,6 +246,8 @@ impl CallerTransaction<'_> {
         };
         let entry = Entry::new(action, task_id.to_string());
         self.record(entry.old(old.digest()).new_digest(new.digest())).await?;
+        let (pilothouse, work) = self.parts();
+        pilothouse.queue_order_event(work, &new).await?;
         Ok(new)
     }
 
@@ -287,8 +290,9 @@ impl FileOrder {
 }
 
 impl Pilothouse {
-    /// Wakes the polls of the machine of an order.
+    /// Counts an order that ended by the change that was just committed, and wakes the polls of the machine of another one.
     pub(in crate::ops) async fn announce_order(&self, order: &FileOrder) {
+        count_ended(order);
         if let Some(machine) = order.machine.filter(|_| order.due.is_some()) {
             self.storage().announce(&[Topic::Machine(machine)]).await;
         }

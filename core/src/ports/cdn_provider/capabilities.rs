@@ -21,6 +21,8 @@ pub struct Capabilities {
     /// Whether it is a vendor's API: its batches are durable rows, one server at a time speaks for all, and its limits
     /// hold. Else its edges are called directly, by every server and side by side, where a repeat does no harm.
     pub is_vendor: bool,
+    /// Kind of the vendor, as metrics name it, such as `tencent`; `other` unless it is set.
+    pub vendor_kind: &'static str,
     /// Whether it purges single URLs.
     pub purge_urls: bool,
     /// Prefixes that it purges, requested by a `*` at the end of a URL.
@@ -49,7 +51,7 @@ pub struct Capabilities {
     pub series: bool,
     /// Whether it knows the traffic of its domains by region.
     pub areas: bool,
-    /// Whether it lists the access logs of its domains.
+    /// Whether it lists the access logs of its domains, which are then fetched and kept for download.
     pub logs: bool,
     /// Whether it tells what is left of its quotas.
     pub quota: bool,
@@ -62,6 +64,7 @@ impl Default for Capabilities {
     fn default() -> Self {
         Self {
             is_vendor: false,
+            vendor_kind: "other",
             purge_urls: false,
             purge_prefix: Prefix::Never,
             purge_tags: false,
@@ -107,6 +110,8 @@ impl Capabilities {
     }
 
     setters! {
+        /// Sets the kind of the vendor, as metrics name it.
+        with_vendor_kind, vendor_kind: &'static str;
         /// Sets whether it purges single URLs.
         with_purge_urls, purge_urls: bool;
         /// Sets which prefixes it purges.

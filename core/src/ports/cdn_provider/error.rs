@@ -54,6 +54,21 @@ pub enum ProviderError {
 }
 
 impl ProviderError {
+    /// Name of the kind in metrics.
+    pub(super) fn outcome(&self) -> &'static str {
+        match self {
+            Self::Unsupported { .. } => "unsupported",
+            Self::Unavailable(_) => "unavailable",
+            Self::Throttled { .. } => "throttled",
+            Self::QuotaUsed { .. } => "quota_used",
+            Self::Credentials(_) => "credentials",
+            Self::NotYours(_) => "not_yours",
+            Self::Refused(_) => "refused",
+            Self::TooBig(_) => "too_big",
+            Self::Ambiguous(_) => "ambiguous",
+        }
+    }
+
     /// Whether the same may succeed later.
     pub fn may_be_retried(&self) -> bool {
         match self {

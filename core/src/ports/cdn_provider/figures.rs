@@ -1,8 +1,9 @@
 //! Figures, logs and quotas that a provider knows.
 
 use chrono::{DateTime, Utc};
+use futures_util::stream::BoxStream;
 
-use super::Operation;
+use super::{Operation, ProviderError};
 
 /// Traffic of domains by 5 minutes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,6 +78,9 @@ pub struct LogFile {
     /// End of that time.
     pub until: DateTime<Utc>,
 }
+
+/// Content of an access log: a gzip file, in pieces.
+pub type LogContent = BoxStream<'static, Result<Vec<u8>, ProviderError>>;
 
 /// What is left of a quota.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ mod capabilities;
 mod edge_control;
 mod error;
 mod figures;
+mod measured;
 mod providers;
 
 use std::fmt::Debug;
@@ -16,7 +17,7 @@ pub use batch::{Batch, ItemState, Operation, Purge, RemoteTask, Submission, Subm
 pub use capabilities::{CallLimits, Capabilities, Prefix, Rate, Repeat};
 pub use edge_control::{EdgeControl, SessionStart};
 pub use error::ProviderError;
-pub use figures::{AreaFigure, AreaLevel, Figure, Figures, LogFile, Quota};
+pub use figures::{AreaFigure, AreaLevel, Figure, Figures, LogContent, LogFile, Quota};
 pub use providers::Providers;
 
 /// One content delivery network.
@@ -91,6 +92,13 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
         let _ = (domain, day);
         Err(self.unsupported("list logs"))
+    }
+
+    /// Content of a file that [`CdnProvider::logs`] listed a short time ago. The engine gives up one of which no piece comes
+    /// for a minute.
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        let _ = file;
+        Err(self.unsupported("fetch logs"))
     }
 
     /// What is left of its quotas.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::measured::MeasuredProvider;
 use super::{CdnProvider, EdgeControl};
 
 /// The providers by the name of their cdn. Cheap to clone.
@@ -35,8 +36,14 @@ impl Providers {
     }
 }
 
+/// The provider, with metrics of its calls where it is a vendor's.
+fn measured(provider: Arc<dyn CdnProvider>) -> Arc<dyn CdnProvider> {
+    if provider.capabilities().is_vendor { Arc::new(MeasuredProvider(provider)) } else { provider }
+}
+
 impl FromIterator<(String, Arc<dyn CdnProvider>)> for Providers {
     fn from_iter<I: IntoIterator<Item = (String, Arc<dyn CdnProvider>)>>(providers: I) -> Self {
-        Self(Arc::new(providers.into_iter().collect()), Arc::default())
+        let measured = providers.into_iter().map(|(name, provider)| (name, measured(provider)));
+        Self(Arc::new(measured.collect()), Arc::default())
     }
 }

@@ -7,7 +7,7 @@ use pilothouse_conformance::doubles::ScriptedProvider;
 use pilothouse_core::cdn::{
     AlarmFilter, AlarmKind, AlarmWorker, Batch, Counters, Domain, LogKind, LogOverview, LogShipper,
 };
-use pilothouse_core::ports::LogReader;
+use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Error, Page, Pilothouse, Result};
 
 use super::CdnFixture;
@@ -33,6 +33,10 @@ impl LogReader for QuestionReader {
             }
         }
         Ok(Batch { counters, last_line, ..batch })
+    }
+
+    async fn keep(&self, _: LogContent) -> Result<Vec<KeptPiece>> {
+        panic!("no vendor has logs here");
     }
 }
 

@@ -1,81 +1,130 @@
-//! Events of updates and batches: failures, stops and ends, and nothing for what goes well.
+//! Events of updates and batches: each outcome of an update, stops and ends; and their rows of the audit trail.
 
-use std::sync::Arc;
-
-use pilothouse_conformance::Fixture;
+use chrono::TimeDelta;
 use pilothouse_conformance::rows::machine;
-use pilothouse_core::account::Group;
-use pilothouse_core::ops::{
-    AgentFacts, BatchLimits, BatchWorker, NewBatch, NewFile, OrderReport, OrderResult, Phase, Poll,
-    ResultState, Targets,
-};
-use pilothouse_storage_memory::MemoryStorage;
-use serde_json::json;
+use pilothouse_core::ops::{BatchId, BatchLimits, BatchWorker, OrderSweeper, ResultState, TaskId};
+use serde_json::{Value, json};
 
 use super::{events, subscribed};
+use crate::fleet::Fleet;
+
+/// Data of the event of the task.
+fn told(task: TaskId, batch: Option<BatchId>, state: &str, attempt: u32, message: &str) -> Value {
+    json!({
+        "task_id": task.to_string(), "machine": machine(2).machine_name, "path": "/etc/motd", "state": state,
+        "batch": batch.map(|batch| batch.to_string()), "attempt": attempt, "message": message,
+    })
+}
 
 #[tokio::test]
 async fn failures_and_ends_are_told() {
-    let storage = Arc::new(MemoryStorage::new().strict());
-    let fixture = Fixture::builder(storage.clone()).settings(subscribed()).build();
-    let ann = fixture.account("ann", Group::ALL.into_iter().collect()).await;
-    let pilothouse = &fixture.pilothouse;
-    pilothouse.machines().add(&ann, machine(2)).await.unwrap();
-    let name = machine(2).machine_name;
-    let code = pilothouse.agents().enroll(&ann, &name).await.unwrap().code;
-    let token = pilothouse.agents().redeem(&code, AgentFacts::default()).await.unwrap().token;
-    let agent = pilothouse.agents().authenticate(&token).await.unwrap();
-    let poll = Poll { instance: "a".into(), boot: "b".into(), wait: 0 };
-    assert_eq!(pilothouse.agents().poll(&agent, &poll).await.unwrap(), None);
-    let file = NewFile {
-        sha256: Some(fixture.blobs().put(b"new")),
-        mode: None,
-        owner: None,
-        group: None,
-        expect_sha256: None,
-        check: None,
-        reload: None,
-        confirm_seconds: 0,
-        not_before: None,
-        deadline_seconds: None,
-    };
-    let new = NewBatch {
-        targets: Targets::All,
-        action: "update".into(),
-        content: "/etc/motd".into(),
-        description: "d".into(),
-        file,
-    };
-    let batches = pilothouse.batches();
-    let added = batches.add(&ann, new, None).await.unwrap();
-    batches.execute(&ann, added.batch_id, BatchLimits::default()).await.unwrap();
-    let attempt = async |state: ResultState, message: &str| {
-        let given = pilothouse.agents().poll(&agent, &poll).await.unwrap().unwrap();
-        let result = OrderResult { state, old_sha256: None, plan: String::new() };
-        let report = OrderReport {
-            attempt: given.order.attempt,
-            seq: 1,
-            phase: Phase::Confirm,
-            percent: 99,
-            observed_sha256: None,
-            result: Some(result),
-            message: message.into(),
-            log: String::new(),
-        };
-        pilothouse.agents().report(&agent, given.order.task_id, &report).await.unwrap();
-        while BatchWorker::new(pilothouse).turn().await.unwrap() > 0 {}
-    };
-    attempt(ResultState::Failed, "the check said no").await;
-    batches.retry(&ann, added.batch_id).await.unwrap();
-    attempt(ResultState::Succeeded, "").await;
-    let (batch, task) = (added.batch_id.to_string(), added.task_ids[0].to_string());
-    let failed = json!({
-        "task_id": task, "machine": name, "path": "/etc/motd", "state": "failed", "batch": batch, "attempt": 1,
-        "message": "the check said no",
-    });
+    let fleet = Fleet::new(subscribed()).await;
+    let batches = fleet.pilothouse().batches();
+    let added = fleet.add_batch().await;
+    batches.execute(&fleet.ann, added.batch_id, BatchLimits::default()).await.unwrap();
+    fleet.attempt(ResultState::Failed, "the check said no").await;
+    batches.retry(&fleet.ann, added.batch_id).await.unwrap();
+    fleet.attempt(ResultState::Succeeded, "").await;
+    let (batch, task) = (added.batch_id.to_string(), added.task_ids[0]);
     let held = json!({"batch": batch, "state": "held", "machines": 1, "failures": 1});
     let ended = json!({"batch": batch, "state": "succeeded", "machines": 1, "failures": 0});
-    let expected = [("update.failed", failed), ("batch.held", held), ("batch.ended", ended)];
+    let of_batch = Some(added.batch_id);
+    let expected = [
+        ("update.failed", told(task, of_batch, "failed", 1, "the check said no")),
+        ("batch.held", held),
+        ("update.succeeded", told(task, of_batch, "succeeded", 2, "")),
+        ("batch.ended", ended),
+    ];
     let expected = expected.map(|(event, data)| (event.to_owned(), data));
-    assert_eq!(events(&*storage).await, expected);
+    assert_eq!(events(&*fleet.storage).await, expected);
+    let agent = format!("agent of {}: update.outcome", machine(2).machine_name);
+    let expected = [
+        "ann: task.add",
+        "batch worker: update.execute",
+        &agent,
+        "ann: update.retry",
+        "batch worker: update.execute",
+        &agent,
+    ];
+    assert_eq!(fleet.audited(task).await, expected);
+}
+
+#[tokio::test]
+async fn each_outcome_of_a_single_update_is_told() {
+    let fleet = Fleet::new(subscribed()).await;
+    let updates = fleet.pilothouse().updates();
+    let task = fleet.add_task().await;
+    updates.plan(&fleet.ann, task).await.unwrap();
+    fleet.attempt(ResultState::Planned, "").await;
+    updates.execute(&fleet.ann, task).await.unwrap();
+    fleet.attempt(ResultState::Conflict, "edited").await;
+    updates.retry(&fleet.ann, task).await.unwrap();
+    fleet.attempt(ResultState::Succeeded, "").await;
+    updates.revert(&fleet.ann, task, false).await.unwrap();
+    fleet.attempt(ResultState::RevertFailed, "no space").await;
+    updates.retry(&fleet.ann, task).await.unwrap();
+    fleet.attempt(ResultState::Reverted, "").await;
+    let expired = fleet.add_task().await;
+    updates.execute(&fleet.ann, expired).await.unwrap();
+    fleet.clock.advance(TimeDelta::days(2));
+    OrderSweeper::new(fleet.pilothouse()).sweep().await.unwrap();
+    let cancelled = fleet.add_task().await;
+    updates.execute(&fleet.ann, cancelled).await.unwrap();
+    updates.cancel(&fleet.ann, cancelled).await.unwrap();
+    let late = "no agent began before the deadline";
+    let expected = [
+        ("update.failed", told(task, None, "conflict", 2, "edited")),
+        ("update.succeeded", told(task, None, "succeeded", 3, "")),
+        ("update.failed", told(task, None, "revert_failed", 4, "no space")),
+        ("update.reverted", told(task, None, "reverted", 5, "")),
+        ("update.failed", told(expired, None, "expired", 0, late)),
+        ("update.cancelled", told(cancelled, None, "cancelled", 0, "")),
+    ];
+    let expected = expected.map(|(event, data)| (event.to_owned(), data));
+    assert_eq!(events(&*fleet.storage).await, expected);
+    let agent = format!("agent of {}: update.outcome", machine(2).machine_name);
+    let expected = [
+        "ann: task.add",
+        "ann: update.plan",
+        &agent,
+        "ann: update.execute",
+        &agent,
+        "ann: update.retry",
+        &agent,
+        "ann: update.revert",
+        &agent,
+        "ann: update.retry",
+        &agent,
+    ];
+    assert_eq!(fleet.audited(task).await, expected);
+    assert_eq!(
+        fleet.audited(expired).await,
+        ["ann: task.add", "ann: update.execute", "order sweeper: update.lapse"]
+    );
+    assert_eq!(
+        fleet.audited(cancelled).await,
+        ["ann: task.add", "ann: update.execute", "ann: update.cancel"]
+    );
+}
+
+#[tokio::test]
+async fn what_a_batch_ends_by_itself_is_told_of_each_machine() {
+    let fleet = Fleet::new(subscribed()).await;
+    let batches = fleet.pilothouse().batches();
+    let offline = fleet.add_batch().await;
+    // Its machine was seen for the last time when the fleet was made.
+    fleet.clock.advance(TimeDelta::minutes(2));
+    batches.execute(&fleet.ann, offline.batch_id, BatchLimits::default()).await.unwrap();
+    fleet.clock.advance(TimeDelta::days(2));
+    while BatchWorker::new(fleet.pilothouse()).turn().await.unwrap() > 0 {}
+    let cancelled = fleet.add_batch().await;
+    batches.cancel(&fleet.ann, cancelled.batch_id).await.unwrap();
+    let all = events(&*fleet.storage).await;
+    let late = "the machine was not online before the deadline";
+    let expired = told(offline.task_ids[0], Some(offline.batch_id), "expired", 0, late);
+    let ended = told(cancelled.task_ids[0], Some(cancelled.batch_id), "cancelled", 0, "");
+    assert_eq!(all[0], ("update.failed".to_owned(), expired));
+    assert_eq!(all.last().unwrap(), &("update.cancelled".to_owned(), ended));
+    assert_eq!(fleet.audited(offline.task_ids[0]).await, ["ann: task.add", "batch worker: update.lapse"]);
+    assert_eq!(fleet.audited(cancelled.task_ids[0]).await, ["ann: task.add", "ann: update.cancel"]);
 }

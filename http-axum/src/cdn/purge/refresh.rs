@@ -54,7 +54,7 @@ impl AddRefresh {
 
 /// Queues a purge of URLs on every cdn that serves them. A URL that ends in `*` purges everything that begins with it, where
 /// the cdn's provider can; `domain` and `tags` in place of `path` purge what carries one of the tags, where it can: Cloudflare,
-/// in the whole zone of the domain. Refused is refused: then nothing is queued.
+/// in the whole zone of the domain, and own edges that are all Varnish. Refused is refused: then nothing is queued.
 #[utoipa::path(
     post,
     path = "/level3/refresh",

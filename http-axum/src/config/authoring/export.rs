@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use pilothouse_config_exchange::{Entry, Profile, apollo, json, properties, yaml};
+use pilothouse_config_exchange::{Entry, Format, Profile};
 use pilothouse_core::Error;
 use pilothouse_core::config::{ExportedProfile, Item};
 use serde::Deserialize;
@@ -58,8 +58,10 @@ pub(super) async fn config_export(
     Auth(caller): Auth,
     Args(ConfigExport { app, profile, format }): Args<ConfigExport>,
 ) -> Result<Response, Failure> {
-    let format: FileFormat = format.parse()?;
-    if profile.is_none() && format != FileFormat::Apollo {
+    let format = Format::from_name(&format).filter(|format| Format::WRITTEN.contains(format));
+    let format =
+        format.ok_or_else(|| Error::invalid("format", "must be properties, yaml, json or apollo"))?;
+    if profile.is_none() && format != Format::Apollo {
         return Err(Error::invalid("profile", "is missing, which only apollo does without").into());
     }
     let exported = api.pilothouse.items().export(&caller, &app, profile.as_deref()).await?;
@@ -83,49 +85,6 @@ pub(super) async fn config_export(
     Ok(response)
 }
 
-/// Format of an exported file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileFormat {
-    Properties,
-    Yaml,
-    Json,
-    Apollo,
-}
-
-impl std::str::FromStr for FileFormat {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "properties" => Ok(Self::Properties),
-            "yaml" => Ok(Self::Yaml),
-            "json" => Ok(Self::Json),
-            "apollo" => Ok(Self::Apollo),
-            _ => Err(Error::invalid("format", "must be properties, yaml, json or apollo")),
-        }
-    }
-}
-
-impl FileFormat {
-    fn extension(self) -> &'static str {
-        match self {
-            Self::Properties => "properties",
-            Self::Yaml => "yaml",
-            Self::Json => "json",
-            Self::Apollo => "zip",
-        }
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Self::Properties => "text/plain; charset=utf-8",
-            Self::Yaml => "application/yaml; charset=utf-8",
-            Self::Json => "application/json",
-            Self::Apollo => "application/zip",
-        }
-    }
-}
-
 /// An exported file.
 struct File {
     bytes: Vec<u8>,
@@ -133,11 +92,11 @@ struct File {
     dropped: Option<String>,
 }
 
-fn file(format: FileFormat, app: &str, exported: Vec<ExportedProfile>) -> Result<File, Error> {
+fn file(format: Format, app: &str, exported: Vec<ExportedProfile>) -> Result<File, Error> {
     let items = || exported.iter().flat_map(|profile| &profile.items);
     let validators = items().filter(|item| !item.current.content.validator.is_empty()).count();
     let descriptions = match format {
-        FileFormat::Json => items().filter(|item| !item.current.content.description.is_empty()).count(),
+        Format::Json => items().filter(|item| !item.current.content.description.is_empty()).count(),
         _ => 0,
     };
     let counts = [(validators, "validators"), (descriptions, "descriptions")];
@@ -150,15 +109,7 @@ fn file(format: FileFormat, app: &str, exported: Vec<ExportedProfile>) -> Result
             Profile { app: app.to_owned(), profile, entries }
         })
         .collect();
-    let entries = profiles.first().map(|profile| &*profile.entries).unwrap_or_default();
-    let bytes = match format {
-        FileFormat::Properties => properties::write(entries).into_bytes(),
-        FileFormat::Yaml => yaml::write(entries).into_bytes(),
-        FileFormat::Json => json::write(entries).into_bytes(),
-        FileFormat::Apollo => {
-            apollo::write(&profiles).map_err(|failure| Error::Internal(failure.to_string()))?
-        }
-    };
+    let bytes = format.write(&profiles).map_err(|failure| Error::Internal(failure.to_string()))?;
     Ok(File { bytes, dropped: (!dropped.is_empty()).then(|| dropped.join(", ")) })
 }
 

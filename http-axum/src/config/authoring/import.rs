@@ -1,7 +1,7 @@
 //! `/config/import`: a file as change sets.
 
 use axum::extract::{Request, State};
-use pilothouse_config_exchange::{Document, Dropped, Entry, Profile, apollo, json, nacos, properties, yaml};
+use pilothouse_config_exchange::{Dropped, Entry, Format, Profile, Target};
 use pilothouse_core::Error;
 use pilothouse_core::config::{Change, ContentChange, Imported, ItemChange, NewChangeSet};
 use serde::{Deserialize, Serialize};
@@ -110,8 +110,7 @@ pub(super) async fn config_import(
 ) -> Reply<Data<ImportInfo>> {
     let (parts, content) = request.into_parts();
     let args: ConfigImport = query(&parts.uri)?;
-    let format: FileFormat = args.format.parse()?;
-    format.check_place(&args)?;
+    let format = format_of(&args)?;
     let sets = api.pilothouse.change_sets();
     // A body that cannot be taken is not worth waiting for.
     sets.check_caller(&caller, args.app.as_deref(), args.profile.as_deref()).await?;
@@ -128,71 +127,31 @@ pub(super) async fn config_import(
     data(info(sets.import(&caller, new.collect()).await?, dropped))
 }
 
-/// Format of an imported file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FileFormat {
-    Properties,
-    Yaml,
-    Json,
-    Apollo,
-    Nacos,
-}
-
-impl std::str::FromStr for FileFormat {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        match text {
-            "properties" => Ok(Self::Properties),
-            "yaml" => Ok(Self::Yaml),
-            "json" => Ok(Self::Json),
-            "apollo" => Ok(Self::Apollo),
-            "nacos" => Ok(Self::Nacos),
-            _ => Err(Error::invalid("format", "must be properties, yaml, json, apollo or nacos")),
+/// The format, with all of the place that it needs and nothing that it does not take.
+fn format_of(args: &ConfigImport) -> Result<Format, Error> {
+    let format = Format::from_name(&args.format)
+        .ok_or_else(|| Error::invalid("format", "must be properties, yaml, json, apollo or nacos"))?;
+    if format == Format::Apollo {
+        return Ok(format);
+    }
+    for (name, value) in [("app", &args.app), ("profile", &args.profile)] {
+        if value.is_none() {
+            return Err(Error::invalid(name, "is missing, which only apollo does without"));
         }
     }
-}
-
-impl FileFormat {
-    /// Refuses a place that is missing, or that the format does not take.
-    fn check_place(self, args: &ConfigImport) -> Result<(), Error> {
-        if self == Self::Apollo {
-            return Ok(());
-        }
-        for (name, value) in [("app", &args.app), ("profile", &args.profile)] {
-            if value.is_none() {
-                return Err(Error::invalid(name, "is missing, which only apollo does without"));
-            }
-        }
-        match &args.env {
-            Some(_) => Err(Error::invalid("env", "goes with apollo only")),
-            None => Ok(()),
-        }
+    match &args.env {
+        Some(_) => Err(Error::invalid("env", "goes with apollo only")),
+        None => Ok(format),
     }
 }
 
 /// Name of the file in errors and lists.
 const FILE: &str = "body";
 
-fn read(format: FileFormat, args: &ConfigImport, content: &[u8]) -> Result<(Vec<Profile>, Dropped), Error> {
-    let (app, profile) = (args.app.as_deref(), args.profile.as_deref());
-    let document = match format {
-        FileFormat::Apollo => {
-            let selection = apollo::Selection { env: args.env.as_deref(), app, profile };
-            return apollo::read(content, selection).map_err(refusal);
-        }
-        FileFormat::Properties => properties::read(FILE, content),
-        FileFormat::Yaml => yaml::read(FILE, content),
-        FileFormat::Json => json::read(FILE, content),
-        FileFormat::Nacos => nacos::read(content),
-    };
-    let Document { entries, dropped } = document.map_err(refusal)?;
-    let [app, profile] = [app, profile].map(|name| name.unwrap_or_default().to_owned());
-    Ok((vec![Profile { app, profile, entries }], dropped))
-}
-
-fn refusal(failure: pilothouse_config_exchange::Failure) -> Error {
-    Error::invalid(failure.place, failure.reason)
+fn read(format: Format, args: &ConfigImport, content: &[u8]) -> Result<(Vec<Profile>, Dropped), Error> {
+    let ConfigImport { app, profile, env, .. } = args;
+    let target = Target { app: app.as_deref(), profile: profile.as_deref(), env: env.as_deref() };
+    format.read(FILE, content, target).map_err(|failure| Error::invalid(failure.place, failure.reason))
 }
 
 /// What an entry changes: what it does not say stays.

@@ -1,5 +1,6 @@
 //! Releases, rollouts, what waits for them, and the nodes' own calls.
 
+mod follow;
 mod node;
 mod node_detail;
 mod pending;
@@ -26,6 +27,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(publish_set::publish_rollback))
         .routes(routes!(rollout::publish_list))
         .routes(routes!(rollout::publish_status))
+        .routes(routes!(follow::publish_follow))
         .routes(routes!(register::node_register))
         .routes(routes!(register::node_ack))
         .routes(routes!(register::node_leave))

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use pilothouse_core::Error;
-use pilothouse_core::config::{ChangeSetId, NewReleaseSet, ReleaseContent, ReleaseId};
+use pilothouse_core::config::{ChangeSetId, NewReleaseSet, ReleaseContent, ReleaseId, RolledBackItem};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -53,10 +53,14 @@ pub(super) struct PublishSet {
 
 /// Release to take back.
 #[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct PublishRollback {
     /// Id of the release.
     #[schema(example = 1)]
     release: i64,
+    /// Whether to answer what would be done, and do nothing.
+    #[schema(default = false, example = false)]
+    dry_run: Option<bool>,
 }
 
 /// A release of several configs that was made.
@@ -81,12 +85,30 @@ pub(super) struct ReleaseSetInfo {
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RollbackInfo {
-    /// Id of the release that was made; of a grey release, which is aborted, its own.
+    /// Id of the release that was made; of a grey release, which is aborted, its own; 0 in a dry run.
     #[schema(example = 2)]
     release: i64,
     /// Number of its items.
     #[schema(minimum = 1, example = 2)]
     items: i64,
+    /// In a dry run: what each item goes back to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changes: Option<Vec<RolledBackInfo>>,
+}
+
+/// An item that a dry run would take back.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RolledBackInfo {
+    /// The key.
+    #[schema(example = "k1")]
+    key: String,
+    /// The version that the release published; 0 where it deleted the key.
+    #[schema(minimum = 0, example = 2)]
+    from: i64,
+    /// The version that nodes go back to; 0 where they lose the key.
+    #[schema(minimum = 0, example = 1)]
+    version: i64,
 }
 
 /// Publishes an approved change set, or the approved current versions of some keys, as one release: at one revision, and in one
@@ -138,6 +160,17 @@ pub(super) async fn publish_rollback(
     Writer(caller): Writer,
     Args(args): Args<PublishRollback>,
 ) -> Reply<Data<RollbackInfo>> {
-    let released = api.pilothouse.releases().roll_back(&caller, ReleaseId(args.release)).await?;
-    data(RollbackInfo { release: released.release.0, items: released.items })
+    let (releases, id) = (api.pilothouse.releases(), ReleaseId(args.release));
+    if args.dry_run == Some(true) {
+        let planned = releases.preview_rollback(&caller, id).await?;
+        let items = i64::try_from(planned.len()).unwrap_or(i64::MAX);
+        let changes = planned.into_iter().map(|RolledBackItem { key, from, to }| RolledBackInfo {
+            key,
+            from,
+            version: to,
+        });
+        return data(RollbackInfo { release: 0, items, changes: Some(changes.collect()) });
+    }
+    let released = releases.roll_back(&caller, id).await?;
+    data(RollbackInfo { release: released.release.0, items: released.items, changes: None })
 }

@@ -253,16 +253,8 @@ pub(super) async fn publish_status(
     let page = NodePage { state: state.transpose()?, start, count };
     let RolloutStatus { rollout, nodes, latency } =
         api.pilothouse.rollouts().status_page(&caller, ReleaseId(release), page).await?;
-    let nodes = nodes.into_iter().map(|node| {
-        let NodeRollout { node_id, state, version, message, sent, acked } = node;
-        let (sent_time, ack_time) = (api.moment(sent), api.moment(acked));
-        NodeRolloutInfo { node_id, state: state.as_str(), version, message, sent_time, ack_time }
-    });
-    let latency = latency.map(|Latency { first, median, last }| LatencyInfo {
-        first: millis(first),
-        median: millis(median),
-        last: millis(last),
-    });
+    let nodes = nodes.into_iter().map(|node| node_info(&api, node));
+    let latency = latency.map(latency_info);
     let items = rollout.items.iter().map(|item| ReleasedItemInfo {
         key: item.key.clone(),
         config_id: item.item.0,
@@ -272,7 +264,18 @@ pub(super) async fn publish_status(
     data(RolloutStatusInfo { rollout: rollout_info(&api, rollout), items, latency, nodes: nodes.collect() })
 }
 
-fn rollout_info(api: &ApiState, rollout: Rollout) -> RolloutInfo {
+pub(super) fn node_info(api: &ApiState, node: NodeRollout) -> NodeRolloutInfo {
+    let NodeRollout { node_id, state, version, message, sent, acked } = node;
+    let (sent_time, ack_time) = (api.moment(sent), api.moment(acked));
+    NodeRolloutInfo { node_id, state: state.as_str(), version, message, sent_time, ack_time }
+}
+
+pub(super) fn latency_info(latency: Latency) -> LatencyInfo {
+    let Latency { first, median, last } = latency;
+    LatencyInfo { first: millis(first), median: millis(median), last: millis(last) }
+}
+
+pub(super) fn rollout_info(api: &ApiState, rollout: Rollout) -> RolloutInfo {
     let Rollout { release, key, targets, counts, .. } = rollout;
     let [pending, sent, applied, rejected, failed, offline] = counts;
     RolloutInfo {

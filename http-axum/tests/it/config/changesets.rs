@@ -131,6 +131,11 @@ async fn a_set_is_published_and_rolled_back_by_one_call_each() {
     let items = status["Items"].as_array().unwrap();
     assert_eq!((&items[0]["Key"], &items[0]["Version"]), (&json!("k1"), &json!(2)));
     assert_eq!((&items[1]["Key"], &items[1]["Version"]), (&json!("k2"), &json!(0)));
+    let planned = json!({"release": second, "dryRun": true});
+    let planned = api.post(&root, "/publish/rollback", planned).await.ok()["data"].clone();
+    let changes = json!([{"Key": "k1", "From": 2, "Version": 1}, {"Key": "k2", "From": 0, "Version": 1}]);
+    assert_eq!(planned, json!({"Release": 0, "Items": 2, "Changes": changes}));
+    assert_eq!(code(&api, &root, &format!("{key}&key=k2")).await, 6, "a dry run does nothing");
     let back = api.post(&root, "/publish/rollback", json!({"release": second})).await.ok()["data"].clone();
     assert_eq!(back["Items"], 2);
     for key in [format!("{key}&key=k1"), format!("{key}&key=k2")] {

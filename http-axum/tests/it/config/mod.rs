@@ -7,6 +7,7 @@ mod authoring;
 mod changesets;
 mod delivery;
 mod exchange;
+mod follow;
 mod forgotten;
 mod get_calls;
 mod parameters;

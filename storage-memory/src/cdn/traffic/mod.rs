@@ -9,3 +9,4 @@ pub(super) mod series;
 pub(super) mod top_urls;
 pub(super) mod unregistered;
 pub(super) mod vendor_figures;
+pub(super) mod vendor_logs;

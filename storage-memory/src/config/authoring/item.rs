@@ -86,6 +86,13 @@ impl ItemRow {
         self.last() != self.published_version
     }
 
+    /// Whether its current version says what the published one does.
+    pub(crate) fn says_what_is_published(&self) -> bool {
+        let published = self.version(self.published_version);
+        let current = self.current();
+        published.zip(current).is_some_and(|(published, current)| published.content == current.content)
+    }
+
     fn item(&self) -> Option<Item> {
         let published = self.version(self.published_version);
         Some(Item {

@@ -45,7 +45,7 @@ impl PendingRepository for Transaction {
         let config = &self.state().config;
         let state = if is_approved { ChangeSetState::Approved } else { ChangeSetState::Draft };
         let open = config.items.from(start).filter(|row| apps.contains(&row.app) && row.is_live());
-        let items = open.filter(|row| row.is_draft()).filter_map(|row| {
+        let items = open.filter(|row| row.is_draft() && !row.says_what_is_published()).filter_map(|row| {
             let current = row.current().filter(|current| current.approver.is_some() == is_approved)?;
             let is_grey = |part: &Release| part.item == row.id && part.version == current.version;
             (!config.active_grey_parts().any(is_grey)).then(|| PendingItem {

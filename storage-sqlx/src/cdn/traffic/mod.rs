@@ -9,3 +9,4 @@ mod series;
 mod top_urls;
 mod unregistered;
 mod vendor_figures;
+mod vendor_logs;

@@ -25,8 +25,8 @@ statements! {
         "SELECT app.id, (SELECT COUNT(DISTINCT profile) FROM config_item WHERE app_id = app.id AND NOT deleted) AS profiles, \
          (SELECT COUNT(*) FROM config_item WHERE app_id = app.id AND NOT deleted) AS items, \
          (SELECT COUNT(*) FROM config_item WHERE app_id = app.id AND NOT deleted AND version <> published_version) AS drafts, \
-         (SELECT COUNT(DISTINCT COALESCE(config_release.set_id, config_release.id)) FROM config_release JOIN config_item ON config_item.id = config_release.item_id \
-         WHERE app_id = app.id AND config_release.kind = 1 AND config_release.end_revision IS NULL) AS grey, \
+         (SELECT COUNT(DISTINCT COALESCE(set_id, config_release.id)) FROM config_release \
+         WHERE app_id = app.id AND kind = 1 AND end_revision IS NULL) AS grey, \
          (SELECT COUNT(*) FROM config_node WHERE app_id = app.id AND NOT has_left AND lease_until > $2 AND lease_until <= $3) \
          AS online FROM app WHERE app.id",
         "ORDER BY app.id"

@@ -23,6 +23,9 @@ statements! {
          WHERE item.app_id",
         "AND item.id >= $4 AND NOT item.deleted AND item.version <> item.published_version \
          AND (approver IS NOT NULL) = $2 \
+         AND NOT EXISTS (SELECT 1 FROM config_version published WHERE published.item_id = item.id \
+         AND published.version = item.published_version AND published.value = current.value \
+         AND published.validator = current.validator AND published.description = current.description) \
          AND NOT EXISTS (SELECT 1 FROM config_release WHERE config_release.item_id = item.id \
          AND config_release.version = item.version AND kind = 1 AND state = 0) \
          ORDER BY item.id LIMIT $5"
@@ -31,8 +34,7 @@ statements! {
         "SELECT * FROM change_set WHERE state = $2 AND id >= $3 AND app_id",
         "ORDER BY id LIMIT $4"
     );
-    /// Of each release the first part that is still active; the title stands in the first of all. The active ones are looked
-    /// for among all releases, in one pass: to ask for those of each item would be slower.
+    /// Of each release the first part that is still active; the title stands in the first of all.
     GREYS: pair = of_ids!(
         "SELECT head.id, item.app_id, item.profile, head.title, part.change_set_id, part.item_id, item.key, \
          part.version, grey.items, CAST(CASE WHEN part.nodes = '' THEN 0 \

@@ -12,12 +12,25 @@ use crate::statement::{of_ids, statements};
 use crate::transaction::Transaction;
 use crate::value::{Value, ids, values};
 
+/// Releases as they are delivered. The value is NULL for those that have ended: no delta needs it.
+macro_rules! deliverables {
+    () => {
+        "SELECT config_release.*, key, value FROM config_release \
+         JOIN config_item ON config_item.id = config_release.item_id \
+         LEFT JOIN config_version ON config_version.item_id = config_release.item_id \
+         AND config_version.version = config_release.version AND config_release.end_revision IS NULL "
+    };
+}
+
 statements! {
+    /// The app and the profile are those of the item.
     INSERT = "INSERT INTO config_release \
          (item_id, version, kind, state, publisher, publish_time, revision, end_revision, nodes, origin, \
-         set_id, title, change_set_id) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) RETURNING id";
-    INSERT_PARTS = "INSERT INTO config_release (item_id, version, kind, state, publisher, publish_time, revision, \
-         end_revision, nodes, origin, set_id, title, change_set_id)";
+         set_id, title, change_set_id, app_id, profile) \
+         SELECT id, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, app_id, profile \
+         FROM config_item WHERE id = $1 RETURNING id";
+    INSERT_PARTS = "WITH part (item_id, version, kind, state, publisher, publish_time, revision, end_revision, nodes, \
+         origin, set_id, title, change_set_id, place) AS (";
     BY_ID = "SELECT * FROM config_release WHERE id = $1";
     /// `$3` is the kind of release to end, -1 for both kinds.
     END = "UPDATE config_release SET state = $4, end_revision = $5 \
@@ -40,28 +53,43 @@ statements! {
          WHERE config_release.id IN (SELECT value FROM json_each($1)) \
          OR set_id IN (SELECT value FROM json_each($1)) ORDER BY config_release.id",
     ];
-    LIST_SETS = "SELECT DISTINCT COALESCE(set_id, config_release.id) AS head FROM config_release \
-         JOIN config_item ON config_item.id = item_id WHERE app_id = $1 AND profile = $2 \
-         AND key = COALESCE($3, key) AND ($3 IS NOT NULL OR set_id IS NULL) \
-         AND COALESCE(set_id, config_release.id) >= $4 AND COALESCE(set_id, config_release.id) < $5 \
-         ORDER BY head DESC LIMIT $6";
+    LIST_SETS = "SELECT id FROM config_release WHERE app_id = $1 AND profile = $2 AND set_id IS NULL \
+         AND id >= $3 AND id < $4 ORDER BY id DESC LIMIT $5";
+    LIST_SETS_OF_KEY = "SELECT COALESCE(set_id, config_release.id) AS head FROM config_release \
+         JOIN config_item ON config_item.id = item_id \
+         WHERE config_item.app_id = $1 AND config_item.profile = $2 AND key = $6 \
+         AND COALESCE(set_id, config_release.id) >= $3 AND COALESCE(set_id, config_release.id) < $4 \
+         ORDER BY head DESC LIMIT $5";
     WITH_ACTIVE: pair = of_ids!(
         "SELECT DISTINCT item_id FROM config_release WHERE state = 0 AND (version > 0 OR kind = 1) AND item_id", ""
     );
     LIST = "SELECT config_release.*, key FROM config_release JOIN config_item ON config_item.id = item_id \
-         WHERE app_id = $1 AND profile = $2 AND key = COALESCE($3, key) ORDER BY config_release.id DESC LIMIT $4";
-    /// The value is NULL for releases that have ended: no delta needs it.
-    SINCE = "SELECT config_release.*, profile, key, value FROM config_release \
-         JOIN config_item ON config_item.id = config_release.item_id \
-         LEFT JOIN config_version ON config_version.item_id = config_release.item_id \
-         AND config_version.version = config_release.version AND config_release.end_revision IS NULL \
-         WHERE app_id = $1 AND (config_release.revision > $2 OR config_release.end_revision > $2 \
-         OR ($3 AND (config_release.end_revision IS NULL OR config_release.id = \
+         WHERE config_item.app_id = $1 AND config_item.profile = $2 AND key = COALESCE($3, key) \
+         ORDER BY config_release.id DESC LIMIT $4";
+    SINCE = concat!(
+        deliverables!(),
+        "WHERE config_release.id IN (\
+         SELECT id FROM config_release WHERE app_id = $1 AND revision > $2 \
+         UNION SELECT id FROM config_release WHERE app_id = $1 AND end_revision > $2) \
+         ORDER BY config_release.id"
+    );
+    SINCE_WHOLE = concat!(
+        deliverables!(),
+        "WHERE config_release.app_id = $1 AND (config_release.revision > $2 OR config_release.end_revision > $2 \
+         OR config_release.end_revision IS NULL OR config_release.id = \
          (SELECT MAX(last.id) FROM config_release last WHERE last.item_id = config_release.item_id) \
          OR config_release.end_revision = \
-         (SELECT MAX(last.end_revision) FROM config_release last WHERE last.item_id = config_release.item_id)))) \
-         ORDER BY config_release.id";
+         (SELECT MAX(last.end_revision) FROM config_release last WHERE last.item_id = config_release.item_id)) \
+         ORDER BY config_release.id"
+    );
 }
+
+const INSERT_PARTS_TAIL: &str = ") INSERT INTO config_release \
+     (item_id, version, kind, state, publisher, publish_time, revision, end_revision, nodes, origin, \
+     set_id, title, change_set_id, app_id, profile) \
+     SELECT item_id, part.version, kind, state, publisher, publish_time, part.revision, end_revision, nodes, origin, \
+     set_id, title, change_set_id, app_id, profile \
+     FROM part JOIN config_item ON config_item.id = item_id ORDER BY place";
 
 impl FromRow for Release {
     fn from_row(row: &Row) -> StorageResult<Self> {
@@ -151,8 +179,10 @@ impl ReleaseRepository for Transaction {
     }
 
     async fn insert_parts(&mut self, parts: &[Release]) -> StorageResult<()> {
-        let values: Vec<Value<'_>> = parts.iter().flat_map(columns).collect();
-        self.connection.execute_rows(INSERT_PARTS, "", 13, &values).await.map(|_| ())
+        let placed = (0_i64..).zip(parts);
+        let values: Vec<Value<'_>> =
+            placed.flat_map(|(place, part)| columns(part).into_iter().chain([place.into()])).collect();
+        self.connection.execute_rows(INSERT_PARTS, INSERT_PARTS_TAIL, 14, &values).await.map(|_| ())
     }
 
     async fn end_all(
@@ -185,8 +215,14 @@ impl ReleaseRepository for Transaction {
         key: Option<&str>,
         page: Page,
     ) -> StorageResult<Vec<ReleaseId>> {
-        let values = values![app, profile, key, page.start, page.before, page.count];
-        self.connection.all(LIST_SETS, values).await
+        let Page { start, before, count, .. } = page;
+        match key {
+            None => self.connection.all(LIST_SETS, values![app, profile, start, before, count]).await,
+            Some(key) => {
+                let values = values![app, profile, start, before, count, key];
+                self.connection.all(LIST_SETS_OF_KEY, values).await
+            }
+        }
     }
 
     async fn with_active(&mut self, items: &[ItemId]) -> StorageResult<Vec<ItemId>> {
@@ -206,6 +242,6 @@ impl ReleaseRepository for Transaction {
     }
 
     async fn since(&mut self, app: AppId, revision: i64, whole: bool) -> StorageResult<Vec<Deliverable>> {
-        self.connection.all(SINCE, values![app, revision, whole]).await
+        self.connection.all(if whole { SINCE_WHOLE } else { SINCE }, values![app, revision]).await
     }
 }

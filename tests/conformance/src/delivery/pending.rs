@@ -93,6 +93,20 @@ pub(crate) async fn drafts(storage: Arc<dyn Storage>) {
     work.releases().end(a, Some(ReleaseKind::Grey), ReleaseState::Aborted, 20).await.unwrap();
     assert_eq!(items(&mut *work, &[app], true).await, [draft(a, app, AWKWARD, 2)]);
     assert!(work.items().publish(a, 2, 21).await.unwrap());
+    // A newer version that says the same is nothing to decide about; one with another description is.
+    let like = |number, description: &str| {
+        let mut like = version(2);
+        like.version = number;
+        like.content.description.push_str(description);
+        like
+    };
+    assert!(work.items().amend(a, &like(3, "")).await.unwrap());
+    assert_eq!(items(&mut *work, &[app], false).await, std::slice::from_ref(&second));
+    assert!(work.items().amend(a, &like(4, "!")).await.unwrap());
+    let described = PendingItem { version: 4, ..draft(a, app, AWKWARD, 2) };
+    assert_eq!(items(&mut *work, &[app], false).await, [described, second]);
+    assert!(work.items().approve(a, 4, AccountId(9)).await.unwrap());
+    assert!(work.items().publish(a, 4, 22).await.unwrap());
     assert!(work.items().delete(b, 1, None).await.unwrap());
     assert_eq!(items(&mut *work, &[app], true).await, []);
     assert_eq!(items(&mut *work, &[app], false).await, []);

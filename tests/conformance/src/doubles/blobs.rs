@@ -10,7 +10,8 @@ use pilothouse_core::ports::{BlobState, BlobStore};
 use pilothouse_core::{Error, Result};
 use sha2::{Digest, Sha256};
 
-/// Blob store that forgets everything with the process. All that it holds counts as older than any time.
+/// Blob store that forgets everything with the process. All that it holds counts as older than any time. Every call waits, as
+/// one of a disk or a bucket does, so that a strict store notices one within a transaction.
 #[derive(Debug, Default)]
 pub struct MemoryBlobs(Mutex<BTreeMap<Sha256Digest, Blob>>);
 
@@ -48,15 +49,17 @@ impl MemoryBlobs {
 #[async_trait]
 impl BlobStore for MemoryBlobs {
     async fn find(&self, sha256: Sha256Digest) -> Result<Option<BlobState>> {
+        tokio::task::yield_now().await;
         Ok(self.lock().get(&sha256).map(Blob::state))
     }
 
     async fn append(&self, digest: Sha256Digest, size: i64, offset: i64, bytes: &[u8]) -> Result<BlobState> {
+        tokio::task::yield_now().await;
         let mut blobs = self.lock();
-        let blob = blobs.entry(digest).or_insert_with(|| Blob { size, bytes: Vec::new() });
-        if blob.state().offset != offset {
+        if blobs.get(&digest).map_or(0, |blob| blob.state().offset) != offset {
             return Err(Error::conflict("the blob has grown meanwhile"));
         }
+        let blob = blobs.entry(digest).or_insert_with(|| Blob { size, bytes: Vec::new() });
         blob.bytes.extend_from_slice(bytes);
         let state = blob.state();
         if state.is_complete && sha256(&blob.bytes) != digest {
@@ -67,17 +70,33 @@ impl BlobStore for MemoryBlobs {
     }
 
     async fn read(&self, sha256: Sha256Digest, offset: i64, most: usize) -> Result<Vec<u8>> {
+        tokio::task::yield_now().await;
         let blobs = self.lock();
-        let bytes = &blobs.get(&sha256).ok_or_else(|| Error::not_found("the blob"))?.bytes;
+        let blob = blobs.get(&sha256).filter(|blob| blob.state().is_complete);
+        let bytes = &blob.ok_or_else(|| Error::not_found("the blob"))?.bytes;
         Ok(bytes.iter().skip(usize::try_from(offset).unwrap()).take(most).copied().collect())
     }
 
     async fn list_older(&self, _before: DateTime<Utc>) -> Result<Vec<Sha256Digest>> {
+        tokio::task::yield_now().await;
         Ok(self.lock().keys().copied().collect())
     }
 
     async fn remove(&self, sha256: Sha256Digest) -> Result<()> {
+        tokio::task::yield_now().await;
         self.lock().remove(&sha256);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob_store_conforms;
+
+    #[tokio::test]
+    async fn the_suite_of_blob_stores_passes() {
+        let blobs = MemoryBlobs::default();
+        blob_store_conforms(&blobs, &blobs).await;
     }
 }

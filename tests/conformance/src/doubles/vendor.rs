@@ -5,10 +5,11 @@ use std::future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
+use futures_util::{StreamExt as _, stream};
 use pilothouse_core::ports::{
-    AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Figures, ItemState, Operation, Prefix,
-    ProviderError, Quota, RemoteTask, Repeat, Submission, Submissions, TaskState,
+    AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Figures, ItemState, LogContent, LogFile,
+    Operation, Prefix, ProviderError, Quota, RemoteTask, Repeat, Submission, Submissions, TaskState,
 };
 
 /// Answer of a vendor to one batch.
@@ -43,6 +44,9 @@ struct Account {
     figures_asked: Vec<(DateTime<Utc>, DateTime<Utc>)>,
     areas: BTreeMap<String, Result<Vec<AreaFigure>, ProviderError>>,
     areas_asked: Vec<(DateTime<Utc>, DateTime<Utc>)>,
+    logs: BTreeMap<String, Vec<LogFile>>,
+    log_pieces: BTreeMap<String, Vec<Result<Vec<u8>, ProviderError>>>,
+    logs_fetched: Vec<String>,
     polls: usize,
     looks: usize,
 }
@@ -126,6 +130,20 @@ impl ScriptedVendor {
     /// Sets what it says of a domain's traffic by region; without it there was none.
     pub fn set_areas(&self, domain: &str, areas: Result<Vec<AreaFigure>, ProviderError>) {
         self.account().areas.insert(domain.to_owned(), areas);
+    }
+
+    /// Adds a file to the log of a domain, whose content comes in pieces, of which one may be a failure.
+    pub fn add_log(&self, domain: &str, file: LogFile, pieces: Vec<Result<Vec<u8>, ProviderError>>) {
+        let mut account = self.account();
+        account.log_pieces.insert(file.name.clone(), pieces);
+        let files = account.logs.entry(domain.to_owned()).or_default();
+        files.retain(|other| other.name != file.name);
+        files.push(file);
+    }
+
+    /// Names of the files that were fetched since this was last asked.
+    pub fn logs_fetched(&self) -> Vec<String> {
+        std::mem::take(&mut self.account().logs_fetched)
     }
 
     /// Ranges of time of which regions were asked for since this was last asked.
@@ -241,6 +259,20 @@ impl CdnProvider for ScriptedVendor {
         let mut account = self.account();
         account.areas_asked.push((from, to));
         account.areas.get(domain).cloned().unwrap_or_else(|| Ok(Vec::new()))
+    }
+
+    async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
+        let account = self.account();
+        let files = account.logs.get(domain).into_iter().flatten();
+        Ok(files.filter(|file| file.from.date_naive() == day).cloned().collect())
+    }
+
+    async fn log_content(&self, file: &LogFile) -> Result<LogContent, ProviderError> {
+        let mut account = self.account();
+        account.logs_fetched.push(file.name.clone());
+        let pieces = account.log_pieces.get(&file.name).cloned();
+        let pieces = pieces.ok_or_else(|| ProviderError::Unavailable("no such file".into()))?;
+        Ok(stream::iter(pieces).boxed())
     }
 
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use chrono::TimeDelta;
 use pilothouse_core::ops::{
-    FileContent, FileOrder, MachineNumber, OrderAction, OrderState, Phase, Sha256Digest, UPDATE_LEASE,
+    BlobRemoval, FileContent, FileOrder, MachineNumber, OrderAction, OrderState, Phase, Sha256Digest,
+    UPDATE_LEASE,
 };
 use pilothouse_core::ports::Storage;
 
@@ -84,6 +85,27 @@ pub(crate) async fn round_trip(storage: Arc<dyn Storage>) {
     assert_eq!(found, Some(FileOrder { version: 2, ..full(1) }));
 }
 
+/// The last removal of a blob is kept until it is forgotten by its age.
+pub(crate) async fn blob_removals(storage: Arc<dyn Storage>) {
+    let noted = BlobRemoval { sha256: content(1).sha256, begun: moment(5), is_over: false };
+    let other = BlobRemoval { sha256: content(2).sha256, begun: moment(6), is_over: true };
+    let mut work = storage.begin().await.unwrap();
+    work.orders().set_blob_removal(&noted).await.unwrap();
+    work.orders().set_blob_removal(&other).await.unwrap();
+    work.commit().await.unwrap();
+    let mut work = storage.begin().await.unwrap();
+    assert_eq!(work.orders().blob_removal(noted.sha256).await.unwrap(), Some(noted));
+    assert_eq!(work.orders().blob_removal(content(3).sha256).await.unwrap(), None);
+    let over = BlobRemoval { is_over: true, ..noted };
+    work.orders().set_blob_removal(&over).await.unwrap();
+    assert_eq!(work.orders().blob_removal(noted.sha256).await.unwrap(), Some(over));
+    work.orders().forget_blob_removals(moment(6)).await.unwrap();
+    work.commit().await.unwrap();
+    let mut snapshot = storage.read().await.unwrap();
+    assert_eq!(snapshot.orders().blob_removal(noted.sha256).await.unwrap(), None);
+    assert_eq!(snapshot.orders().blob_removal(other.sha256).await.unwrap(), Some(other));
+}
+
 /// Content and order go with their task.
 pub(crate) async fn goes_with_its_task(storage: Arc<dyn Storage>) {
     add(&storage, 1).await;
@@ -145,7 +167,7 @@ pub(crate) async fn due_and_held(storage: Arc<dyn Storage>) {
     assert_eq!(open, [1, 2, 3, 4].map(|n| task(n).task_id));
 }
 
-/// Leases that are over or void have lapsed, and due orders past their deadline.
+/// Leases that are over or void have lapsed, due orders past their deadline, and orders put off beyond what is asked for.
 pub(crate) async fn lapsed(storage: Arc<dyn Storage>) {
     let minute = TimeDelta::minutes(1);
     for (n, lease, due, deadline) in [
@@ -155,6 +177,9 @@ pub(crate) async fn lapsed(storage: Arc<dyn Storage>) {
         (4, None, Some(moment(0)), Some(moment(-1))),
         (5, None, Some(moment(0)), Some(moment(0))),
         (6, None, None, Some(moment(-1))),
+        // Due when their content says, and later than anybody asked for.
+        (7, None, Some(moment(7)), None),
+        (8, None, Some(moment(8)), None),
     ] {
         add(&storage, n).await;
         let pending = FileOrder::pending(task(n).task_id);
@@ -162,8 +187,9 @@ pub(crate) async fn lapsed(storage: Arc<dyn Storage>) {
         assert!(update(&storage, &pending, &order).await);
     }
     let mut snapshot = storage.read().await.unwrap();
-    let lapsed = snapshot.orders().lapsed(moment(0), UPDATE_LEASE, 10).await.unwrap();
+    let latest = moment(6);
+    let lapsed = snapshot.orders().lapsed(moment(0), UPDATE_LEASE, latest, 10).await.unwrap();
     let lapsed: Vec<_> = lapsed.into_iter().map(|order| order.task_id).collect();
-    assert_eq!(lapsed, [1, 3, 4].map(|n| task(n).task_id));
-    assert_eq!(snapshot.orders().lapsed(moment(0), UPDATE_LEASE, 2).await.unwrap().len(), 2);
+    assert_eq!(lapsed, [1, 3, 4, 8].map(|n| task(n).task_id));
+    assert_eq!(snapshot.orders().lapsed(moment(0), UPDATE_LEASE, latest, 2).await.unwrap().len(), 2);
 }

@@ -10,3 +10,4 @@ pub(crate) mod series;
 pub(crate) mod top_urls;
 pub(crate) mod unregistered;
 pub(crate) mod vendor_figures;
+pub(crate) mod vendor_logs;

@@ -1,4 +1,4 @@
-//! A random sequence of release operations, node changes and kills.
+//! A random sequence of release operations, node changes, kills and restores.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -7,26 +7,37 @@ use pilothouse_test_support::Rng;
 use serde_json::{Value as Json, json};
 use tokio::time::sleep;
 
+use super::cluster::{Backup, Cluster};
 use super::{NODES, Tally};
 use crate::support::{
-    Active, Answer, ApiClient, Installation, KEYS, NodeEnvironment, NodeState, Operation, PROFILE, Protocol,
-    ROOT, ReleaseHistory, TIMEOUT, TestNode, TestServer,
+    Answer, ApiClient, Contents, FullReleases, KEYS, NodeEnvironment, NodeState, Operation, PROFILE,
+    Protocol, ReleaseBackup, ReleaseHistory, TIMEOUT, TestNode,
 };
+
+/// Profile of a node that only asks for the app's revision.
+const PROBE: &str = "probe";
+/// The latest full releases that are taken back.
+const ROLLED_BACK: usize = 4;
 
 /// A sequence under way.
 pub(super) struct Sequence<'a> {
-    installations: &'a [Installation],
-    servers: &'a mut Vec<TestServer>,
-    tally: &'a mut Tally,
-    root: ApiClient,
+    pub(super) cluster: &'a mut Cluster,
+    pub(super) tally: &'a mut Tally,
+    pub(super) root: ApiClient,
     /// Duration of the last call without a kill, from which the moment of a kill is drawn.
     call_duration: Duration,
-    environment: NodeEnvironment,
-    rng: Rng,
-    history: ReleaseHistory,
-    running: BTreeMap<&'static str, TestNode>,
+    pub(super) environment: NodeEnvironment,
+    pub(super) rng: Rng,
+    pub(super) history: ReleaseHistory,
+    /// The full releases so far.
+    pub(super) fulls: FullReleases,
+    /// Id of the newest release of the profile; 0 before the first.
+    newest: i64,
+    backup: Option<(Backup, ReleaseBackup, FullReleases)>,
+    restores: u32,
+    pub(super) running: BTreeMap<&'static str, TestNode>,
     /// The last state of nodes that have left.
-    left: BTreeMap<&'static str, NodeState>,
+    pub(super) left: BTreeMap<&'static str, NodeState>,
     log: Log,
 }
 
@@ -46,30 +57,30 @@ impl Drop for Log {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) async fn new(
-        seed: u64,
-        installations: &'a [Installation],
-        servers: &'a mut Vec<TestServer>,
-        root: ApiClient,
-        tally: &'a mut Tally,
-    ) -> Self {
-        let environment = NodeEnvironment::create(&root, &format!("app{seed}"), servers).await;
+    pub(super) async fn new(seed: u64, cluster: &'a mut Cluster, tally: &'a mut Tally) -> Self {
+        let root = cluster.root().await;
+        let environment = NodeEnvironment::create(&root, &format!("app{seed}"), cluster.servers()).await;
+        let probe = json!({"app": environment.app, "profile": PROBE, "nodeId": PROBE, "pid": "1"});
+        root.with_token(&environment.key).post("/node/register", probe).await.ok();
         Self {
-            installations,
-            servers,
+            cluster,
             tally,
             root,
             call_duration: Duration::from_millis(5),
             environment,
             rng: Rng::with_seed(seed),
             history: ReleaseHistory::new(),
+            fulls: FullReleases::new(),
+            newest: 0,
+            backup: None,
+            restores: 0,
             running: BTreeMap::new(),
             left: BTreeMap::new(),
             log: Log { seed, lines: Vec::new() },
         }
     }
 
-    fn note(&mut self, line: String) {
+    pub(super) fn note(&mut self, line: String) {
         self.log.lines.push(line);
     }
 
@@ -78,49 +89,72 @@ impl<'a> Sequence<'a> {
         // Sometimes long enough for nodes to receive the last operation.
         sleep(Duration::from_millis(self.rng.u64(..40))).await;
         let key = KEYS[self.rng.usize(..KEYS.len())];
-        match self.rng.u64(..18) {
+        match self.rng.u64(..27) {
             0..=3 => self.publish(key, json!({})).await,
-            4 | 5 => {
-                let mut nodes: Vec<&str> = self.running.keys().chain(self.left.keys()).copied().collect();
-                nodes.retain(|_| self.rng.u64(..2) == 0);
-                if nodes.is_empty() {
-                    return;
+            4..=6 => {
+                if let Some(selector) = self.selector() {
+                    self.publish(key, selector).await;
                 }
-                self.publish(key, json!({"nodes": nodes.join(","), "grey": true})).await;
             }
-            6 | 7 => {
-                let percent = 1 + self.rng.u64(..100);
-                self.publish(key, json!({"percent": percent})).await;
+            7..=10 => self.publish_set(json!({})).await,
+            11..=14 => {
+                if let Some(selector) = self.selector() {
+                    self.publish_set(selector).await;
+                }
             }
-            8 => {
-                let labels = ["zone:0", "zone:1", "label:canary"][self.rng.usize(..3)];
-                self.publish(key, json!({"labels": labels})).await;
+            15 | 16 => {
+                if let Some(grey) = self.any_grey() {
+                    self.release("/publish/promote", json!({"release": grey}), Operation::Promote { grey })
+                        .await;
+                }
             }
-            9 => self.end_grey(key, "/publish/promote", Operation::Promote).await,
-            10 => self.end_grey(key, "/publish/abort", Operation::Abort).await,
-            11 if self.history.now().has(key) => {
-                let name = self.parameters(key, &[]);
-                self.release(key, "/config/del", name, Operation::Delete).await;
+            17 => {
+                if let Some(grey) = self.any_grey() {
+                    self.release("/publish/abort", json!({"release": grey}), Operation::Abort { grey }).await;
+                }
             }
-            12 | 13 => {
+            18 | 19 => self.roll_back().await,
+            20 => self.delete(key).await,
+            21 | 22 => {
                 let node = NODES[self.rng.usize(..NODES.len())].0;
                 if !self.running.contains_key(node) {
                     self.join(node);
                 }
             }
-            14 => self.leave().await,
-            15 => self.crash_node(),
-            16 => {
-                let which = self.rng.usize(..self.servers.len());
-                self.servers[which].process.kill9();
+            23 => self.leave().await,
+            24 => self.crash_node(),
+            25 => {
+                let which = self.rng.usize(..self.cluster.servers().len());
+                self.cluster.process(which).kill9();
                 self.restart(which).await;
             }
             _ => {}
         }
     }
 
+    /// Nodes of a grey release: by id, by percentage or by labels. `None` where there is none to name.
+    fn selector(&mut self) -> Option<Json> {
+        match self.rng.u64(..5) {
+            0 | 1 => {
+                let mut nodes: Vec<&str> = self.running.keys().chain(self.left.keys()).copied().collect();
+                nodes.retain(|_| self.rng.bool());
+                (!nodes.is_empty()).then(|| json!({"nodes": nodes.join(","), "grey": true}))
+            }
+            2 | 3 => Some(json!({"percent": 1 + self.rng.u64(..100)})),
+            _ => {
+                let labels = ["zone:0", "zone:1", "label:canary"][self.rng.usize(..3)];
+                Some(json!({"labels": labels}))
+            }
+        }
+    }
+
+    fn any_grey(&mut self) -> Option<i64> {
+        let greys = self.history.now().greys();
+        self.rng.choice(greys)
+    }
+
     /// The name of an item as parameters, with others.
-    fn parameters(&self, key: &str, more: &[(&str, Json)]) -> Json {
+    pub(super) fn parameters(&self, key: &str, more: &[(&str, Json)]) -> Json {
         let mut name = json!({"app": self.environment.app, "profile": PROFILE, "key": key});
         name.as_object_mut()
             .unwrap()
@@ -128,77 +162,124 @@ impl<'a> Sequence<'a> {
         name
     }
 
-    /// Publishes a version of a key: a new one, an old one by a rollback, or the current one again.
-    async fn publish(&mut self, key: &'static str, selector: Json) {
-        let root = self.root.clone();
-        let name = self.parameters(key, &[]);
-        let text = json!(format!("{key} {}", self.rng.u64(..)));
-        let new = self.parameters(key, &[("value", text)]);
-        let found = root.post("/config/queryWithKey", name.clone()).await;
-        match (found.is_ok(), self.rng.u64(..4)) {
-            (false, _) => drop(root.post("/config/create", new).await.ok()),
-            (true, 0) => {}
-            (true, 1) => {
-                let last = found.body["data"]["Version"].as_u64().unwrap();
-                let version = json!(1 + self.rng.u64(..last));
-                let back = self.parameters(key, &[("version", version)]);
-                root.post("/config/rollback", back).await.ok();
-            }
-            (true, _) => drop(root.post("/config/update", new).await.ok()),
+    /// Takes a full release back, which works as long as each of its keys is as it left it; or an active grey one.
+    async fn roll_back(&mut self) {
+        if self.rng.u64(..4) == 0
+            && let Some(grey) = self.any_grey()
+        {
+            let arguments = json!({"release": grey});
+            self.release("/publish/rollback", arguments, Operation::Abort { grey }).await;
+            return;
         }
-        root.post("/config/approve", name.clone()).await.ok();
-        let item = root.post("/config/queryWithKey", name).await.ok()["data"].clone();
-        let operation = Operation::Publish {
-            version: item["Version"].as_i64().unwrap(),
-            text: item["Value"].as_str().unwrap().to_owned(),
-            grey: selector != json!({}),
-        };
-        let mut arguments = selector;
-        arguments["id"] = item["Id"].clone();
-        self.release(key, "/publish", arguments, operation).await;
+        let latest: Vec<i64> = self.fulls.keys().rev().take(ROLLED_BACK).copied().collect();
+        let Some(release) = self.rng.choice(latest) else { return };
+        let contents = self.fulls[&release].clone();
+        let arguments = json!({"release": release});
+        if !self.history.now().is_current(release, &contents) {
+            let refused = self.root.post("/publish/rollback", arguments).await;
+            assert_eq!(refused.codes(), (200, 7), "{release}: {refused:?}");
+            let (newest, known) = (self.newest_release().await, self.newest);
+            assert_eq!(newest, known, "a rollback was refused and carried out");
+            return;
+        }
+        self.tally.rollbacks += 1;
+        self.release("/publish/rollback", arguments, Operation::Publish { contents, grey: false }).await;
     }
 
-    async fn end_grey(&mut self, key: &'static str, path: &str, operation: Operation) {
-        let Some(grey) = self.history.now().grey(key) else { return };
-        let arguments = json!({"release": grey.id});
-        self.release(key, path, arguments, operation).await;
+    async fn delete(&mut self, key: &'static str) {
+        let name = self.parameters(key, &[]);
+        if self.root.post("/config/queryWithKey", name.clone()).await.is_ok() {
+            self.release("/config/del", name, Operation::Delete { key }).await;
+        }
     }
 
     /// Runs a release operation, and reads from the server what became of it: it must be carried out if it was acknowledged,
     /// and completely or not at all if no answer came.
-    async fn release(&mut self, key: &'static str, path: &str, arguments: Json, operation: Operation) {
-        self.note(format!("{path} {arguments} of {key}: {operation:?}"));
+    pub(super) async fn release(&mut self, path: &str, arguments: Json, operation: Operation) {
+        self.note(format!("{path} {arguments}: {operation:?}"));
+        let overlaps = match &operation {
+            Operation::Publish { contents, grey } => self.history.now().overlaps(contents, *grey),
+            _ => false,
+        };
         let answer = self.call(path, &arguments).await;
-        let (before, now) = (self.history.now().active(), self.active().await);
+        let made = self.outcome(&operation).await;
         match &answer {
             Some(answer) if answer.is_ok() => {
                 self.tally.acknowledged += 1;
-                assert_ne!(now, before, "{path} {arguments} was acknowledged and is lost");
+                assert!(made.is_some(), "{path} {arguments} was acknowledged and is lost");
             }
             Some(answer) => {
                 self.tally.refused += 1;
                 let why = answer.body["msg"].as_str().unwrap();
                 // A node is unknown before its first request.
-                let expected = ["selects no node that is online", "the node "];
-                assert!(expected.iter().any(|text| why.contains(text)), "{answer:?}");
-                assert_eq!(now, before, "{path} {arguments} was refused and carried out");
+                let nobody = ["selects no node that is online", "the node "];
+                let is_expected = nobody.iter().any(|text| why.contains(text))
+                    || overlaps && why.contains("the grey release");
+                assert!(is_expected, "{answer:?}");
+                assert!(made.is_none(), "{path} {arguments} was refused and carried out");
             }
             None => {
                 self.tally.interrupted += 1;
-                self.tally.carried_out += u32::from(now != before);
+                self.tally.carried_out += u32::from(made.is_some());
             }
         }
-        self.note(format!("answered {answer:?}, now {now:?}"));
-        if now == before {
-            return;
+        self.note(format!("answered {answer:?}, made {made:?}"));
+        let Some(made) = made else { return };
+        assert!(!overlaps, "{path} {arguments} overlaps a grey release and was carried out");
+        self.record(made, &arguments, operation).await;
+    }
+
+    /// Id of the release that an operation made, or 0 where it makes none; `None` where it was not carried out.
+    async fn outcome(&self, operation: &Operation) -> Option<i64> {
+        let (is_done, made) = match operation {
+            Operation::Publish { .. } | Operation::Promote { .. } => {
+                let newest = self.newest_release().await;
+                (newest > self.newest, newest)
+            }
+            Operation::Abort { grey } => (self.status(*grey).await["State"] == "aborted", 0),
+            Operation::Delete { key } => {
+                let found = self.root.post("/config/queryWithKey", self.parameters(key, &[])).await;
+                (!found.is_ok(), 0)
+            }
+        };
+        is_done.then_some(made)
+    }
+
+    /// Adds what an operation made to the history.
+    async fn record(&mut self, made: i64, arguments: &Json, mut operation: Operation) {
+        let now = self.history.now().clone();
+        let mut nodes = BTreeSet::new();
+        match &mut operation {
+            Operation::Publish { contents, grey } => {
+                let status = self.status(made).await;
+                complete(contents, &status);
+                assert_eq!(status["Kind"], if *grey { "grey" } else { "full" }, "{status}");
+                if *grey {
+                    let listed = status["Nodes"].as_array().unwrap().iter();
+                    nodes = listed.map(|node| node["NodeId"].as_str().unwrap().to_owned()).collect();
+                    let key = contents.keys().next().unwrap();
+                    let before = now.grey(key).and_then(|grey| grey.nodes.as_ref());
+                    self.check_selected(arguments, before, &nodes);
+                } else {
+                    self.fulls.insert(made, now.before(contents));
+                }
+            }
+            Operation::Promote { grey } => drop(self.fulls.insert(made, now.before(&now.contents(*grey)))),
+            Operation::Delete { key } if !now.has(key) => return,
+            Operation::Abort { .. } | Operation::Delete { .. } => {}
         }
-        let grey = matches!(operation, Operation::Publish { grey: true, .. });
-        let made = now.get(&(key.to_owned(), grey)).map_or(0, |(id, _)| *id);
-        let nodes = if grey { self.nodes_of(made).await } else { BTreeSet::new() };
-        self.check_selected(key, &arguments, &nodes);
-        let next = self.history.now().after(key, &operation, made, nodes);
-        assert_eq!(next.active(), now, "{path} {arguments}");
-        self.history.push(next);
+        self.newest = self.newest.max(made);
+        self.history.push(now.after(&operation, made, &nodes));
+    }
+
+    async fn newest_release(&self) -> i64 {
+        let name = json!({"app": self.environment.app, "profile": PROFILE, "count": 1});
+        let listed = self.root.post("/publish/list", name).await.ok();
+        listed["data"][0]["Release"].as_i64().unwrap_or(0)
+    }
+
+    async fn status(&self, release: i64) -> Json {
+        self.root.post("/publish/status", json!({"release": release})).await.ok()["data"].clone()
     }
 
     /// Calls a server; in a third of the calls a server is killed meanwhile. `None` if no answer came.
@@ -210,9 +291,9 @@ impl<'a> Sequence<'a> {
             self.call_duration = begun.elapsed();
             return Some(answer);
         }
-        let which = self.rng.usize(..self.servers.len());
+        let which = self.rng.usize(..self.cluster.servers().len());
         let moment = self.call_duration * u32::try_from(self.rng.u64(..150)).unwrap() / 100;
-        let process = &mut self.servers[which].process;
+        let process = self.cluster.process(which);
         let kill = async {
             sleep(moment).await;
             process.kill9();
@@ -227,41 +308,48 @@ impl<'a> Sequence<'a> {
         self.tally.kills += 1;
         self.note(format!("server {which} was killed"));
         sleep(Duration::from_millis(self.rng.u64(..100))).await;
-        let port = self.servers[which].port;
-        self.servers[which] = self.installations[which].serve_again(port).await;
-        self.root = ApiClient::new(&self.servers.iter().collect::<Vec<_>>()).login(ROOT).await;
-    }
-
-    /// The active releases according to the server.
-    async fn active(&self) -> Active {
-        let name = json!({"app": self.environment.app, "profile": PROFILE});
-        let listed = self.root.post("/publish/list", name).await.ok()["data"].clone();
-        let active = listed.as_array().unwrap().iter().filter(|row| row["State"] == "active");
-        let number = |json: &Json| json.as_i64().unwrap();
-        active
-            .map(|row| {
-                let name = (row["Key"].as_str().unwrap().to_owned(), row["Kind"] == "grey");
-                (name, (number(&row["Release"]), number(&row["Version"])))
-            })
-            .collect()
-    }
-
-    async fn nodes_of(&self, release: i64) -> BTreeSet<String> {
-        let status = self.root.post("/publish/status", json!({"release": release})).await.ok();
-        let nodes = status["data"]["Nodes"].as_array().unwrap().iter();
-        nodes.map(|node| node["NodeId"].as_str().unwrap().to_owned()).collect()
+        self.cluster.start_again(which).await;
+        self.root = self.cluster.root().await;
     }
 
     /// Asserts that named nodes are selected exactly, and that a percentage keeps the nodes selected before.
-    fn check_selected(&self, key: &str, arguments: &Json, nodes: &BTreeSet<String>) {
+    fn check_selected(&self, arguments: &Json, before: Option<&BTreeSet<String>>, nodes: &BTreeSet<String>) {
         if let Some(named) = arguments["nodes"].as_str() {
             assert_eq!(*nodes, named.split(',').map(str::to_owned).collect());
         }
-        let before = self.history.now().grey(key).and_then(|grey| grey.nodes.as_ref());
-        if let Some(before) = before.filter(|_| arguments.get("percent").is_some()) {
+        // A restored store does not know the nodes that came since.
+        let has_percent = arguments.get("percent").is_some() && self.restores == 0;
+        if let Some(before) = before.filter(|_| has_percent) {
             let kept = before.intersection(nodes).count();
             assert!(kept == before.len() || kept == nodes.len(), "{before:?} became {nodes:?}");
         }
+    }
+
+    /// Keeps the state of now for a restore.
+    pub(super) async fn back_up(&mut self) {
+        self.note("a backup is made".to_owned());
+        let backup = self.cluster.backup().await;
+        self.root = self.cluster.root().await;
+        self.backup = Some((backup, self.history.backup(), self.fulls.clone()));
+    }
+
+    /// Goes back to the backup: what was released since is lost, for nodes too.
+    pub(super) async fn restore(&mut self) {
+        let Some((backup, releases, fulls)) = self.backup.take() else { return };
+        self.cluster.restore(backup).await;
+        self.root = self.cluster.root().await;
+        let mut epochs = BTreeSet::new();
+        for _ in self.cluster.servers() {
+            let path = format!("/node/config?app={}&profile={PROBE}&nodeId={PROBE}", self.environment.app);
+            let answer = self.root.with_token(&self.environment.key).get(&path).await.ok();
+            epochs.insert(answer["data"]["Revision"].as_i64().unwrap() >> 32);
+        }
+        let [epoch] = epochs.iter().copied().collect::<Vec<_>>()[..] else { panic!("{epochs:?}") };
+        self.note(format!("the store is restored, in epoch {epoch}"));
+        self.history.restore(&releases, epoch);
+        self.fulls = fulls;
+        self.newest = self.newest_release().await;
+        (self.restores, self.tally.restores) = (self.restores + 1, self.tally.restores + 1);
     }
 
     /// Starts a node without state.
@@ -336,3 +424,21 @@ impl<'a> Sequence<'a> {
         )));
     }
 }
+
+/// Takes over the versions of a release that were not known before, and asserts the others.
+fn complete(contents: &mut Contents, status: &Json) {
+    let listed = status["Items"].as_array().unwrap().iter();
+    let versions: BTreeMap<&str, i64> =
+        listed.map(|item| (item["Key"].as_str().unwrap(), item["Version"].as_i64().unwrap())).collect();
+    assert!(versions.keys().eq(contents.keys()), "a part of a set was released: {contents:?}, {status}");
+    for (key, content) in contents {
+        let version = versions[&**key];
+        if content.version == UNKNOWN {
+            content.version = version;
+        }
+        assert_eq!(content.version, version, "{key}: {status}");
+    }
+}
+
+/// Version of a content until the server has told it.
+pub(super) const UNKNOWN: i64 = -1;

@@ -56,7 +56,10 @@ impl Speaker<'_> {
 
     /// Does the most urgent thing that is due, if this server leads.
     pub(super) async fn step(&self) -> Result<Step> {
-        let Some((rows, now)) = self.rows().await? else { return Ok(Step::Idle(POLL)) };
+        let Some((rows, now)) = self.rows().await? else {
+            lock(self.memory).hide_quotas();
+            return Ok(Step::Idle(POLL));
+        };
         if lock(self.memory).paused_until.is_some_and(|until| now < until && until <= now + CREDENTIALS_PAUSE)
         {
             return Ok(Step::Idle(POLL));
@@ -92,6 +95,9 @@ impl Speaker<'_> {
             if self.cut(operation, &waiting, &rows, now).await? {
                 return Ok(Step::Done);
             }
+        }
+        if lock(self.memory).shows_old_quotas() {
+            self.learn_quotas(now).await?;
         }
         Ok(Step::Idle(pause))
     }

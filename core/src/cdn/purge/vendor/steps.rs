@@ -75,16 +75,16 @@ impl Speaker<'_> {
     }
 
     /// Reads the quotas, where they were not read lately; false where the vendor refused the credentials.
-    async fn learn_quotas(&self, now: DateTime<Utc>) -> Result<bool> {
+    pub(super) async fn learn_quotas(&self, now: DateTime<Utc>) -> Result<bool> {
         if !self.can().quota || !lock(self.memory).needs_quotas() {
             return Ok(true);
         }
         let Some(answer) = self.call(self.provider.quota()).await else { return Ok(false) };
         match answer {
-            Ok(quotas) => lock(self.memory).set_quotas(quotas),
+            Ok(quotas) => lock(self.memory).set_quotas(self.can(), quotas),
             Err(error) => {
                 // The vendor knows its quota, and refuses what is beyond it.
-                lock(self.memory).set_quotas(Vec::new());
+                lock(self.memory).set_quotas(self.can(), Vec::new());
                 if self.note(&error, now) {
                     return Ok(false);
                 }
@@ -206,7 +206,7 @@ impl Speaker<'_> {
         let moment = self.moment().await?;
         match answer {
             Ok(answers) => {
-                lock(self.memory).spend(row.operation, &row.group, row.items.len());
+                lock(self.memory).spend(self.can(), row.operation, &row.group, row.items.len());
                 self.write(&row, submitted(&row, answers, moment)).await
             }
             Err(error) => {

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::call_bucket::CallBucket;
+use super::quota_gauge::QuotaGauge;
 use crate::ports::{CallLimits, Capabilities, Operation, ProviderError, Quota};
 
 /// Time for which a host's group is believed, and that of a host in none.
@@ -14,6 +15,8 @@ const GROUP_KEPT: Duration = Duration::from_mins(10);
 const STRANGER_KEPT: Duration = Duration::from_secs(10);
 /// Time for which a quota that was read is believed.
 const QUOTA_KEPT: Duration = Duration::from_mins(1);
+/// Time after which it is read again, though nothing is to be sent.
+const QUOTA_SHOWN: Duration = Duration::from_mins(10);
 
 /// Rates, groups and quotas of one vendor.
 #[derive(Debug, Default)]
@@ -23,6 +26,7 @@ pub(super) struct VendorMemory {
     most: HashMap<Operation, usize>,
     groups: HashMap<String, (Result<String, ProviderError>, Instant)>,
     quotas: Option<(Vec<Quota>, Instant)>,
+    gauge: QuotaGauge,
     /// Time until which the vendor is not called, by the store's clock.
     pub(super) paused_until: Option<DateTime<Utc>>,
     /// Last reason that was logged.
@@ -84,9 +88,21 @@ impl VendorMemory {
         self.quotas.as_ref().is_none_or(|(_, read)| read.elapsed() >= QUOTA_KEPT)
     }
 
+    /// Whether the quotas have not been read for so long that what is shown of them may be of another day.
+    pub(super) fn shows_old_quotas(&self) -> bool {
+        self.quotas.as_ref().is_none_or(|(_, read)| read.elapsed() >= QUOTA_SHOWN)
+    }
+
     /// Remembers quotas as they were read.
-    pub(super) fn set_quotas(&mut self, quotas: Vec<Quota>) {
+    pub(super) fn set_quotas(&mut self, can: &Capabilities, quotas: Vec<Quota>) {
+        self.gauge.show(can.vendor_kind, &quotas);
         self.quotas = Some((quotas, Instant::now()));
+    }
+
+    /// Shows no quotas, since another server speaks to the vendor.
+    pub(super) fn hide_quotas(&mut self) {
+        self.gauge.show("", &[]);
+        self.quotas = None;
     }
 
     /// Forgets the quotas, which are no longer right.
@@ -107,11 +123,14 @@ impl VendorMemory {
     }
 
     /// Takes what was sent from the quotas.
-    pub(super) fn spend(&mut self, operation: Operation, group: &str, items: usize) {
+    pub(super) fn spend(&mut self, can: &Capabilities, operation: Operation, group: &str, items: usize) {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
         let quotas = self.quotas.iter_mut().flat_map(|(quotas, _)| quotas);
         for quota in quotas.filter(|quota| is_spent_by(quota, operation, group)) {
             quota.left = (quota.left - items).max(0);
+        }
+        if let Some((quotas, _)) = &self.quotas {
+            self.gauge.show(can.vendor_kind, quotas);
         }
     }
 }

@@ -6,5 +6,6 @@ pub(crate) mod fixture;
 mod node;
 mod release_set;
 mod rollout;
+mod rollout_follow;
 mod server_clocks;
 mod watch;

@@ -106,7 +106,13 @@ async fn a_set_is_one_revision_and_one_event_for_each_node_and_goes_back_as_one(
     assert_eq!(ready(&mut one), delta(&[("a", "1"), ("gone", "1")], &["new"]));
     assert_eq!(ready(&mut two), delta(&[("a", "2"), ("new", "2")], &["gone"]));
     assert_eq!(releases.promote(&fixture.owner, grey.release).await.unwrap_err().kind(), ErrorKind::Conflict);
+    let planned = releases.preview_rollback(&fixture.owner, again).await.unwrap();
+    assert_eq!(planned.iter().map(|item| (item.from, item.to)).collect::<Vec<_>>(), [(2, 1), (0, 1), (1, 0)]);
     assert_eq!(releases.roll_back(&fixture.owner, again).await.unwrap().release, again, "it is the abort");
+    assert_eq!(
+        releases.preview_rollback(&fixture.owner, again).await.unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
     assert_eq!(ready(&mut two), delta(&[("a", "1"), ("gone", "1")], &["new"]));
     assert_eq!(fixture.set_state(set).await, ChangeSetState::Approved);
     let grey = fixture.release(content.clone(), to_nodes("11")).await.unwrap().release;
@@ -126,6 +132,11 @@ async fn a_set_is_one_revision_and_one_event_for_each_node_and_goes_back_as_one(
     items.update(&fixture.owner, &item_name("app", "a"), draft, None).await.unwrap();
     let refused = releases.roll_back(&fixture.owner, first.release).await.unwrap_err();
     assert_eq!(refused.to_string(), "released again or deleted since: a, gone");
+    let planned = releases.preview_rollback(&fixture.owner, first.release).await.unwrap_err();
+    assert_eq!(planned.to_string(), refused.to_string());
+    let planned = releases.preview_rollback(&fixture.owner, promoted.release).await.unwrap();
+    let planned: Vec<_> = planned.iter().map(|item| (&*item.key, item.from, item.to)).collect();
+    assert_eq!(planned, [("a", 2, 1), ("gone", 0, 1), ("new", 1, 0)]);
     let back = releases.roll_back(&fixture.owner, promoted.release).await.unwrap();
     assert_eq!((back.kind, back.items), (ReleaseKind::Full, 3));
     for watch in [&mut one, &mut two] {
@@ -217,6 +228,16 @@ async fn a_node_has_applied_a_set_when_it_applied_every_key() {
     fixture.ack_key("11", "b", 1, AckResult::Applied).await;
     fixture.ack_key("22", "b", 1, AckResult::Rejected).await;
     assert_eq!(states().await, [NodeState::Applied, NodeState::Rejected]);
+    // Nodes that come back, also to a server that knows nothing of what was sent, are where they were.
+    drop(watches);
+    for server in [fixture.pilothouse.clone(), fixture.server()] {
+        for node in ["11", "22"] {
+            let session = fixture.session_on(&server).await.node("dev", node).await.unwrap();
+            assert_eq!(ready(&mut session.watch(revision(2)).await.unwrap()), None);
+        }
+        server.housekeep().await.unwrap();
+        assert_eq!(states().await, [NodeState::Applied, NodeState::Rejected]);
+    }
     // A later release of one key leaves the rest of the set in effect.
     let part = fixture.release_changes(&[("b", "2")], Selector::default()).await.unwrap().release;
     let rollout = fixture.pilothouse.rollouts().status(&fixture.owner, release).await.unwrap().rollout;
