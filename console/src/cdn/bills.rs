@@ -48,7 +48,11 @@ async fn find(visitor: &Visitor, shown: &Shown) -> Result<Bills, Failure> {
     let month = filled(&shown.month).map_or_else(|| now.format("%Y-%m").to_string(), str::to_owned);
     let rule = filled(&shown.rule).map_or(Ok(BillingRule::Month95), str::parse)?;
     let asked = month.replace('-', "").parse()?;
-    let bills = pilothouse.billing().bills(&visitor.caller, asked, rule).await?;
+    let mut run = pilothouse.billing().bills(&visitor.caller, asked, rule).await?;
+    let mut bills = Vec::new();
+    while let Some(page) = run.next_bills().await? {
+        bills.extend(page);
+    }
     Ok(Bills { month, rule, bills })
 }
 
@@ -71,7 +75,7 @@ fn field(text: &str) -> String {
 pub(crate) async fn get_csv(visitor: Visitor, Query(shown): Query<Shown>) -> Answer {
     let Bills { month, rule, bills } = find(&visitor, &shown).await?;
     let mut text = String::from("login_email,domain,rule,bandwidth,points,flux,requests\r\n");
-    for CustomerBill { mail, domain, bill, flux, requests } in bills {
+    for CustomerBill { mail, domain, bill, flux, requests, .. } in bills {
         let points: Vec<_> = bill.points.iter().map(|point| point.time_stamp.to_string()).collect();
         let (mail, domain, bandwidth, points) =
             (field(&mail), field(&domain), bill.bandwidth, points.join(" "));
