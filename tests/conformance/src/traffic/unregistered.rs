@@ -139,7 +139,7 @@ pub(crate) async fn crowds_are_replaced(storage: Arc<dyn Storage>) {
 
     let key = UnregisteredKey { cdn_id: a, host: "x.test".into(), day: day(0), is_merged: false };
     assert_eq!(work.unregistered().crowded(4, 9).await.unwrap(), []);
-    assert_eq!(work.unregistered().crowded(3, 9).await.unwrap(), [key.clone()]);
+    assert_eq!(work.unregistered().crowded(3, 9).await.unwrap(), std::slice::from_ref(&key));
     assert_eq!(work.unregistered().crowded(1, 9).await.unwrap().len(), 5);
     assert_eq!(work.unregistered().crowded(1, 2).await.unwrap().len(), 2);
     let found = work.unregistered().of_key(&key, 9).await.unwrap();
