@@ -9,6 +9,7 @@ mod edge_sites;
 mod edge_spellings;
 mod edge_tags;
 mod edge_tls;
+mod edge_truth;
 mod job_crash;
 mod log_archive;
 mod log_ingest;
