@@ -86,21 +86,19 @@ pub struct KeptLines {
 impl KeptLines {
     fn in_pack(&self, pack: &str, today: NaiveDate) -> LogChunk {
         let &KeptLines { domain_id, day, offset, length, lines, raw_length, is_open } = self;
-        let (file, kept_from) = (LogFile::Pack(pack.to_owned()), day.max(today));
-        let (id, place, sha256) = (LogChunkId::UNSAVED, 0, None);
         LogChunk {
-            id,
+            id: LogChunkId::UNSAVED,
             domain_id,
             day,
-            kept_from,
-            file,
+            kept_from: day.max(today),
+            file: LogFile::Pack(pack.to_owned()),
             offset,
             length,
             lines,
             raw_length,
-            place,
+            place: 0,
             is_open,
-            sha256,
+            sha256: None,
         }
     }
 }
