@@ -86,7 +86,8 @@ async fn crawl(fixture: &Fixture, name: &str, session: &str) -> BTreeSet<String>
             }
             let fields: Vec<_> = form.fields.iter().map(|(name, value)| (&**name, &**value)).collect();
             let done = if form.enctype == "multipart/form-data" {
-                fixture.fork().upload(session, "a file", &[]).await
+                let fields: Vec<_> = fields.into_iter().filter(|(name, _)| *name != "file").collect();
+                fixture.fork().upload(session, &form.action, "a file", &fields).await
             } else if form.method == "get" {
                 let query: Vec<_> = fields
                     .iter()

@@ -263,7 +263,13 @@ impl Fixture {
     }
 
     /// A form with a file, as a browser sends it.
-    pub(crate) async fn upload(&self, session: &str, file: &str, fields: &[(&str, &str)]) -> Answer {
+    pub(crate) async fn upload(
+        &self,
+        session: &str,
+        action: &str,
+        file: &str,
+        fields: &[(&str, &str)],
+    ) -> Answer {
         let mut body = String::new();
         for (name, value) in fields {
             write!(body, "--part\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
@@ -276,7 +282,7 @@ impl Fixture {
             ("sec-fetch-site", "same-origin"),
             ("content-type", "multipart/form-data; boundary=part"),
         ];
-        self.send("POST", "/console/files", &headers, &body).await
+        self.send("POST", action, &headers, &body).await
     }
 
     /// A call of the API with a JSON body.

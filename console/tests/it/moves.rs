@@ -1,7 +1,5 @@
 //! What goes over profiles: search, compare and copy, files.
 
-use std::fmt::Write as _;
-
 use axum::http::StatusCode;
 
 use crate::fixture::{CANARY, Fixture, escaped, item};
@@ -60,29 +58,9 @@ async fn profiles_are_compared_and_chosen_keys_copied() {
     assert!(fixture.get(&nobody, own).await.ok().contains("No difference"));
 }
 
-/// A form with a file, as browsers send it.
-async fn upload(
-    fixture: &Fixture,
-    session: &str,
-    file: &str,
-    fields: &[(&str, &str)],
-) -> crate::fixture::Answer {
-    let mut body = String::new();
-    for (name, value) in fields {
-        write!(body, "--b0\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").unwrap();
-    }
-    body.push_str("--b0\r\nContent-Disposition: form-data; name=\"file\"; filename=\"a.properties\"\r\n");
-    write!(body, "Content-Type: text/plain\r\n\r\n{file}\r\n--b0--\r\n").unwrap();
-    let headers = [
-        ("cookie", session),
-        ("sec-fetch-site", "same-origin"),
-        ("content-type", "multipart/form-data; boundary=b0"),
-    ];
-    fixture.send("POST", &format!("{PROD}/files"), &headers, &body).await
-}
-
 #[tokio::test]
 async fn a_profile_goes_into_a_file_and_comes_from_one() {
+    let files = format!("{PROD}/files");
     let fixture = Fixture::seeded().await;
     let (session, root) = (fixture.session("dev").await, fixture.caller("root").await);
     for (format, kind) in
@@ -101,7 +79,7 @@ async fn a_profile_goes_into_a_file_and_comes_from_one() {
 
     let file = "# stray\n\nmotd=imported\n# Port\nport=80\n";
     let fields = [("format", "properties"), ("title", "by file"), ("then", "")];
-    let shown = upload(&fixture, &session, file, &fields).await.ok();
+    let shown = fixture.upload(&session, &files, file, &fields).await.ok();
     assert!(shown.contains("Would change: 2") && shown.contains("+imported"), "{shown}");
     assert!(shown.contains("above no key: stray"), "what is left out is listed: {shown}");
     assert!(
@@ -112,15 +90,18 @@ async fn a_profile_goes_into_a_file_and_comes_from_one() {
     let held = shown.split("name=\"content\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
     let held = crate::markup::unescaped(&held);
     let fields = [("format", "properties"), ("title", "by file"), ("content", &*held), ("then", "apply")];
-    let saved = upload(&fixture, &session, "", &fields).await;
+    let saved = fixture.upload(&session, &files, "", &fields).await;
     assert!(saved.location().starts_with(&format!("{PROD}/changesets/")), "{}", saved.body);
     let port = fixture.pilothouse.items().find(&root, &item("prod", "port")).await.unwrap();
     assert_eq!((&*port.current.content.value, &*port.current.content.description), ("80", "Port"));
 
-    let broken = upload(&fixture, &session, "{", &[("format", "json")]).await;
+    let broken = fixture.upload(&session, &files, "{", &[("format", "json")]).await;
     assert_eq!(broken.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(broken.body.contains("file"), "{}", broken.body);
-    assert_eq!(upload(&fixture, &session, "a=1", &[("surprise", "x")]).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        fixture.upload(&session, &files, "a=1", &[("surprise", "x")]).await.status,
+        StatusCode::BAD_REQUEST
+    );
     let pasted = [("format", "yaml"), ("text", "a: 1\n"), ("then", "")];
     assert!(fixture.post(&session, &format!("{PROD}/files"), &pasted).await.ok().contains("Would change: 1"));
     let nobody = fixture.session("nobody").await;
@@ -128,5 +109,5 @@ async fn a_profile_goes_into_a_file_and_comes_from_one() {
         let answer = fixture.get(&nobody, &format!("{PROD}/{path}")).await;
         assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path}");
     }
-    assert_eq!(upload(&fixture, &nobody, "a=1", &fields).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(fixture.upload(&nobody, &files, "a=1", &fields).await.status, StatusCode::FORBIDDEN);
 }

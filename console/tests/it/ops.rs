@@ -74,16 +74,22 @@ async fn a_file_is_kept_under_its_hash() {
     let fixture = Fixture::seeded().await;
     let session = fixture.session("root").await;
     let digest = sha256(b"a file\n").to_string();
-    let kept = fixture.upload(&session, "a file\n", &[("sha256", &digest)]).await.ok();
+    let kept = fixture.upload(&session, "/console/files", "a file\n", &[("sha256", &digest)]).await.ok();
     assert!(kept.contains(&format!("<code class=\"secret\">{digest}</code>")), "{kept}");
     assert!(kept.contains(&format!("/console/batches/new?sha256={digest}")), "{kept}");
     let form = fixture.get(&session, &format!("/console/batches/new?sha256={digest}")).await.ok();
     assert!(form.contains(&format!("name=\"sha256\" value=\"{digest}\"")), "{form}");
-    let wrong = fixture.upload(&session, "another\n", &[("sha256", &digest)]).await;
+    let wrong = fixture.upload(&session, "/console/files", "another\n", &[("sha256", &digest)]).await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
     assert!(wrong.body.contains(&sha256(b"another\n").to_string()), "{}", wrong.body);
-    assert_eq!(fixture.upload(&session, "", &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
-    assert_eq!(fixture.upload(&session, "x", &[("surprise", "")]).await.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        fixture.upload(&session, "/console/files", "", &[]).await.status,
+        StatusCode::UNPROCESSABLE_ENTITY
+    );
+    assert_eq!(
+        fixture.upload(&session, "/console/files", "x", &[("surprise", "")]).await.status,
+        StatusCode::BAD_REQUEST
+    );
     assert_eq!(fixture.post(&session, "/console/files", &[]).await.status, StatusCode::BAD_REQUEST);
 }
 

@@ -252,7 +252,7 @@ async fn whom_a_route_is_not_for_is_refused() {
         let path = if route.query.is_empty() { path } else { format!("{path}?{}", route.query) };
         let call = async |fixture: &Fixture, session: &str| match (route.method, route.path) {
             ("GET", _) => fixture.get(session, &path).await,
-            (_, "/files") => fixture.upload(session, CANARY, &[]).await,
+            (_, "/files") => fixture.upload(session, "/console/files", CANARY, &[]).await,
             _ => fixture.post(session, &path, route.fields).await,
         };
         let anonymous = call(&fixture, "").await;

@@ -12,7 +12,7 @@ use tokio::time::timeout;
 use crate::support::{ApiClient, Installation, PASSWORD, ROOT, TestServer};
 
 /// Time within which a live part shows what happened on another server.
-const SHOWN: Duration = Duration::from_secs(60);
+const SHOWN: Duration = Duration::from_mins(1);
 
 /// Reads a live part until it shows a text.
 async fn read_until(stream: &mut Response, text: &str) {

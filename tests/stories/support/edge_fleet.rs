@@ -296,7 +296,8 @@ impl EdgeFleet {
             );
             settings.push_str(&edge);
             if let Some(log) = &followed {
-                settings += &format!("access_log = \"{}\"\nlog_format = \"tsv\"\n", log.display());
+                let log = format!("access_log = \"{}\"\nlog_format = \"tsv\"\n", log.display());
+                settings.push_str(&log);
             }
             let log = followed.unwrap_or_else(|| server.file("tsv"));
             edges.push(Edge { name, server, log, proxy });
