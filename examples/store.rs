@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use pilothouse_core::ports::{Repositories, Signal, Storage, StorageResult, Topic, UnitOfWork};
+use pilothouse_core::ports::{Repositories, Signal, Storage, StorageResult, StoreInfo, Topic, UnitOfWork};
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_storage_memory::MemoryStorage;
 
@@ -42,6 +42,10 @@ impl Storage for CountingStorage {
 
     async fn ready(&self) -> StorageResult<()> {
         self.inner.ready().await
+    }
+
+    fn info(&self) -> StoreInfo {
+        StoreInfo { kind: "counting", ..self.inner.info() }
     }
 
     async fn check_writable(&self) -> StorageResult<()> {

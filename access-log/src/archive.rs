@@ -3,7 +3,7 @@
 //! In a folder, `packs` holds one file per recorded batch, made of gzip *members*: the lines of one domain and day each,
 //! byte for byte as they were logged. Only the one who recorded the batch knows which pack holds what: a pack is written
 //! before those rows are committed, so a crash between leaves a file that nothing points at (see
-//! [`Archive::written_before`]). `days` holds the files that they are sealed into: one per domain and day, in which small
+//! [`Archive::files`]). `days` holds the files that they are sealed into: one per domain and day, in which small
 //! members are compressed together and large ones are copied, since gzip files put together are a gzip file.
 
 mod error;
@@ -15,8 +15,7 @@ mod pack;
 mod repack;
 
 use std::fs::{self, File};
-use std::io::Read as _;
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -24,7 +23,7 @@ use chrono::NaiveDate;
 
 pub use error::ArchiveError;
 use error::failed;
-pub use file::{ArchiveFile, FileRange};
+pub use file::{ArchiveFile, FileRange, WrittenFile};
 use file_name::{pack_file_name, parse_sealed_file_name, sealed_file_name};
 use gzip_assembler::{DigestWriter, GzipAssembler};
 pub use pack::{Member, MemberRef, Pack};
@@ -47,6 +46,10 @@ pub struct SealedDay {
 /// Size in bytes below which members are compressed together: alone, each starts without the context of the others.
 const SMALL: u64 = 64 << 10;
 
+/// Folder of the packs, in that of the archive.
+const PACKS: &str = "packs";
+/// Folder of the sealed files.
+const DAYS: &str = "days";
 /// Prefix of the names of unfinished files.
 const UNFINISHED: &str = ".unfinished-";
 
@@ -61,7 +64,7 @@ pub struct Archive {
 impl Archive {
     /// Uses `folder`, which is created if it does not exist.
     pub fn open(folder: &Path) -> Result<Self, ArchiveError> {
-        let (packs, days) = (folder.join("packs"), folder.join("days"));
+        let (packs, days) = (folder.join(PACKS), folder.join(DAYS));
         let archive = Self { folder: folder.to_owned(), packs, days };
         for folder in [&archive.packs, &archive.days] {
             fs::create_dir_all(folder).map_err(failed("make", folder))?;
@@ -121,13 +124,24 @@ impl Archive {
         day: NaiveDate,
         ranges: &[FileRange],
     ) -> Result<SealedDay, ArchiveError> {
+        self.seal_from(domain, day, ranges, |range| self.read(range))
+    }
+
+    /// Writes a sealed file like [`Archive::seal`], from ranges that `open` finds, which may lie elsewhere than in the folder.
+    pub fn seal_from<R: Read>(
+        &self,
+        domain: &str,
+        day: NaiveDate,
+        ranges: &[FileRange],
+        open: impl Fn(&FileRange) -> Result<R, ArchiveError>,
+    ) -> Result<SealedDay, ArchiveError> {
         let name = sealed_file_name(domain, day)?;
         let path = self.days.join(&name);
         let mut sealed = SealedDay { file: name, size: 0, sha256: [0; 32], lines: 0 };
         let file = write_unfinished(&self.days, |file| {
             let mut assembler = GzipAssembler::new(DigestWriter::new(file), &path);
             for range in ranges {
-                let (member, from) = (self.read(range)?, self.path(&range.file)?);
+                let (member, from) = (open(range)?, self.path(&range.file)?);
                 if range.length < SMALL {
                     assembler.recompress(member, &from)?;
                 } else {
@@ -143,22 +157,26 @@ impl Archive {
         Ok(sealed)
     }
 
-    /// Lists the files last written before `cut_off`. Only the one who recorded the batches knows which of them nothing
-    /// points at; the cut-off spares files whose rows are just about to be committed, or that are being read.
-    pub fn written_before(&self, cut_off: SystemTime) -> Result<Vec<ArchiveFile>, ArchiveError> {
-        let packs = old_files(&self.packs, cut_off)?.into_iter();
-        let packs = packs.filter(|name| !name.starts_with(UNFINISHED)).map(ArchiveFile::Pack);
-        let days = old_files(&self.days, cut_off)?;
-        Ok(packs.chain(days.iter().filter_map(|name| parse_sealed_file_name(name))).collect())
+    /// Lists the finished files with their times. Only the one who recorded the batches knows which of them nothing points at;
+    /// a young file may have rows that are just about to be committed, or readers.
+    pub fn files(&self) -> Result<Vec<WrittenFile>, ArchiveError> {
+        let mut files = Vec::new();
+        for (folder, name) in [(&self.packs, PACKS), (&self.days, DAYS)] {
+            for entry in entries(folder)? {
+                let file = ArchiveFile::from_relative_path(&format!("{name}/{}", entry.name));
+                files.extend(file.map(|file| WrittenFile { file, written: entry.modified }));
+            }
+        }
+        Ok(files)
     }
 
-    /// Time at which a file was last written; `None` where there is none.
-    pub fn modified(&self, file: &ArchiveFile) -> Result<Option<SystemTime>, ArchiveError> {
+    /// Opens a whole file; `None` where there is none.
+    pub fn open_file(&self, file: &ArchiveFile) -> Result<Option<File>, ArchiveError> {
         let path = self.path(file)?;
-        match fs::metadata(&path).and_then(|file| file.modified()) {
-            Ok(modified) => Ok(Some(modified)),
+        match File::open(&path) {
+            Ok(file) => Ok(Some(file)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(failed("look at", &path)(error)),
+            Err(error) => Err(failed("open", &path)(error)),
         }
     }
 
@@ -171,19 +189,18 @@ impl Archive {
     pub fn delete_unfinished(&self, cut_off: SystemTime) -> Result<usize, ArchiveError> {
         let mut count = 0;
         for folder in [&self.packs, &self.days] {
-            for name in old_files(folder, cut_off)?.into_iter().filter(|name| name.starts_with(UNFINISHED)) {
-                delete(&folder.join(name))?;
-                count += 1;
+            for entry in entries(folder)? {
+                if entry.modified < cut_off && entry.name.starts_with(UNFINISHED) {
+                    delete(&folder.join(entry.name))?;
+                    count += 1;
+                }
             }
         }
         Ok(count)
     }
 
     fn path(&self, file: &ArchiveFile) -> Result<PathBuf, ArchiveError> {
-        Ok(match file {
-            ArchiveFile::Pack(name) => self.packs.join(pack_file_name(name)?),
-            ArchiveFile::Sealed(name, day) => self.days.join(sealed_file_name(name, *day)?),
-        })
+        Ok(self.folder.join(file.relative_path()?))
     }
 }
 
@@ -207,20 +224,24 @@ fn sync_folder(folder: &Path) -> Result<(), ArchiveError> {
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed("flush", folder))
 }
 
-/// Lists the names of the files in `folder` last written before `cut_off`.
-fn old_files(folder: &Path, cut_off: SystemTime) -> Result<Vec<String>, ArchiveError> {
-    let mut names = Vec::new();
+/// Name of a file in a folder, and when it was last written.
+struct Entry {
+    name: String,
+    modified: SystemTime,
+}
+
+/// Lists the files in `folder`.
+fn entries(folder: &Path) -> Result<Vec<Entry>, ArchiveError> {
+    let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed("list", folder))? {
         let entry = entry.map_err(failed("list", folder))?;
         // A file that another process deleted since the folder was listed needs no clean-up.
         let Ok(modified) = entry.metadata().and_then(|file| file.modified()) else { continue };
-        if modified < cut_off
-            && let Ok(name) = entry.file_name().into_string()
-        {
-            names.push(name);
+        if let Ok(name) = entry.file_name().into_string() {
+            entries.push(Entry { name, modified });
         }
     }
-    Ok(names)
+    Ok(entries)
 }
 
 fn delete(path: &Path) -> Result<(), ArchiveError> {

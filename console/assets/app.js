@@ -3,11 +3,11 @@
 
 (() => {
   const prefix = document.querySelector(".brand").getAttribute("href");
-  const GO = { o: "", a: "/apps", j: "/cdn/jobs", i: "/cdn/traffic", b: "/cdn/billing", t: "/tasks", m: "/machines", e: "/cdn/edges", c: "/cdn/customers", r: "/admin/audit", u: "/admin/accounts" };
+  const GO = { o: "", n: "/inbox", a: "/apps", j: "/cdn/jobs", i: "/cdn/traffic", b: "/cdn/billing", t: "/tasks", m: "/machines", e: "/cdn/edges", c: "/cdn/customers", r: "/admin/audit", u: "/admin/accounts" };
   let going = 0;
 
   function isTyping(target) {
-    return target.closest("input, textarea, select, [contenteditable]") !== null;
+    return target.closest("input, textarea, select, [contenteditable], [data-typing]") !== null;
   }
 
   function rows() {
@@ -33,13 +33,14 @@
   }
 
   document.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && event.target.form) {
+    const form = event.target.closest("form");
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && form) {
       event.preventDefault();
-      event.target.form.requestSubmit();
+      form.requestSubmit(form.querySelector("button.main") || form.querySelector("button"));
       return;
     }
     if (event.key === "Escape" && isTyping(event.target)) {
-      const cancel = event.target.closest("form")?.querySelector("[data-cancel]");
+      const cancel = form?.querySelector("[data-cancel]");
       if (cancel) cancel.click();
       else event.target.blur();
       return;
@@ -55,15 +56,39 @@
     else if (event.key === "j") move(1);
     else if (event.key === "k") move(-1);
     else if (event.key === "/") {
-      const filter = document.querySelector("[data-filter]");
-      if (filter) { event.preventDefault(); filter.focus(); }
-    } else if (["e", "p", "a", "n"].includes(event.key) && press(event.key)) event.preventDefault();
+      // Where a page has no filter, everything is searched.
+      const filter = document.querySelector("[data-filter]") || document.querySelector(`nav a[href="${prefix}/search"]`);
+      if (filter) { event.preventDefault(); if (filter.href) filter.click(); else filter.focus(); }
+    } else if (["e", "p", "a", "b", "n", "r", "s", "x"].includes(event.key) && press(event.key)) event.preventDefault();
+  });
+
+  // What is typed beside a choice chooses it.
+  document.addEventListener("input", (event) => {
+    const choice = event.target.closest("label")?.querySelector("input[type=radio]");
+    if (choice && choice !== event.target) choice.checked = true;
   });
 
   document.addEventListener("htmx:after:swap", () => {
     const field = document.querySelector("[data-focus]");
     if (field) field.focus();
+    enrich();
   });
+
+  // Long values get an editor, whose script is loaded with the first of them.
+  let isLoading = false;
+  function enrich() {
+    const isLong = (area) => !area.hidden && (area.value.includes("\n") || area.value.length > 200);
+    const areas = [...document.querySelectorAll("textarea[data-editor]")].filter(isLong);
+    if (areas.length === 0) return;
+    if (window.pilothouseEditor) areas.forEach(window.pilothouseEditor);
+    if (window.pilothouseEditor || isLoading) return;
+    isLoading = true;
+    const script = document.createElement("script");
+    script.src = areas[0].dataset.source;
+    script.addEventListener("load", enrich);
+    document.head.append(script);
+  }
+  enrich();
 
   // A chart of a table beside it, which stays for those who read it otherwise. Dragging zooms, and the address says where to.
   function draw(element) {

@@ -25,12 +25,13 @@ struct Asset {
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 
-static ASSETS: LazyLock<[Asset; 6]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
     [
         Asset::new("app.css", CSS, include_bytes!("../assets/app.css")),
         Asset::new("app.js", JAVASCRIPT, include_bytes!("../assets/app.js")),
         Asset::new("htmx.min.js", JAVASCRIPT, include_bytes!("../vendor/htmx.min.js")),
         Asset::new("hx-sse.min.js", JAVASCRIPT, include_bytes!("../vendor/hx-sse.min.js")),
+        Asset::new("editor.min.js", JAVASCRIPT, include_bytes!("../vendor/editor.min.js")),
         Asset::new("uPlot.iife.min.js", JAVASCRIPT, include_bytes!("../vendor/uPlot.iife.min.js")),
         Asset::new("uPlot.min.css", CSS, include_bytes!("../vendor/uPlot.min.css")),
     ]
@@ -39,13 +40,18 @@ static ASSETS: LazyLock<[Asset; 6]> = LazyLock::new(|| {
 impl Asset {
     fn new(name: &'static str, content_type: &'static str, bytes: &'static [u8]) -> Self {
         let digest = hex::encode(Sha256::digest(bytes));
-        Self { name, content_type, bytes, digest, gzip: gzip(bytes) }
+        Self { name, content_type, bytes, digest, gzip: gzip(bytes, SMALL) }
     }
 }
 
+/// Level of compression of what is compressed once.
+const SMALL: u32 = 6;
+/// Level of compression of a page, which somebody waits for.
+pub(crate) const FAST: u32 = 1;
+
 /// Bytes compressed, or nothing where that fails, which writing into memory does not.
-pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(6));
+pub(crate) fn gzip(bytes: &[u8], level: u32) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::new(level));
     let written = encoder.write_all(bytes);
     written.and_then(|()| encoder.finish()).unwrap_or_default()
 }
@@ -91,6 +97,12 @@ mod tests {
         let sizes: Vec<_> = sizes.collect();
         assert_eq!(sizes.len(), loaded.len());
         assert!(sizes.iter().all(|size| *size > 0) && sizes.iter().sum::<usize>() < 40_000, "{sizes:?}");
+    }
+
+    #[test]
+    fn the_editor_is_bounded() {
+        let editor = ASSETS.iter().find(|asset| asset.name == "editor.min.js").unwrap();
+        assert!((1..220_000).contains(&editor.gzip.len()), "{}", editor.gzip.len());
     }
 
     #[test]

@@ -39,8 +39,7 @@ impl SessionAuthenticator {
 #[async_trait]
 impl ConsoleAuthenticator for SessionAuthenticator {
     async fn caller(&self, head: &Parts, address: Option<IpAddr>) -> Result<Option<Caller>> {
-        let sessions = SESSIONS.iter().find_map(|name| cookie(&head.headers, name));
-        let Some(session) = sessions else { return Ok(None) };
+        let Some(session) = session(&head.headers) else { return Ok(None) };
         match self.0.console_sessions().resume(session, address).await {
             Ok(caller) => Ok(Some(caller)),
             Err(Error::Unauthenticated) => Ok(None),
@@ -51,6 +50,29 @@ impl ConsoleAuthenticator for SessionAuthenticator {
 
 /// Name of the session's cookie by https, which browsers take from nobody else, and by plain http.
 const SESSIONS: [&str; 2] = ["__Host-pilothouse", "pilothouse"];
+
+/// Names of the cookie that proves that the password was typed of late.
+const PROOFS: [&str; 2] = ["__Host-pilothouse-confirmed", "pilothouse-confirmed"];
+
+/// The session that a request came with.
+pub(crate) fn session(headers: &HeaderMap) -> Option<&str> {
+    SESSIONS.iter().find_map(|name| cookie(headers, name))
+}
+
+/// Proof of a request that the password was typed of late.
+pub(crate) fn proof(headers: &HeaderMap) -> Option<&str> {
+    PROOFS.iter().find_map(|name| cookie(headers, name))
+}
+
+/// The header that keeps such a proof.
+pub(crate) fn proof_cookie(proof: &str, is_encrypted: bool) -> String {
+    let [secure, plain] = PROOFS;
+    if is_encrypted {
+        format!("{secure}={proof}; Path=/; Secure; HttpOnly; SameSite=Strict; Max-Age=600")
+    } else {
+        format!("{plain}={proof}; Path=/; HttpOnly; SameSite=Strict; Max-Age=600")
+    }
+}
 
 /// Value of a cookie of the request.
 pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -1,6 +1,9 @@
 //! Extractors of forms and queries. What does not read is refused by name, as [`Failure::Unreadable`].
 
+use axum::extract::multipart::{Multipart, MultipartError};
 use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -18,6 +21,32 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
             Ok(axum::Form(form)) => Ok(Self(form)),
             Err(rejection) => Err(Failure::Unreadable(rejection.body_text())),
         }
+    }
+}
+
+/// A form that may hold files: its fields, a file as its bytes. Sent as `multipart/form-data`, or like any other form.
+pub(crate) struct Upload(pub(crate) Vec<(String, Vec<u8>)>);
+
+impl<S: Send + Sync> FromRequest<S> for Upload {
+    type Rejection = Failure;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Failure> {
+        let kind = request.headers().get(CONTENT_TYPE).map_or(&[][..], HeaderValue::as_bytes);
+        if !kind.starts_with(b"multipart/form-data") {
+            let Form(fields) = Form::<Vec<(String, String)>>::from_request(request, state).await?;
+            return Ok(Self(fields.into_iter().map(|(name, value)| (name, value.into_bytes())).collect()));
+        }
+        let unreadable = |error: MultipartError| Failure::Unreadable(error.body_text());
+        let mut multipart = Multipart::from_request(request, state)
+            .await
+            .map_err(|rejection| Failure::Unreadable(rejection.body_text()))?;
+        let mut fields = Vec::new();
+        while let Some(field) = multipart.next_field().await.map_err(unreadable)? {
+            let name = field.name().unwrap_or_default().to_owned();
+            let bytes = field.bytes().await.map_err(unreadable)?;
+            fields.push((name, bytes.to_vec()));
+        }
+        Ok(Self(fields))
     }
 }
 

@@ -14,10 +14,9 @@ use futures_util::FutureExt;
 use pilothouse_core::{Error, account, panic_text};
 use tokio::time::timeout;
 
-use crate::assets::{gzip, takes_gzip};
+use crate::assets::{FAST, gzip, takes_gzip};
 use crate::failure::Failure;
 use crate::form::part;
-use crate::language::Language;
 use crate::origin::is_own;
 use crate::page::{Visit, failure_page};
 use crate::state::ConsoleState;
@@ -34,14 +33,14 @@ pub(crate) async fn guard(State(console): State<ConsoleState>, request: Request,
     let (mut parts, body) = request.into_parts();
     let peer = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
     let address = client_address(&console, peer, &parts.headers);
-    let language = Language::of(&parts.headers, console.settings.language);
     let sent = parts.extensions.get::<OriginalUri>().map_or_else(|| parts.uri.clone(), |sent| sent.0.clone());
     let (method, path) = (parts.method.clone(), parts.uri.path().to_owned());
     let takes_gzip = takes_gzip(&parts.headers);
-    let mut visit = Visit::new(console.clone(), language, address);
+    let mut visit = Visit::new(console.clone(), &parts.headers, address);
     visit.here = sent.path_and_query().map(ToString::to_string).unwrap_or_default();
 
-    let answer = if !is_own(&parts, console.settings.public_url.as_deref()) {
+    // A browser's report of a violation is no form: it changes nothing but a count.
+    let answer = if path != "/csp" && !is_own(&parts, console.settings.public_url.as_deref()) {
         Failure::Foreign.into_response()
     } else if is_public(&path) {
         visit.caller = caller(&console, &parts, address).await.unwrap_or_default();
@@ -82,7 +81,7 @@ pub(crate) async fn guard(State(console): State<ConsoleState>, request: Request,
 
 /// Whether a page is for those, too, who are not logged in.
 fn is_public(path: &str) -> bool {
-    matches!(path, "/login" | "/setup" | "/language") || path.starts_with("/assets/")
+    matches!(path, "/login" | "/setup" | "/language" | "/theme" | "/csp") || path.starts_with("/assets/")
 }
 
 async fn caller(
@@ -149,13 +148,15 @@ async fn compressed(response: Response) -> Response {
     };
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    Response::from_parts(parts, Body::from(gzip(&bytes)))
+    Response::from_parts(parts, Body::from(gzip(&bytes, FAST)))
 }
 
 fn add_headers(response: &mut Response, console: &ConsoleState) {
     let headers = response.headers_mut();
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    let reported = format!("{POLICY}; report-uri {}/csp", console.settings.prefix);
+    let policy = HeaderValue::try_from(reported).unwrap_or(HeaderValue::from_static(POLICY));
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy);
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     if console.settings.is_encrypted() {

@@ -5,6 +5,7 @@ mod assets;
 mod authenticator;
 mod cdn;
 mod config;
+mod confirm;
 mod failure;
 mod form;
 mod guard;
@@ -17,6 +18,7 @@ mod page;
 mod router;
 mod state;
 mod texts;
+mod theme;
 
 pub use authenticator::{ConsoleAuthenticator, SessionAuthenticator};
 pub use language::Language;

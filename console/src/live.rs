@@ -7,9 +7,12 @@ use std::time::Duration;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
+use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::failure::Failure;
 use crate::page::Visitor;
+use crate::state::ConsoleState;
 
 /// Pause between two looks at what is shown.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,20 +33,22 @@ pub(crate) type Look = Pin<Box<dyn Future<Output = Result<Fragment, Failure>> + 
 
 struct Watch<F> {
     look: F,
+    host_ends: watch::Receiver<bool>,
     shown: String,
     looks: u32,
     is_over: bool,
 }
 
-/// Streams what `look` finds, whenever it is something else than before, until it is final or fails.
+/// Streams what `look` finds, whenever it is something else than before, until it is final or fails, or the host stops.
 ///
 /// Each look is a use case of its own, which asks again what the caller may.
-pub(crate) fn stream(look: impl Fn() -> Look + Send + 'static) -> Response {
-    let watch = Watch { look, shown: String::new(), looks: 0, is_over: false };
+pub(crate) fn stream(console: &ConsoleState, look: impl Fn() -> Look + Send + 'static) -> Response {
+    let host_ends = console.streams_end();
+    let watch = Watch { look, host_ends, shown: String::new(), looks: 0, is_over: false };
     let events = stream::unfold(watch, |mut watch| async move {
         while !watch.is_over && watch.looks < LOOKS {
-            if watch.looks > 0 {
-                tokio::time::sleep(PAUSE).await;
+            if watch.looks > 0 && timeout(PAUSE, watch.host_ends.wait_for(|ends| *ends)).await.is_ok() {
+                return None;
             }
             watch.looks += 1;
             let Ok(fragment) = (watch.look)().await else { return None };

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use askama::Template;
 use axum::extract::FromRequestParts;
+use axum::http::HeaderMap;
 use axum::http::request::Parts;
 use axum::response::{Html, IntoResponse, Response};
 use chrono::{DateTime, Utc};
@@ -17,6 +18,7 @@ use crate::failure::{Answer, Failure, status_of};
 use crate::language::Language;
 use crate::state::ConsoleState;
 use crate::texts::Texts;
+use crate::theme::Theme;
 
 /// A request: who asks, and in which language.
 #[derive(Clone, Debug)]
@@ -24,14 +26,17 @@ pub(crate) struct Visit {
     pub(crate) console: ConsoleState,
     pub(crate) caller: Option<Caller>,
     pub(crate) language: Language,
+    pub(crate) theme: Theme,
     pub(crate) address: Option<IpAddr>,
     /// Path and query of the request.
     pub(crate) here: String,
 }
 
 impl Visit {
-    pub(crate) fn new(console: ConsoleState, language: Language, address: Option<IpAddr>) -> Self {
-        Self { console, caller: None, language, address, here: String::new() }
+    pub(crate) fn new(console: ConsoleState, headers: &HeaderMap, address: Option<IpAddr>) -> Self {
+        let language = Language::of(headers, console.settings.language);
+        let theme = Theme::of(headers);
+        Self { console, caller: None, language, theme, address, here: String::new() }
     }
 
     /// The frame of a page.
@@ -53,6 +58,7 @@ impl Visit {
         Ok(Page {
             t,
             lang: self.language.tag(),
+            theme: self.theme,
             prefix,
             title: title.into(),
             nav,
@@ -133,17 +139,29 @@ fn navigation(caller: &Caller, is_customer: bool, t: &Texts) -> Vec<NavLink> {
     let links = [
         link(true, "", "", t.overview),
         link(account, t.configuration, "/apps", t.apps),
+        link(account, t.configuration, "/inbox", t.config().inbox),
+        link(account, t.configuration, "/search", t.config().search),
         link(customer, t.cdn, "/cdn/jobs", t.purge_preload),
         link(customer, t.cdn, "/cdn/traffic", t.traffic),
+        link(customer, t.cdn, "/cdn/top", t.delivery().top_urls),
+        link(customer, t.cdn, "/cdn/areas", t.delivery().regions),
+        link(customer, t.cdn, "/cdn/alarms", t.delivery().alarms),
+        link(customer, t.cdn, "/cdn/thresholds", t.delivery().thresholds),
         link(customer, t.cdn, "/cdn/billing", t.billing),
         link(customer, t.cdn, "/cdn/logs", t.logs),
         link(customer, t.cdn, "/cdn/domains", t.domains),
+        link(operator, t.cdn, "/cdn/bills", t.delivery().bills),
         link(operator, t.cdn, "/cdn/edges", t.edges),
+        link(operator, t.cdn, "/cdn/hosts", t.delivery().hosts),
         link(operator, t.cdn, "/cdn/customers", t.customers),
         link(holds(Group::ReadTasks), t.operations, "/tasks", t.tasks),
+        link(holds(Group::ReadTasks), t.operations, "/batches", t.ops().batches),
+        link(holds(Group::WriteTasks), t.operations, "/files", t.ops().files),
         link(holds(Group::ReadMachines), t.operations, "/machines", t.machines),
         link(holds(Group::ReadAccounts), t.administration, "/admin/accounts", t.accounts),
+        link(holds(Group::WriteAccounts), t.administration, "/admin/companies", t.admin().companies),
         link(holds(Group::ReadAudit), t.administration, "/admin/audit", t.audit),
+        link(holds(Group::ReadAudit), t.administration, "/admin/system", t.admin().system),
     ];
     let mut shown: Vec<NavLink> = links.into_iter().flatten().collect();
     let mut above = "";
@@ -176,6 +194,7 @@ fn notice(here: &str, t: &Texts) -> &'static str {
 pub(crate) struct Page {
     pub(crate) t: &'static Texts,
     pub(crate) lang: &'static str,
+    pub(crate) theme: Theme,
     pub(crate) prefix: String,
     pub(crate) title: String,
     pub(crate) nav: Vec<NavLink>,
@@ -269,18 +288,21 @@ pub(crate) async fn failure_page(visit: &Visit, failure: &Failure) -> Response {
     response
 }
 
-/// Names of accounts by id, for those that the caller may see; of others the number is all there is.
+/// Most accounts whose names are asked for at once.
+const NAMED: usize = 100;
+
+/// Names of accounts by id; of those that are gone the number is all there is.
 pub(crate) struct Names(std::collections::HashMap<AccountId, String>);
 
 impl Names {
-    /// The names of all accounts for a holder of group 6, else the caller's own.
-    pub(crate) async fn of(visitor: &Visitor) -> Result<Self, Failure> {
-        let caller = &visitor.caller;
-        let mut names = std::collections::HashMap::from([(caller.id, caller.name.clone())]);
-        if caller.holds(Group::ReadAccounts) {
-            let page = pilothouse_core::Page::at(0, pilothouse_core::Page::MAX);
-            let accounts = visitor.pilothouse().accounts().list(caller, None, page).await?;
-            names.extend(accounts.rows.into_iter().map(|account| (account.id, account.name)));
+    /// The names of some accounts, which every account may know.
+    pub(crate) async fn of(visitor: &Visitor, mut ids: Vec<AccountId>) -> Result<Self, Failure> {
+        ids.sort_unstable();
+        ids.dedup();
+        let mut names = std::collections::HashMap::new();
+        for ids in ids.chunks(NAMED) {
+            let known = visitor.pilothouse().accounts().names(&visitor.caller, ids).await?;
+            names.extend(known.into_iter().map(|known| (known.id, known.name)));
         }
         Ok(Self(names))
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use pilothouse_core::Pilothouse;
+use tokio::sync::watch;
 
 use crate::authenticator::{ConsoleAuthenticator, SessionAuthenticator};
 use crate::language::Language;
@@ -97,6 +98,7 @@ pub struct ConsoleState {
     pub(crate) authenticator: Arc<dyn ConsoleAuthenticator>,
     pub(crate) settings: Arc<ConsoleSettings>,
     setup_code: Arc<Mutex<Option<String>>>,
+    streams: Arc<watch::Sender<bool>>,
 }
 
 impl ConsoleState {
@@ -104,7 +106,8 @@ impl ConsoleState {
     pub fn new(pilothouse: Pilothouse) -> Self {
         let authenticator = Arc::new(SessionAuthenticator::new(pilothouse.clone()));
         let settings = Arc::new(ConsoleSettings::default());
-        Self { pilothouse, authenticator, settings, setup_code: Arc::default() }
+        let streams = Arc::new(watch::Sender::new(false));
+        Self { pilothouse, authenticator, settings, setup_code: Arc::default(), streams }
     }
 
     /// Sets the authenticator, where the host has accounts of its own.
@@ -119,6 +122,17 @@ impl ConsoleState {
     pub fn settings(mut self, settings: ConsoleSettings) -> Self {
         self.settings = Arc::new(settings);
         self
+    }
+
+    /// Ends the live parts of all pages, for a host that stops and need not wait for them. Browsers then ask again, and are
+    /// answered once by each stream that they begin from then on.
+    pub fn end_streams(&self) {
+        self.streams.send_replace(true);
+    }
+
+    /// Turns true when live parts are to end.
+    pub(crate) fn streams_end(&self) -> watch::Receiver<bool> {
+        self.streams.subscribe()
     }
 
     /// Makes a code with which, once, the first account is made at `setup?code=`; for the host to show to whoever started it.

@@ -6,8 +6,8 @@ use crate::account::{
     Accounts, Audit, ConsoleSessions, Gates, LastUsedBuffer, Logins, Passwords, RefusalBuffer, Tokens,
 };
 use crate::cdn::{
-    Alarms, Billing, CdnLogins, Cdns, Companies, Customers, Domains, Edges, Jobs, LogDownloads, LogIntake,
-    Thresholds, Traffic,
+    Alarms, Billing, CdnLogins, CdnServices, Cdns, Companies, Customers, Domains, Edges, Jobs, LogDownloads,
+    LogIntake, Thresholds, Traffic,
 };
 use crate::config::{
     AppCache, AppKeys, Apps, ChangeSets, Delivery, Grants, Items, Nodes, Releases, ReportBuffer,
@@ -21,6 +21,7 @@ use crate::ports::{
 };
 use crate::pruning::ClockWatch;
 use crate::readiness::ReadinessProbe;
+use crate::system::System;
 use crate::worker_health::WorkerHealth;
 use crate::{Error, Result, Settings};
 
@@ -236,13 +237,18 @@ impl Pilothouse {
         &self.0.inner.gates
     }
 
-    /// Housekeeping of every minute: flushes what is buffered in memory, and prunes what has ended.
+    /// Housekeeping: flushes what is buffered in memory, and prunes what has ended, and blobs that no task names.
     pub async fn housekeep(&self) -> Result<()> {
+        self.housekeep_store().await?;
+        self.blobs().prune().await.map(|_| ())
+    }
+
+    /// Housekeeping of every minute, which asks nothing but the store.
+    pub(crate) async fn housekeep_store(&self) -> Result<()> {
         self.flush_last_used().await?;
         self.flush_refusals().await?;
         self.flush_reports().await?;
         self.prune_nodes().await?;
-        self.blobs().prune().await?;
         let mut work = self.storage().begin().await?;
         self.logins().prune(&mut *work).await?;
         if let Some(pruning) = self.begin_pruning(&mut *work).await? {
@@ -292,6 +298,8 @@ use_cases! {
     blobs: Blobs;
     /// The cdns that customers can be given.
     cdns: Cdns;
+    /// Domains that providers serve, with their groups and services.
+    cdn_services: CdnServices;
     /// Customers of the cdns.
     customers: Customers;
     /// Domains of customers, by cdn.
@@ -334,6 +342,8 @@ use_cases! {
     delivery: Delivery;
     /// Registered nodes, for operators.
     nodes: Nodes;
+    /// State of this server, for operators.
+    system: System;
     /// Import of what other systems knew, for the command line.
     imports: Imports;
 }

@@ -26,6 +26,18 @@ pub enum Readiness {
     WorkerStalled,
 }
 
+impl Readiness {
+    /// Name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::StoreNotReady => "store_not_ready",
+            Self::StoreSilent => "store_silent",
+            Self::WorkerStalled => "worker_stalled",
+        }
+    }
+}
+
 /// The newest answer, with the time it was found out at.
 #[derive(Debug, Default)]
 pub(crate) struct ReadinessProbe(Mutex<Option<(Instant, Readiness)>>);

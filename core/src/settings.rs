@@ -57,6 +57,10 @@ pub struct Settings {
     pub nodes_all_online_is_full: bool,
     /// The most bytes of a blob: 1 GiB.
     pub blob_max_bytes: i64,
+    /// Version of the program, which operators are shown: empty.
+    pub version: String,
+    /// Commit of the program's sources, which operators are shown: empty.
+    pub commit: String,
 }
 
 impl Default for Settings {
@@ -82,6 +86,8 @@ impl Default for Settings {
             webhooks: Vec::new(),
             nodes_all_online_is_full: true,
             blob_max_bytes: 1 << 30,
+            version: String::new(),
+            commit: String::new(),
         }
     }
 }
@@ -217,6 +223,14 @@ impl Settings {
     #[must_use]
     pub fn with_webhooks(mut self, webhooks: Vec<WebhookSubscription>) -> Self {
         self.webhooks = webhooks;
+        self
+    }
+
+    /// Sets version and commit of the program.
+    #[must_use]
+    pub fn with_build(mut self, version: impl Into<String>, commit: impl Into<String>) -> Self {
+        self.version = version.into();
+        self.commit = commit.into();
         self
     }
 

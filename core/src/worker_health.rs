@@ -100,14 +100,14 @@ impl Pilothouse {
         jobs.iter().map(status).collect()
     }
 
-    /// Records that a background job did its work.
-    pub(crate) fn worker_succeeded(&self, name: &'static str) {
+    /// Records that a background job did its work; one that is not running is passed over.
+    pub fn worker_succeeded(&self, name: &'static str) {
         self.worker_health().succeeded(name, self.clock().now());
     }
 
-    /// Runs a background job for ever: one that panics is logged and started again, with back-off. A job that does not
-    /// record a success within `limit` makes the process not ready.
-    pub(crate) async fn supervise<F: Future<Output = ()>>(
+    /// Runs a background job for ever, also one of the host's: one that panics is logged and started again, with back-off. A job
+    /// that does not record a success ([`Pilothouse::worker_succeeded`]) within `limit` makes the process not ready.
+    pub async fn supervise<F: Future<Output = ()>>(
         &self,
         name: &'static str,
         limit: Duration,

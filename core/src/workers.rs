@@ -24,6 +24,9 @@ struct Periodic {
 /// Flushes what is buffered in memory, and prunes what has ended.
 const HOUSEKEEPING: Periodic =
     Periodic { name: "housekeeping", period: Duration::from_mins(1), limit: Duration::from_mins(5) };
+/// Removes contents that no task names. A bucket that cannot be reached for a while is no reason to serve nothing else.
+const BLOBS: Periodic =
+    Periodic { name: "blob pruning", period: Duration::from_mins(5), limit: Duration::from_mins(15) };
 /// Asks the providers for their domains.
 const SYNC: Periodic =
     Periodic { name: "provider sync", period: Duration::from_mins(10), limit: Duration::from_mins(30) };
@@ -76,7 +79,10 @@ impl Workers {
         let vendors = VendorCalls::new(pilothouse.clone());
         let batches = BatchWorker::new(pilothouse);
         let work = future::join5(
-            self.every(HOUSEKEEPING, || pilothouse.housekeep()),
+            future::join(
+                self.every(HOUSEKEEPING, || pilothouse.housekeep_store()),
+                self.every(BLOBS, || self.prune_blobs()),
+            ),
             future::join3(
                 self.every(SYNC, || self.sync()),
                 self.every(FIGURES, || self.pull_figures()),
@@ -102,7 +108,7 @@ impl Workers {
         leases.leave().await;
         leave_alarms(&alarms).await;
         vendors.leave().await;
-        match timeout(FAREWELL, pilothouse.housekeep()).await {
+        match timeout(FAREWELL, pilothouse.housekeep_store()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => log(HOUSEKEEPING.name, &error),
             Err(_) => tracing::error!(job = HOUSEKEEPING.name, "the last run took too long"),
@@ -117,6 +123,10 @@ impl Workers {
 
     async fn sweep_orders(&self) -> Result<()> {
         OrderSweeper::new(&self.pilothouse).sweep().await.map(|_| ())
+    }
+
+    async fn prune_blobs(&self) -> Result<()> {
+        self.pilothouse.blobs().prune().await.map(|_| ())
     }
 
     async fn maintain(&self) -> Result<()> {

@@ -26,6 +26,7 @@ mod pieces;
 mod plain_path;
 mod query;
 mod router;
+mod row_stream;
 mod state;
 mod unique_json;
 mod unread_body;

@@ -4,16 +4,16 @@ use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
-use std::time::SystemTime;
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::stream::{self, BoxStream, StreamExt};
-use pilothouse_access_log::archive::{Archive, ArchiveError, ArchiveFile, Pack};
+use pilothouse_access_log::archive::{Archive, ArchiveError, ArchiveFile, FileRange, Pack};
 use pilothouse_core::cdn::{LogChunk, LogFile};
 use pilothouse_core::ports::{LogArchive, SealedLog};
 
-use crate::convert::{file_range, log_file};
+use crate::convert::file_range;
+use crate::superfluous::superfluous;
 
 /// Bytes of a download that are read at once.
 const CHUNK: usize = 64 << 10;
@@ -42,6 +42,25 @@ impl FolderArchive {
     pub(crate) fn write(&self, pack: &Pack) -> Result<(), ArchiveError> {
         self.0.write(pack)
     }
+
+    /// The folder of the archive.
+    pub(crate) fn archive(&self) -> &Archive {
+        &self.0
+    }
+
+    /// The bytes of a range; `None` where the folder does not have all of them.
+    pub(crate) async fn open_range(
+        &self,
+        range: FileRange,
+    ) -> io::Result<Option<BoxStream<'static, io::Result<Vec<u8>>>>> {
+        let archive = self.0.clone();
+        let opened = blocking(move || match archive.read(&range) {
+            Ok(reader) => Ok(Some(Download { archive, left: VecDeque::new(), open: Some(reader) })),
+            Err(ArchiveError::Missing { .. }) => Ok(None),
+            Err(error) => Err(error),
+        });
+        Ok(opened.await?.map(Download::stream))
+    }
 }
 
 /// Download of chunks, one after the other.
@@ -68,6 +87,16 @@ impl Download {
             self.open = None;
         }
     }
+
+    fn stream(self) -> BoxStream<'static, io::Result<Vec<u8>>> {
+        let content = stream::try_unfold(self, |mut download| async {
+            let next = tokio::task::spawn_blocking(move || (download.next(), download)).await;
+            let (read, download) = next.map_err(io::Error::other)?;
+            let read = read?;
+            Ok((!read.is_empty()).then_some((read, download)))
+        });
+        content.boxed()
+    }
 }
 
 #[async_trait]
@@ -87,14 +116,7 @@ impl LogArchive for FolderArchive {
             chunks.iter().try_for_each(|chunk| archive.read(&file_range(chunk)).map(drop))?;
             Ok(chunks)
         });
-        let download = Download { archive: self.0.clone(), left: chunks.await?.into(), open: None };
-        let content = stream::try_unfold(download, |mut download| async {
-            let next = tokio::task::spawn_blocking(move || (download.next(), download)).await;
-            let (read, download) = next.map_err(io::Error::other)?;
-            let read = read?;
-            Ok((!read.is_empty()).then_some((read, download)))
-        });
-        Ok(content.boxed())
+        Ok(Download { archive: self.0.clone(), left: chunks.await?.into(), open: None }.stream())
     }
 
     async fn delete(&self, name: &str, day: NaiveDate) -> io::Result<()> {
@@ -112,40 +134,12 @@ impl LogArchive for FolderArchive {
         let archive = self.0.clone();
         blocking(move || {
             archive.delete_unfinished(before.into())?;
-            let mut files = archive.written_before(before.into())?;
-            files.retain(|file| !keep.contains(&log_file(file)));
-            if let Some(restored) = restored {
-                spare_lost(&archive, &mut files, &keep, restored.into())?;
-            }
+            let files = superfluous(archive.files()?, &keep, before.into(), restored.map(Into::into));
             files.iter().try_for_each(|file| archive.delete(file))?;
             Ok(files.len() as u64)
         })
         .await
     }
-}
-
-/// Takes out of `files` those whose rows a restore lost: written before it, and after the newest file with rows.
-fn spare_lost(
-    archive: &Archive,
-    files: &mut Vec<ArchiveFile>,
-    keep: &HashSet<LogFile>,
-    restored: SystemTime,
-) -> Result<(), ArchiveError> {
-    let mut newest = None;
-    for file in archive.written_before(restored)? {
-        if keep.contains(&log_file(&file)) {
-            newest = newest.max(archive.modified(&file)?);
-        }
-    }
-    let mut superfluous = Vec::new();
-    for file in files.drain(..) {
-        let written = archive.modified(&file)?;
-        if written > Some(restored) || written <= newest {
-            superfluous.push(file);
-        }
-    }
-    *files = superfluous;
-    Ok(())
 }
 
 /// Does work that waits for the disk on a thread that may block.
@@ -157,43 +151,12 @@ async fn blocking<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
-    use std::io::Write;
-    use std::time::Duration;
+    use std::time::{Duration, SystemTime};
 
-    use futures_util::TryStreamExt;
-
-    use pilothouse_core::cdn::{DomainId, LogChunkId};
+    use crate::archive_test::{chunk, gzip, pack, read};
+    use crate::convert::log_file;
 
     use super::*;
-
-    fn chunk(file: LogFile, offset: i64, length: i64) -> LogChunk {
-        let day = NaiveDate::from_ymd_opt(2016, 9, 29).unwrap();
-        LogChunk {
-            id: LogChunkId(1),
-            domain_id: DomainId(1),
-            day,
-            kept_from: day,
-            file,
-            offset,
-            length,
-            lines: 1,
-            raw_length: length,
-            place: 0,
-            is_open: false,
-            sha256: None,
-        }
-    }
-
-    async fn read(archive: &FolderArchive, chunks: &[LogChunk]) -> io::Result<String> {
-        let parts: Vec<Vec<u8>> = archive.read(chunks.to_vec()).await?.try_collect().await?;
-        Ok(io::read_to_string(flate2::read::MultiGzDecoder::new(&*parts.concat())).unwrap())
-    }
-
-    fn gzip(text: &str) -> Vec<u8> {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(text.as_bytes()).unwrap();
-        gzip.finish().unwrap()
-    }
 
     #[tokio::test]
     async fn sealed_chunks_read_as_they_did_in_their_packs() {
@@ -202,25 +165,25 @@ mod tests {
         let parts = [gzip("one"), gzip(&"two".repeat(3 * CHUNK)), gzip("three")];
         let lengths = parts.each_ref().map(|part| i64::try_from(part.len()).unwrap());
         for (name, data) in [("a", parts[..2].concat()), ("b", parts[2].clone())] {
-            archive.write(&Pack { name: name.to_owned(), members: Vec::new(), data }).unwrap();
+            archive.write(&pack(name, data)).unwrap();
         }
-        let pack = |name: &str| LogFile::Pack(name.to_owned());
+        let file = |name: &str| LogFile::Pack(name.to_owned());
         let chunks = [
-            chunk(pack("a"), lengths[0], lengths[1]),
-            chunk(pack("b"), 0, lengths[2]),
-            chunk(pack("a"), 0, lengths[0]),
+            chunk(file("a"), lengths[0], lengths[1]),
+            chunk(file("b"), 0, lengths[2]),
+            chunk(file("a"), 0, lengths[0]),
         ];
         let expected = format!("{}threeone", "two".repeat(3 * CHUNK));
         assert_eq!(read(&archive, &chunks).await.unwrap(), expected);
 
         let day = chunks[0].day;
-        let file = archive.seal("1-1-3-3", day, &chunks).await.unwrap();
+        let sealed = archive.seal("1-1-3-3", day, &chunks).await.unwrap();
         let name = LogFile::Sealed("1-1-3-3".to_owned());
-        let sealed = [chunk(name.clone(), 0, file.length), chunk(pack("b"), 0, lengths[2])];
+        let sealed = [chunk(name.clone(), 0, sealed.length), chunk(file("b"), 0, lengths[2])];
         assert_eq!(read(&archive, &sealed).await.unwrap(), format!("{expected}three"));
 
         let later = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
-        let keep = HashSet::from([pack("b"), name]);
+        let keep = HashSet::from([file("b"), name]);
         assert_eq!(archive.prune(keep.clone(), DateTime::UNIX_EPOCH, None).await.unwrap(), 0);
         assert_eq!(archive.prune(keep, later, None).await.unwrap(), 1);
         assert!(
@@ -230,7 +193,7 @@ mod tests {
         assert!(archive.seal("1-1-3-3", day, &chunks).await.is_err());
         assert_eq!(read(&archive, &sealed).await.unwrap(), format!("{expected}three"), "and changes nothing");
         assert_eq!(
-            archive.prune(HashSet::from([pack("b")]), later, None).await.unwrap(),
+            archive.prune(HashSet::from([file("b")]), later, None).await.unwrap(),
             1,
             "an orphan of a crash"
         );
@@ -239,7 +202,7 @@ mod tests {
     }
 
     fn write_at(archive: &FolderArchive, folder: &Path, name: &str, hour: u64) -> SystemTime {
-        archive.write(&Pack { name: name.to_owned(), members: Vec::new(), data: gzip(name) }).unwrap();
+        archive.write(&pack(name, gzip(name))).unwrap();
         let at = SystemTime::UNIX_EPOCH + Duration::from_secs(1_500_000_000 + hour * 3600);
         let packs = std::fs::read_dir(folder.join("packs")).unwrap().map(|entry| entry.unwrap().path());
         let path = packs.filter(|path| path.file_name().unwrap().to_str().unwrap().contains(name)).last();
@@ -261,7 +224,7 @@ mod tests {
         let restored = DateTime::<Utc>::from(times[2] + Duration::from_mins(1));
         let later = DateTime::from_timestamp(4_000_000_000, 0).unwrap();
         assert_eq!(archive.prune(keep.clone(), later, Some(restored)).await.unwrap(), 2);
-        let left: HashSet<_> = archive.0.written_before(later.into()).unwrap().iter().map(log_file).collect();
+        let left: HashSet<_> = archive.0.files().unwrap().iter().map(|file| log_file(&file.file)).collect();
         let lost = LogFile::Pack("lost".to_owned());
         assert_eq!(left, &keep | &HashSet::from([lost]));
         assert_eq!(archive.prune(keep.clone(), later, None).await.unwrap(), 1, "log_days later");

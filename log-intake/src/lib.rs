@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(test)]
+mod archive_test;
 mod convert;
 mod edge_ingest;
 mod folder_archive;
@@ -7,17 +9,20 @@ mod follow;
 mod gap_gauge;
 mod layout;
 mod log_health;
+mod object_archive;
 mod pipeline;
 mod recorder;
 mod settings;
 mod ship;
 mod shipped_log_reader;
+mod superfluous;
 mod unbilled_share;
 
 pub use edge_ingest::{EdgeIngest, IngestFileError, IngestSummary};
 pub use folder_archive::FolderArchive;
 pub use follow::FollowedLog;
 pub use layout::LogLayout;
+pub use object_archive::{ObjectArchive, ObjectArchiveError};
 pub use pilothouse_access_log::archive::ArchiveError;
 pub use pilothouse_access_log::city::{CityDatabase, CityDatabaseError};
 pub use pilothouse_access_log::{Format, IngestError, IngestOptions, Notice, Progress, RulesError, Stamp};

@@ -4,6 +4,8 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
+use object_store::ObjectStoreExt;
 use pilothouse_cdn_providers::{EdgeSettings, providers};
 use pilothouse_core::error_chain;
 use pilothouse_core::ports::{CdnProvider, Providers, Storage};
@@ -15,6 +17,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use crate::failure::Failure;
+use crate::object_storage::{self, Location};
 use crate::settings::{Database, Settings};
 use crate::terminal::print;
 use crate::tls::TlsPair;
@@ -34,8 +37,10 @@ pub(crate) async fn check(settings: Settings) -> Result<(), Failure> {
     report.line("data_dir", folder(data_dir, true).map(|found| at(data_dir, &found)))?;
     let log_dir = settings.log_folder();
     report.line("log_dir", folder(&log_dir, false).map(|found| at(&log_dir, &found)))?;
-    let blob_dir = settings.blob_folder();
-    report.line("blob_dir", folder(&blob_dir, false).map(|found| at(&blob_dir, &found)))?;
+    if let Some(location) = &settings.log_archive {
+        report.line("log_archive", objects(&settings, "log_archive", location, "store").await)?;
+    }
+    report.line("blob_dir", objects(&settings, "blob_dir", &settings.blob_location(), "store").await)?;
     if let Some(folder) = &settings.release_root {
         report.line("release_root", readable(folder))?;
     }
@@ -122,6 +127,30 @@ fn folder(path: &Path, private: bool) -> Found {
         return Err(at(path, &format!("is open to group or others; chmod 0700 {}", path.display())));
     }
     writable(path).map(|()| "is writable".to_owned())
+}
+
+/// Whether object storage can be listed, and to whom it belongs by its object `owner`.
+async fn objects(settings: &Settings, key: &str, location: &Location, owner: &str) -> Found {
+    if let Location::Folder(path) = location {
+        return folder(path, false).map(|found| at(path, &found));
+    }
+    let failed = |error: object_store::Error| format!("{location}: {}", error_chain(&error));
+    let objects = object_storage::open(settings, key, location).map_err(|failure| failure.to_string())?;
+    let look = async {
+        // One that is missing is found out by a listing only.
+        objects.list(None).try_next().await?;
+        match objects.get(&object_store::path::Path::from(owner)).await {
+            Ok(found) => Ok(Some(String::from_utf8_lossy(&found.bytes().await?).trim_end().to_owned())),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    };
+    match timeout(LIMIT, look).await {
+        Ok(Ok(Some(owner))) => Ok(format!("{location} can be read; it belongs to {owner}")),
+        Ok(Ok(None)) => Ok(format!("{location} can be read; it is nobody's yet")),
+        Ok(Err(error)) => Err(failed(error)),
+        Err(_) => Err(format!("{location} did not answer within {} s", LIMIT.as_secs())),
+    }
 }
 
 /// A folder that a server only reads, and does not make.

@@ -50,7 +50,13 @@ pub(crate) async fn ingest(settings: Settings, options: Ingest) -> Result<(), Fa
     let stamp = edge_logs::stamp_of(&settings.cdn, &options.cdn, &options.edge)?;
     let opened = compose::open(&settings).await?;
     let pilothouse = compose::domain(&settings, &opened).await?;
-    ingest::ingest(&compose::log_pipeline(&settings, pilothouse)?, options, stamp).await
+    let archive = compose::object_archive(&settings, &pilothouse).await?;
+    ingest::ingest(&compose::log_pipeline(&settings, pilothouse)?, options, stamp).await?;
+    let Some(archive) = archive else { return Ok(()) };
+    archive.upload().await.map(drop).map_err(|error| {
+        let what = "the lines were counted, but are only in log_dir so far, from where a server or the next ingest uploads them";
+        Failure::failed(what, error)
+    })
 }
 
 /// Forgets access log files that were ingested with the same options.

@@ -1,24 +1,34 @@
 //! Composition of the crates by the settings: the store, the domain, log intake and the routers.
 
+use std::error::Error as StdError;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
 use pilothouse_cdn_providers::{CdnSettings, providers};
-use pilothouse_core::ports::Storage;
+use pilothouse_core::ports::{BlobStore, LogArchive, Storage};
 use pilothouse_core::{Pilothouse, SecretKey, Workers};
 use pilothouse_http_axum::{ApiState, HttpSettings};
-use pilothouse_log_intake::{ArchiveError, CityDatabase, FolderArchive, LogPipeline, ShippedLogReader};
+use pilothouse_log_intake::{
+    ArchiveError, CityDatabase, FolderArchive, LogPipeline, ObjectArchive, ObjectArchiveError,
+    ShippedLogReader,
+};
 use pilothouse_storage_memory::MemoryStorage;
 use pilothouse_storage_sqlx::{PostgresSettings, SqliteSettings, SqlxStorage};
 use tokio_util::sync::CancellationToken;
 
+use crate::bucket_blobs::BucketBlobs;
 use crate::failure::Failure;
 use crate::folder_blobs::FolderBlobs;
 use crate::folder_releases::FolderReleases;
+use crate::object_storage::Location;
 use crate::settings::{Database, Settings};
 use crate::webhook::{WebhookClient, WebhookSettings};
-use crate::{console, data_folder, edge_logs};
+use crate::{console, data_folder, edge_logs, object_storage};
+
+/// Time limit of the first look at object storage.
+const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Open store with this version's schema.
 pub(crate) struct Opened {
@@ -82,6 +92,7 @@ pub(crate) async fn domain(settings: &Settings, opened: &Opened) -> Result<Pilot
         .with_unregistered_days(settings.unregistered_days)
         .with_top_url_days(settings.top_url_days)
         .with_edge_silent_after(TimeDelta::seconds(settings.edge_silent_seconds.into()))
+        .with_build(env!("CARGO_PKG_VERSION"), env!("BUILD_COMMIT"))
         .with_cdns(settings.cdn.iter().map(CdnSettings::name))
         .with_log_shippers(edge_logs::shippers(&settings.cdn)?)
         .with_webhooks(settings.webhook.iter().map(WebhookSettings::subscription).collect());
@@ -96,13 +107,17 @@ pub(crate) async fn domain(settings: &Settings, opened: &Opened) -> Result<Pilot
             data_folder::secret_origin(settings)
         )));
     }
-    let archive = log_archive(settings)?;
+    let archive = log_folder(settings)?;
     claim(settings, opened, &archive, &pilothouse).await?;
+    let archive: Arc<dyn LogArchive> = match object_archive(settings, &pilothouse).await? {
+        Some(archive) => Arc::new(archive),
+        None => Arc::new(archive),
+    };
     let blobs = blobs(settings, &pilothouse).await?;
     let mut pilothouse = pilothouse
         .with_providers(providers(settings.cdn.clone())?)
-        .with_log_archive(Arc::new(archive))
-        .with_blob_store(Arc::new(blobs));
+        .with_log_archive(archive)
+        .with_blob_store(blobs);
     if let Some(webhooks) = webhooks {
         pilothouse = pilothouse.with_webhook_sender(Arc::new(webhooks));
     }
@@ -115,11 +130,54 @@ pub(crate) async fn domain(settings: &Settings, opened: &Opened) -> Result<Pilot
     Ok(pilothouse)
 }
 
-/// Folder of blobs. With Postgres there may be other servers, so it must be the one of all of them, else it is not used.
-async fn blobs(settings: &Settings, pilothouse: &Pilothouse) -> Result<FolderBlobs, Failure> {
-    let folder = settings.blob_folder();
+/// Store of blobs. With Postgres there may be other servers, so it must be the one of all of them, else it is not used.
+async fn blobs(settings: &Settings, pilothouse: &Pilothouse) -> Result<Arc<dyn BlobStore>, Failure> {
+    match settings.blob_location() {
+        Location::Folder(folder) => Ok(Arc::new(folder_blobs(settings, pilothouse, &folder).await?)),
+        Location::Bucket { .. } => Ok(Arc::new(bucket_blobs(settings, pilothouse)?)),
+    }
+}
+
+/// Blobs in a bucket.
+fn bucket_blobs(settings: &Settings, pilothouse: &Pilothouse) -> Result<BucketBlobs, Failure> {
+    let database = settings.database()?;
+    if database == Database::Memory {
+        return Err(Failure::usage("blob_dir: a store in memory forgets what it kept in a bucket"));
+    }
+    let objects = object_storage::open(settings, "blob_dir", &settings.blob_location())?;
+    Ok(BucketBlobs::new(objects, pilothouse.clone(), matches!(database, Database::Postgres(_))))
+}
+
+/// Warns where the bucket of blobs is not used, after a time limit: a server starts also while it is out of reach.
+pub(crate) async fn confirm_bucket_blobs(
+    settings: &Settings,
+    pilothouse: &Pilothouse,
+) -> Result<(), Failure> {
+    let location = settings.blob_location();
+    if !matches!(location, Location::Bucket { .. }) {
+        return Ok(());
+    }
+    let blobs = bucket_blobs(settings, pilothouse)?;
+    match tokio::time::timeout(CLAIM_TIMEOUT, blobs.refusal()).await {
+        Ok(Ok(None)) => {}
+        Ok(Ok(Some(reason))) => tracing::warn!(reason, blob_dir = %location, "blobs are refused here"),
+        Ok(Err(error)) => {
+            let error = &error as &dyn StdError;
+            tracing::warn!(error, blob_dir = %location, "the bucket of blobs cannot be reached");
+        }
+        Err(_) => tracing::warn!(blob_dir = %location, "the bucket of blobs does not answer"),
+    }
+    Ok(())
+}
+
+/// Blobs in a folder.
+async fn folder_blobs(
+    settings: &Settings,
+    pilothouse: &Pilothouse,
+    folder: &Path,
+) -> Result<FolderBlobs, Failure> {
     let failed = |error| Failure::failed(format!("blob_dir {}", folder.display()), error);
-    let blobs = FolderBlobs::open(&folder).map_err(failed)?;
+    let blobs = FolderBlobs::open(folder).map_err(failed)?;
     if !matches!(settings.database()?, Database::Postgres(_)) {
         return Ok(blobs);
     }
@@ -155,8 +213,47 @@ async fn claim(
     archive.claim(&pilothouse.store_identity().await?.id).map_err(failed)
 }
 
-/// Archive of kept lines of access logs.
-fn log_archive(settings: &Settings) -> Result<FolderArchive, Failure> {
+/// Archive of kept lines that goes up into object storage, where the settings name one.
+pub(crate) async fn object_archive(
+    settings: &Settings,
+    pilothouse: &Pilothouse,
+) -> Result<Option<ObjectArchive>, Failure> {
+    let Some(location) = &settings.log_archive else { return Ok(None) };
+    if settings.database()? == Database::Memory {
+        return Err(Failure::usage("log_archive: a store in memory forgets what it kept there"));
+    }
+    let objects = object_storage::open(settings, "log_archive", location)?;
+    let store = pilothouse.store_identity().await?.id;
+    Ok(Some(ObjectArchive::new(log_folder(settings)?, objects, store)))
+}
+
+/// Makes the object storage of kept lines the store's, within a time limit: a server starts also while it is out of reach.
+pub(crate) async fn claim_objects(settings: &Settings, archive: &ObjectArchive) -> Result<(), Failure> {
+    let location = settings.log_archive.as_ref().map(ToString::to_string).unwrap_or_default();
+    match tokio::time::timeout(CLAIM_TIMEOUT, archive.claim()).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error @ ObjectArchiveError::OtherOwner { .. })) => {
+            return Err(Failure::usage(format!(
+                "log_archive {location}: {error}; each store needs one of its own"
+            )));
+        }
+        Ok(Err(error)) => {
+            let error = &error as &dyn StdError;
+            tracing::warn!(
+                error,
+                location,
+                "the log archive cannot be reached; kept lines stay in log_dir meanwhile"
+            );
+        }
+        Err(_) => {
+            tracing::warn!(location, "the log archive does not answer; kept lines stay in log_dir meanwhile");
+        }
+    }
+    Ok(())
+}
+
+/// Folder of kept lines of access logs.
+fn log_folder(settings: &Settings) -> Result<FolderArchive, Failure> {
     let folder = settings.log_folder();
     FolderArchive::open(&folder)
         .map_err(|error| Failure::failed(format!("log_dir {}", folder.display()), error))
@@ -170,7 +267,7 @@ fn cities(settings: &Settings) -> Result<Option<Arc<CityDatabase>>, Failure> {
 
 /// Log pipeline into the domain, which can read shipped logs from then on.
 pub(crate) fn log_pipeline(settings: &Settings, pilothouse: Pilothouse) -> Result<LogPipeline, Failure> {
-    let (archive, cities) = (log_archive(settings)?, cities(settings)?);
+    let (archive, cities) = (log_folder(settings)?, cities(settings)?);
     let mut reader = ShippedLogReader::new(archive.clone(), settings.timezone);
     reader = edge_logs::with_layouts(reader, &settings.cdn);
     if let Some(cities) = cities.clone() {
@@ -183,12 +280,22 @@ pub(crate) fn log_pipeline(settings: &Settings, pilothouse: Pilothouse) -> Resul
     })
 }
 
-/// Background work: the domain's jobs, and the following of logs.
-pub(crate) async fn work(settings: &Settings, pipeline: LogPipeline, ended: CancellationToken) {
-    let workers = Workers::new(pipeline.pilothouse().clone());
+/// Background work: the domain's jobs, the following of logs, and the upload of kept lines.
+pub(crate) async fn work(
+    settings: &Settings,
+    pipeline: LogPipeline,
+    archive: Option<ObjectArchive>,
+    ended: CancellationToken,
+) {
+    let pilothouse = pipeline.pilothouse().clone();
     // Not awaited: a log that is just being read is safe to drop.
     tokio::spawn(pipeline.follow(edge_logs::followed(&settings.cdn), ended.clone()));
-    workers.run(ended).await;
+    let upload = async {
+        if let Some(archive) = archive {
+            archive.work(pilothouse.clone(), ended.clone()).await;
+        }
+    };
+    tokio::join!(Workers::new(pilothouse.clone()).run(ended.clone()), upload);
 }
 
 /// State of the routers, with HTTP settings.

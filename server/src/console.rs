@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use axum::Router;
 use pilothouse_core::Pilothouse;
+use tokio_util::sync::CancellationToken;
 
 use crate::failure::Failure;
 use crate::settings::Settings;
@@ -27,12 +28,13 @@ pub(crate) struct Console {
 }
 
 impl Console {
-    /// The console by the settings; nothing where they or the program have none.
+    /// The console by the settings; nothing where they or the program have none. Its live parts end when the server is to.
     #[cfg(feature = "console")]
     pub(crate) async fn new(
         settings: &Settings,
         pilothouse: &Pilothouse,
         address: SocketAddr,
+        ended: CancellationToken,
     ) -> Result<Self, Failure> {
         use pilothouse_console::{ConsoleSettings, ConsoleState, router};
 
@@ -46,6 +48,11 @@ impl Console {
             .with_tls(settings.tls_certificate.is_some())
             .with_trusted_proxies(settings.trusted_proxies.iter().map(|proxy| proxy.0));
         let state = ConsoleState::new(pilothouse.clone()).settings(pages);
+        let streams = state.clone();
+        tokio::spawn(async move {
+            ended.cancelled().await;
+            streams.end_streams();
+        });
         let base = settings.url_of(address);
         let mut setup_url = None;
         if !pilothouse.accounts().any().await? {
@@ -59,7 +66,12 @@ impl Console {
     /// Nothing: this program was built without the console.
     #[cfg(not(feature = "console"))]
     #[expect(clippy::unused_async, reason = "the same as with the console")]
-    pub(crate) async fn new(_: &Settings, _: &Pilothouse, _: SocketAddr) -> Result<Self, Failure> {
+    pub(crate) async fn new(
+        _: &Settings,
+        _: &Pilothouse,
+        _: SocketAddr,
+        _: CancellationToken,
+    ) -> Result<Self, Failure> {
         Ok(Self::default())
     }
 

@@ -3,7 +3,6 @@
 //! A complete blob is `<sha256>`, a begun one `<sha256>.<size>.part`. A piece is durable before its end is told; the name of
 //! a complete blob appears only after its bytes were hashed.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -18,6 +17,8 @@ use pilothouse_core::{Error, Result};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
+
+use crate::running_hash::RunningHashes;
 
 /// File with the id of the folder.
 const ID: &str = "folder-id";
@@ -34,19 +35,9 @@ pub(crate) struct FolderBlobs {
     refusal: Option<Arc<str>>,
     /// Serialises appending within the process; the lock of the part file does so between processes. With the hashes of begun
     /// blobs, so that a long one is not read again at its end.
-    appending: Arc<Mutex<BTreeMap<Sha256Digest, RunningHash>>>,
+    appending: Arc<Mutex<RunningHashes>>,
     /// Turns of those who read pieces.
     reading: Arc<Semaphore>,
-}
-
-/// The most begun blobs whose hashes are kept. Of another one all bytes are read again at its end.
-const MOST_RUNNING: usize = 100;
-
-/// Hash of the first bytes of a begun blob that this process has appended from its beginning.
-#[derive(Clone, Debug)]
-struct RunningHash {
-    offset: i64,
-    hash: Sha256,
 }
 
 impl FolderBlobs {
@@ -112,6 +103,9 @@ impl FolderBlobs {
             if entry.sha256 == sha256
                 && let (Some(size), Some(offset)) = (entry.part_size, length(&entry.path)?)
             {
+                if offset == size {
+                    return self.complete_part(sha256, &entry.path);
+                }
                 return Ok(Some(BlobState { size, offset, is_complete: false }));
             }
         }
@@ -126,16 +120,45 @@ impl FolderBlobs {
         Ok(entries)
     }
 
+    /// Completes a blob of which a crash left all bytes, but not their name; one with other bytes is dropped.
+    fn complete_part(&self, sha256: Sha256Digest, path: &Path) -> Result<Option<BlobState>> {
+        let _appending = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
+        let Ok(mut part) = File::open(path) else {
+            // Another process was faster.
+            let size = length(&self.complete(sha256))?;
+            return Ok(size.map(|size| BlobState { size, offset: size, is_complete: true }));
+        };
+        flock(&part, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
+        let is_right = hash(&mut part).map_err(failed)? == sha256;
+        if is_right {
+            part.sync_all().map_err(failed)?;
+            // Fails where another process has completed it.
+            let _ = fs::rename(path, self.complete(sha256));
+        } else {
+            remove(path)?;
+        }
+        self.sync()?;
+        let size = length(&self.complete(sha256))?;
+        Ok(size.map(|size| BlobState { size, offset: size, is_complete: true }))
+    }
+
     fn append_piece(&self, sha256: Sha256Digest, size: i64, offset: i64, bytes: &[u8]) -> Result<BlobState> {
         let mut running = self.appending.lock().unwrap_or_else(PoisonError::into_inner);
+        let grown = || Error::conflict("the blob has grown meanwhile");
         let path = self.part(sha256, size);
+        if self.complete(sha256).exists() {
+            return Err(grown());
+        }
         let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(false).read(true).write(true).mode(0o600);
-        let mut part = options.open(&path).map_err(failed)?;
+        let options = options.create(offset == 0).truncate(false).read(true).write(true).mode(0o600);
+        let mut part = options.open(&path).map_err(|error| match error.kind() {
+            ErrorKind::NotFound => grown(),
+            _ => failed(error),
+        })?;
         flock(&part, FlockOperation::LockExclusive).map_err(|error| failed(error.into()))?;
         let held = part.metadata().map_err(failed)?.len();
         if i64::try_from(held).ok() != Some(offset) || !path.exists() {
-            return Err(Error::conflict("the blob has grown meanwhile"));
+            return Err(grown());
         }
         if let Err(error) = append_durably(&mut part, held, bytes) {
             // What is not durable must not count as taken.
@@ -143,18 +166,16 @@ impl FolderBlobs {
             return Err(failed(error));
         }
         self.sync()?;
-        let begun = running.remove(&sha256).filter(|begun| begun.offset == offset);
-        let begun = begun.or_else(|| (offset == 0).then(|| RunningHash { offset, hash: Sha256::new() }));
+        let hashed = running.take(sha256, offset).map(|hash| hash.chain_update(bytes));
         let offset = offset + i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-        let hashed = begun.map(|begun| RunningHash { offset, hash: begun.hash.chain_update(bytes) });
         if offset < size {
-            if running.len() < MOST_RUNNING {
-                running.extend(hashed.map(|hashed| (sha256, hashed)));
+            if let Some(hash) = hashed {
+                running.keep(sha256, offset, hash);
             }
             return Ok(BlobState { size, offset, is_complete: false });
         }
         let found = match hashed {
-            Some(RunningHash { hash, .. }) => Sha256Digest(hash.finalize().into()),
+            Some(hash) => Sha256Digest(hash.finalize().into()),
             // Others have appended, or this process has begun since.
             None => hash(&mut part).map_err(failed)?,
         };
@@ -301,6 +322,7 @@ impl BlobStore for FolderBlobs {
 
 #[cfg(test)]
 mod tests {
+    use pilothouse_conformance::blob_store_conforms;
     use pilothouse_core::ErrorKind as Kind;
 
     use super::*;
@@ -310,21 +332,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn pieces_make_a_blob_that_another_process_resumes() {
+    async fn the_suite_of_blob_stores_passes() {
         let folder = tempfile::tempdir().unwrap();
-        let sha256 = digest(b"hello world");
+        let server = || FolderBlobs::open(folder.path()).unwrap();
+        blob_store_conforms(&server(), &server()).await;
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "no part is left beside the last blob");
+    }
+
+    /// A server is killed after the last byte is durable, and before the blob has its name.
+    #[tokio::test]
+    async fn what_a_crash_left_without_its_name_is_completed() {
+        let folder = tempfile::tempdir().unwrap();
         let blobs = FolderBlobs::open(folder.path()).unwrap();
-        assert_eq!(blobs.find(sha256).await.unwrap(), None);
-        let begun = blobs.append(sha256, 11, 0, b"hello").await.unwrap();
-        assert_eq!(begun, BlobState { size: 11, offset: 5, is_complete: false });
-        let other = FolderBlobs::open(folder.path()).unwrap();
-        assert_eq!(other.find(sha256).await.unwrap(), Some(begun));
-        assert_eq!(other.append(sha256, 11, 4, b"o w").await.unwrap_err().kind(), Kind::Conflict);
-        assert!(other.append(sha256, 11, 5, b" world").await.unwrap().is_complete);
-        assert_eq!(blobs.read(sha256, 6, 3).await.unwrap(), b"wor");
-        assert_eq!(blobs.read(sha256, 11, 3).await.unwrap(), b"");
-        let names: Vec<_> = fs::read_dir(folder.path()).unwrap().collect();
-        assert_eq!(names.len(), 1, "no part is left");
+        let (right, wrong) = (digest(b"right"), digest(b"wrong"));
+        for sha256 in [right, wrong] {
+            fs::write(blobs.part(sha256, 5), b"right").unwrap();
+        }
+        let complete = BlobState { size: 5, offset: 5, is_complete: true };
+        assert_eq!(blobs.find(right).await.unwrap(), Some(complete));
+        assert_eq!(blobs.read(right, 0, 10).await.unwrap(), b"right");
+        assert_eq!(blobs.find(wrong).await.unwrap(), None);
+        assert!(blobs.append(wrong, 5, 0, b"wrong").await.unwrap().is_complete);
     }
 
     #[tokio::test]
@@ -337,32 +365,6 @@ mod tests {
         let refused = FolderBlobs::open(folder.path()).unwrap().refused("another folder");
         assert_eq!(refused.find(digest(b"a")).await.unwrap_err().kind(), Kind::Unavailable);
         assert_eq!(refused.list_older(DateTime::<Utc>::MAX_UTC).await.unwrap(), []);
-    }
-
-    #[tokio::test]
-    async fn what_another_process_appended_is_hashed_too() {
-        let folder = tempfile::tempdir().unwrap();
-        let (one, other) =
-            (FolderBlobs::open(folder.path()).unwrap(), FolderBlobs::open(folder.path()).unwrap());
-        let sha256 = digest(b"one two three");
-        one.append(sha256, 13, 0, b"one ").await.unwrap();
-        other.append(sha256, 13, 4, b"TWO ").await.unwrap();
-        let refused = one.append(sha256, 13, 8, b"three").await.unwrap_err();
-        assert_eq!(refused.kind(), Kind::Invalid, "a hash of the own pieces alone would be of other bytes");
-        one.append(sha256, 13, 0, b"one two ").await.unwrap();
-        assert!(one.append(sha256, 13, 8, b"three").await.unwrap().is_complete, "it began again");
-    }
-
-    #[tokio::test]
-    async fn a_wrong_hash_drops_the_blob() {
-        let folder = tempfile::tempdir().unwrap();
-        let blobs = FolderBlobs::open(folder.path()).unwrap();
-        let refused = blobs.append(digest(b"right"), 5, 0, b"wrong").await.unwrap_err();
-        assert_eq!(refused.kind(), Kind::Invalid);
-        assert_eq!(blobs.find(digest(b"right")).await.unwrap(), None);
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        let empty = digest(b"");
-        assert!(blobs.append(empty, 0, 0, b"").await.unwrap().is_complete);
     }
 
     #[tokio::test]

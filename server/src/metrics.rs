@@ -18,7 +18,7 @@ use crate::{logging, process_metrics};
 const SECONDS: [f64; 13] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
 /// Counters, with what they count.
-const COUNTERS: [(&str, &str); 15] = [
+const COUNTERS: [(&str, &str); 17] = [
     ("pilothouse_accept_errors_total", "Connections that could not be accepted, as when no file was left."),
     ("pilothouse_acknowledgements_total", "Acknowledgements of releases by nodes, by result."),
     (
@@ -26,8 +26,16 @@ const COUNTERS: [(&str, &str); 15] = [
         "States that batches of updates came into here by themselves, by state.",
     ),
     ("pilothouse_connections_refused_total", "Connections closed at once, by the cap that they reached."),
+    (
+        "pilothouse_console_csp_reports_total",
+        "Reports of browsers that the content policy of the console stopped something.",
+    ),
     ("pilothouse_http_requests_total", "Requests answered, by family, method and status."),
     ("pilothouse_jobs_ended_total", "Refreshes and preloads that ended here, by kind and state."),
+    (
+        "pilothouse_log_archive_uploaded_bytes_total",
+        "Bytes of kept lines that went up into the object storage of `log_archive`.",
+    ),
     ("pilothouse_log_lines_dropped_total", "Lines of the server's own log that could not be written."),
     ("pilothouse_log_lines_total", "Lines of access logs taken in, by what became of them."),
     (
@@ -49,11 +57,15 @@ const COUNTERS: [(&str, &str); 15] = [
 ];
 
 /// Gauges, with what they show.
-const GAUGES: [(&str, &str); 15] = [
+const GAUGES: [(&str, &str); 16] = [
     ("pilothouse_alarms", "Open alarms by kind; shown by the server that looks for them alone."),
     ("pilothouse_build_info", "Always 1; the labels name version and commit."),
     ("pilothouse_connections", "Open connections at all listeners."),
     ("pilothouse_edges", "Edges whose leases this server renews, by state."),
+    (
+        "pilothouse_log_archive_waiting_files",
+        "Files of kept lines in `log_dir` that wait to go up into the object storage of `log_archive`.",
+    ),
     (
         "pilothouse_log_gaps",
         "Logs followed here in which lines were found to be missing within the last day.",

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use pilothouse_core::Pilothouse;
 use pilothouse_http_axum::router;
+use pilothouse_log_intake::ObjectArchive;
 use pilothouse_storage_sqlx::SqlxStorage;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
@@ -36,6 +37,8 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
     let database = opened.database;
     let logs = compose::log_pipeline(&settings, pilothouse)?;
     let pilothouse = logs.pilothouse().clone();
+    let archive = object_archive(&settings, &pilothouse).await?;
+    compose::confirm_bucket_blobs(&settings, &pilothouse).await?;
     if let Some(superuser) = serve.superuser {
         ensure_superuser(&pilothouse, &superuser).await?;
     }
@@ -63,12 +66,12 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
     }
     let certificate = tls.as_ref().map(|loaded| loaded.config.clone());
     tokio::spawn(tls::keep_current(tls, hang_up));
-    let mut console = Console::new(&settings, &pilothouse, address).await?;
+    let mut console = Console::new(&settings, &pilothouse, address, ended.clone()).await?;
     let (router, _) = router::<()>(compose::api(&settings, pilothouse.clone()));
     let router = console.beside(router);
     let mut work = tokio::spawn({
         let (settings, ended) = (settings.clone(), ended.clone());
-        async move { compose::work(&settings, logs, ended).await }
+        async move { compose::work(&settings, logs, archive, ended).await }
     });
     if let Err(failure) = greet(&pilothouse, &settings, address, &console).await {
         tracing::warn!(reason = %failure, "the greeting could not be printed");
@@ -120,6 +123,7 @@ pub(crate) async fn work(settings: Settings) -> Result<(), Failure> {
     let pilothouse = compose::domain(&settings, &opened).await?;
     let database = opened.database;
     let logs = compose::log_pipeline(&settings, pilothouse)?;
+    let archive = object_archive(&settings, logs.pilothouse()).await?;
     let ended = ended_by_signal()?;
     tokio::spawn(logging::count_dropped());
     if let Err(failure) = print("working; stop with Ctrl-C") {
@@ -127,9 +131,21 @@ pub(crate) async fn work(settings: Settings) -> Result<(), Failure> {
     }
     tokio::spawn(ServiceManager::from_environment().accompany(ended.clone()));
     tokio::select! {
-        () = compose::work(&settings, logs, ended) => Ok(()),
+        () = compose::work(&settings, logs, archive, ended) => Ok(()),
         stopped = stopped(database) => Err(stopped),
     }
+}
+
+/// Archive of kept lines that goes up into object storage; one of another store is refused.
+async fn object_archive(
+    settings: &Settings,
+    pilothouse: &Pilothouse,
+) -> Result<Option<ObjectArchive>, Failure> {
+    let archive = compose::object_archive(settings, pilothouse).await?;
+    if let Some(archive) = &archive {
+        compose::claim_objects(settings, archive).await?;
+    }
+    Ok(archive)
 }
 
 /// Cancelled by SIGTERM or SIGINT.

@@ -1,20 +1,21 @@
 //! Settings of the program: flags beat the environment, which beats the file, which beats the defaults.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{env, fs};
 
 use chrono_tz::Tz;
-use ipnet::IpNet;
 use pilothouse_cdn_providers::{CdnSettings, SecretSource};
 use pilothouse_http_axum::Origin;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use toml::{Table, Value};
 
 use crate::args::Flags;
 use crate::environment::{KEYS, value};
 use crate::failure::Failure;
+use crate::object_storage::{self, Location};
+use crate::proxy::Proxy;
 use crate::webhook::WebhookSettings;
 
 /// All settings but those of single commands. The README explains each.
@@ -47,9 +48,14 @@ pub(crate) struct Settings {
     pub(crate) console_language: ConsoleLanguage,
     pub(crate) geo_city_database: Option<PathBuf>,
     pub(crate) log_dir: Option<PathBuf>,
-    pub(crate) blob_dir: Option<PathBuf>,
+    pub(crate) log_archive: Option<Location>,
+    pub(crate) blob_dir: Option<Location>,
     pub(crate) blob_max_bytes: i64,
     pub(crate) release_root: Option<PathBuf>,
+    pub(crate) s3_endpoint: Option<String>,
+    pub(crate) s3_region: Option<String>,
+    pub(crate) s3_access_key_id: Option<SecretSource>,
+    pub(crate) s3_secret_access_key: Option<SecretSource>,
     pub(crate) log_days: u32,
     pub(crate) city_days: u32,
     pub(crate) traffic_days: u32,
@@ -97,9 +103,14 @@ impl Default for Settings {
             console_language: ConsoleLanguage::Auto,
             geo_city_database: None,
             log_dir: None,
+            log_archive: None,
             blob_dir: None,
             blob_max_bytes: 1 << 30,
             release_root: None,
+            s3_endpoint: None,
+            s3_region: None,
+            s3_access_key_id: None,
+            s3_secret_access_key: None,
             log_days: 92,
             city_days: 92,
             traffic_days: 800,
@@ -145,20 +156,6 @@ impl ConsoleLanguage {
             Self::English => Some(pilothouse_console::Language::English),
             Self::Chinese => Some(pilothouse_console::Language::Chinese),
         }
-    }
-}
-
-/// An address or a block of addresses.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Proxy(pub(crate) IpNet);
-
-impl<'de> Deserialize<'de> for Proxy {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let block = text.parse::<IpNet>().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from));
-        block
-            .map(Self)
-            .ok_or_else(|| serde::de::Error::custom(format!("{text} is neither an address nor a block")))
     }
 }
 
@@ -277,7 +274,7 @@ impl Settings {
                 return wrong(key, "must be from 1 to 36500");
             }
         }
-        Ok(())
+        object_storage::check(self)
     }
 
     /// URL of the server for a client on this machine: `public_url`, or the address it listens on.
@@ -292,9 +289,9 @@ impl Settings {
         url.trim_end_matches('/').to_owned()
     }
 
-    /// Folder of contents of tasks.
-    pub(crate) fn blob_folder(&self) -> PathBuf {
-        self.blob_dir.clone().unwrap_or_else(|| self.data_dir.join("blobs"))
+    /// Location of contents of tasks.
+    pub(crate) fn blob_location(&self) -> Location {
+        self.blob_dir.clone().unwrap_or_else(|| Location::Folder(self.data_dir.join("blobs")))
     }
 
     /// Folder of kept log lines.

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::ports::{
-    Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic,
-    UnitOfWork,
+    Clock, LockKey, Repositories, Signal, Storage, StorageError, StorageResult, StoreInfo, SystemClock,
+    Topic, UnitOfWork,
 };
 use tokio::sync::{OwnedMutexGuard, broadcast};
 
@@ -118,6 +118,10 @@ impl Storage for MemoryStorage {
 
     async fn ready(&self) -> StorageResult<()> {
         Ok(())
+    }
+
+    fn info(&self) -> StoreInfo {
+        StoreInfo { kind: "memory", schema: 0 }
     }
 
     async fn check_writable(&self) -> StorageResult<()> {

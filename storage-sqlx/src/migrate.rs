@@ -98,17 +98,22 @@ const MIGRATIONS: &[Migration] = migrations![
     "0036_vendor_spending" serves 34,
     // A server without it would make releases that others do not find.
     "0037_release_places",
+    // A server without it would write a delivery record for each part of a release.
+    "0038_delivery_counts",
     // A server without it could not read the days that are sealed with bytes of hits.
     "0044_hit_flux",
     "0045_edge_log" serves 44,
+    // A server without it takes a merged row for one of a log that does not exist, and does nothing wrong with it.
+    "0046_unregistered_merge" serves 44,
     // A server without it would add tasks with blobs that another one removes.
     "0047_blob_removals",
     "0048_order_due" serves 47,
     "0049_vendor_logs" serves 47,
+    "0050_cdn_services" serves 47,
 ];
 
 /// Version of the schema that this server is made for.
-const VERSION: i64 = version(MIGRATIONS[MIGRATIONS.len() - 1].name());
+pub(crate) const VERSION: i64 = version(MIGRATIONS[MIGRATIONS.len() - 1].name());
 
 statements! {
     /// Postgres only: migrating large tables takes longer than any other statement may, and so does waiting for it.

@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use futures_util::stream::BoxStream;
 use pilothouse_core::ports::{
-    Clock, Repositories, Signal, Storage, StorageError, StorageResult, SystemClock, Topic, UnitOfWork,
+    Clock, Repositories, Signal, Storage, StorageError, StorageResult, StoreInfo, SystemClock, Topic,
+    UnitOfWork,
 };
 use tokio::sync::{RwLock, broadcast};
 use tokio::task::JoinSet;
@@ -259,6 +260,16 @@ impl Storage for SqlxStorage {
                 Err(broadcast::error::RecvError::Closed) => None,
             }
         }))
+    }
+
+    fn info(&self) -> StoreInfo {
+        let kind = match &self.0.database {
+            #[cfg(feature = "sqlite")]
+            Database::Sqlite(_) => "sqlite",
+            #[cfg(feature = "postgres")]
+            Database::Postgres(_) => "postgres",
+        };
+        StoreInfo { kind, schema: migrate::VERSION }
     }
 
     async fn ready(&self) -> StorageResult<()> {

@@ -1,8 +1,9 @@
 """Polls a key with apollo-client-python and prints each new value on a line: URL APP CLUSTER KEY [SECRET].
 
-The environment may name a namespace.
+The environment may name a namespace. The key `*` is the whole namespace, as JSON with sorted keys.
 """
 
+import json
 import os
 import sys
 import time
@@ -23,7 +24,10 @@ client = ApolloClient(
 )
 last = object()
 while True:
-    value = client.get_value(key, namespace=namespace)
+    if key == "*":
+        value = json.dumps(client.get_config(namespace), sort_keys=True, ensure_ascii=False)
+    else:
+        value = client.get_value(key, namespace=namespace)
     if value != last:
         print(value, flush=True)
         last = value

@@ -1,9 +1,13 @@
 // Polls a key with ctrip-apollo and prints each new value on a line: URL APP CLUSTER KEY. No secret: the client cannot sign.
-// The environment may name a namespace.
+// The environment may name a namespace. The key `*` is the whole namespace, as JSON with sorted keys.
 const apollo = require('ctrip-apollo')
 
 const [url, app, cluster, key] = process.argv.slice(2)
 const host = url.endsWith('/') ? url.slice(0, -1) : url
+
+function whole (config) {
+  return JSON.stringify(Object.fromEntries(Object.entries(config).sort(([one], [other]) => (one < other ? -1 : 1))))
+}
 
 async function main () {
   const namespace = apollo({
@@ -16,7 +20,7 @@ async function main () {
   await namespace.ready()
   let last = {}
   setInterval(() => {
-    const value = namespace.get(key)
+    const value = key === '*' ? whole(namespace.config()) : namespace.get(key)
     if (value !== last) {
       console.log(value === undefined ? 'None' : value)
       last = value

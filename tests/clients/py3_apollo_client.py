@@ -1,5 +1,9 @@
-"""Polls a key with py3-apollo-client and prints each new value on a line: URL APP CLUSTER KEY [SECRET]."""
+"""Polls a key with py3-apollo-client and prints each new value on a line: URL APP CLUSTER KEY [SECRET].
 
+The key `*` is the whole namespace, as JSON with sorted keys.
+"""
+
+import json
 import os
 import sys
 import time
@@ -19,7 +23,12 @@ client = ApolloClient(
 )
 last = object()
 while True:
-    value = client.get_value(key)
+    if key == "*":
+        # The client has no call for all of it.
+        held = client._cache.get("application") or {}
+        value = json.dumps(held.get("configurations"), sort_keys=True, ensure_ascii=False)
+    else:
+        value = client.get_value(key)
     if value != last:
         print(value, flush=True)
         last = value

@@ -20,6 +20,10 @@ fn day_file(folder: &Path, domain: &str, day: NaiveDate) -> Vec<u8> {
     std::fs::read(folder.join("days").join(format!("{day}-{domain}.log.gz"))).unwrap()
 }
 
+fn files(archive: &Archive) -> Vec<ArchiveFile> {
+    archive.files().unwrap().into_iter().map(|file| file.file).collect()
+}
+
 fn later() -> SystemTime {
     SystemTime::now() + Duration::from_mins(1)
 }
@@ -72,7 +76,7 @@ fn sealed_days_are_the_source_lines_in_order() {
             let file = ArchiveFile::Sealed(domain.to_owned(), day);
             archive.delete(&file).unwrap();
             archive.delete(&file).unwrap();
-            assert!(!archive.written_before(later()).unwrap().contains(&file));
+            assert!(!files(&archive).contains(&file));
         }
     }
     assert_eq!(total, 500);
@@ -196,17 +200,27 @@ fn old_files_are_found_and_deleted() {
     archive.seal("7-1-2-2", day, &[]).unwrap();
     std::fs::write(folder.path().join("packs/.unfinished-abc"), "cut off").unwrap();
     std::fs::write(folder.path().join("days/notes.txt"), "somebody's").unwrap();
+    std::fs::write(folder.path().join("packs/notes.txt"), "somebody's").unwrap();
     let long_ago = SystemTime::now() - Duration::from_mins(1);
-    assert!(archive.written_before(long_ago).unwrap().is_empty(), "too young");
+    assert!(archive.files().unwrap().iter().all(|file| file.written > long_ago));
     assert_eq!(archive.delete_unfinished(long_ago).unwrap(), 0);
     let (pack, sealed) =
         (ArchiveFile::Pack("one".to_owned()), ArchiveFile::Sealed("7-1-2-2".to_owned(), day));
-    assert_eq!(archive.written_before(later()).unwrap(), [pack.clone(), sealed.clone()]);
+    assert_eq!(files(&archive), [pack.clone(), sealed.clone()]);
+    for file in [&pack, &sealed] {
+        let path = file.relative_path().unwrap();
+        assert_eq!(ArchiveFile::from_relative_path(&path).as_ref(), Some(file), "{path}");
+        assert!(archive.open_file(file).unwrap().is_some());
+    }
+    for other in ["packs/", "packs/a.b", "days/2026-11-21-..log.gz", "store", "packs/../one", "elsewhere/one"]
+    {
+        assert_eq!(ArchiveFile::from_relative_path(other), None, "{other}");
+    }
     assert_eq!(archive.delete_unfinished(later()).unwrap(), 1);
     for _ in 0..2 {
         archive.delete(&pack).unwrap();
         archive.delete(&sealed).unwrap();
     }
-    assert!(archive.written_before(later()).unwrap().is_empty());
-    assert!(folder.path().join("days/notes.txt").exists());
+    assert!(archive.files().unwrap().is_empty() && archive.open_file(&pack).unwrap().is_none());
+    assert!(folder.path().join("days/notes.txt").exists() && folder.path().join("packs/notes.txt").exists());
 }

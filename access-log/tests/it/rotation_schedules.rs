@@ -1,6 +1,7 @@
 //! Random rotation schedules: a writer, a rotator and a follower that is suspended and killed, with exact totals at the end.
 //!
-//! `PILOTHOUSE_TEST_SCHEDULES` says how many schedules are run; 100 where it is unset. `PILOTHOUSE_TEST_SEED` chooses which.
+//! `PILOTHOUSE_TEST_SCHEDULES` says how many schedules are run; 100 where it is unset, and 1,000 with
+//! `PILOTHOUSE_TEST_LONG`. `PILOTHOUSE_TEST_SEED` chooses which.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -249,7 +250,8 @@ fn follower(folder: &TempDir) -> Follower {
 #[test]
 fn no_line_is_lost_or_counted_twice() {
     let first = setting("PILOTHOUSE_TEST_SEED", 1);
-    for seed in first..first + setting("PILOTHOUSE_TEST_SCHEDULES", 100) {
+    let count = if std::env::var_os("PILOTHOUSE_TEST_LONG").is_some() { 1_000 } else { 100 };
+    for seed in first..first + setting("PILOTHOUSE_TEST_SCHEDULES", count) {
         println!("seed {seed}");
         Schedule::new(seed).run(seed);
     }

@@ -45,6 +45,12 @@ pub(super) struct Domains {
 pub(super) struct Domain {
     pub(super) domain_name: String,
     pub(super) domain_status: String,
+    /// Where it is served: `domestic`, `overseas` or `global`.
+    #[serde(default)]
+    pub(super) coverage: String,
+    /// Kind of its content, such as `web`.
+    #[serde(default)]
+    pub(super) cdn_type: String,
 }
 
 impl Domain {

@@ -18,7 +18,8 @@ use pilothouse_core::Result;
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
     Batch, CallLimits, Capabilities, CdnProvider, Figures, LogContent, LogFile, Operation, Prefix,
-    ProviderError, Quota, RandomIds, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    ProviderError, Quota, RandomIds, Rate, RemoteTask, Repeat, ServedDomain, Submissions, SystemClock,
+    TaskState,
 };
 use serde::Deserialize;
 
@@ -133,6 +134,10 @@ impl CdnProvider for Alibaba {
     }
 
     async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
+    }
+
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         let (mut served, mut seen) = (Vec::new(), 0);
         for page in 1..=MAX_PAGES {
             let (page, size) = (page.to_string(), DOMAINS_PER_PAGE.to_string());
@@ -142,7 +147,11 @@ impl CdnProvider for Alibaba {
             seen += rows.len();
             let is_last = rows.is_empty() || seen >= answer.total_count;
             let rows = rows.into_iter().filter(answer::Domain::is_served);
-            served.extend(rows.map(|domain| domain.domain_name.to_ascii_lowercase()));
+            served.extend(rows.map(|domain| ServedDomain {
+                domain: domain.domain_name.to_ascii_lowercase(),
+                group: domain.coverage,
+                service: domain.cdn_type,
+            }));
             if is_last {
                 break;
             }

@@ -40,6 +40,16 @@ pub(super) struct ZoneRow {
     pub(super) status: String,
     #[serde(default)]
     pub(super) paused: bool,
+    #[serde(default)]
+    pub(super) plan: Option<PlanRow>,
+}
+
+/// Plan of a zone.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct PlanRow {
+    /// Name of the plan, such as `free`.
+    #[serde(default)]
+    pub(super) legacy_id: String,
 }
 
 impl ZoneRow {

@@ -17,7 +17,7 @@ use chrono::{DateTime, Utc};
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
     AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Clock, Figures, Operation, Prefix,
-    ProviderError, Rate, Repeat, Submissions, SystemClock,
+    ProviderError, Rate, Repeat, ServedDomain, Submissions, SystemClock,
 };
 use pilothouse_core::{Error, Result};
 use serde::Deserialize;
@@ -150,6 +150,10 @@ impl CdnProvider for Cloudflare {
     }
 
     async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
+    }
+
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         self.proxied_names().await
     }
 

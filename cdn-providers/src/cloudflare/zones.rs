@@ -1,9 +1,9 @@
 //! Zones of a Cloudflare account: which zone a host is in, and the names that the vendor serves.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use pilothouse_core::ports::ProviderError;
+use pilothouse_core::ports::{ProviderError, ServedDomain};
 
 use super::Cloudflare;
 use super::answer::{RecordRow, ZoneRow};
@@ -23,6 +23,8 @@ const MAX_PAGES: usize = 200;
 pub(super) struct Zone {
     pub(super) id: String,
     pub(super) name: String,
+    /// Plan that it is served by.
+    plan: String,
 }
 
 /// Zones, and when they were listed by the clock that is never set.
@@ -57,9 +59,9 @@ impl Cloudflare {
         Ok(hosts.iter().map(id).collect())
     }
 
-    /// Names that the vendor serves: of records that it is a proxy of.
-    pub(super) async fn proxied_names(&self) -> Result<Vec<String>, ProviderError> {
-        let mut names = BTreeSet::new();
+    /// Names that the vendor serves, in their zones: of records that it is a proxy of.
+    pub(super) async fn proxied_names(&self) -> Result<Vec<ServedDomain>, ProviderError> {
+        let mut names = BTreeMap::new();
         for zone in self.list_zones().await? {
             let path = format!("/zones/{}/dns_records", zone.id);
             for page in 1..=MAX_PAGES {
@@ -67,13 +69,17 @@ impl Cloudflare {
                 let answer = self.api.get::<Vec<RecordRow>>(&path, &query, self.clock.now()).await?;
                 // A wildcard is no name that a customer could be given.
                 let rows = answer.result.into_iter().filter(|row| row.proxied && !row.name.starts_with('*'));
-                names.extend(rows.map(|row| row.name.to_ascii_lowercase()));
+                names.extend(rows.map(|row| {
+                    let domain = row.name.to_ascii_lowercase();
+                    let (group, service) = (zone.name.clone(), zone.plan.clone());
+                    (domain.clone(), ServedDomain { domain, group, service })
+                }));
                 if answer.result_info.is_none_or(|info| page >= info.total_pages) {
                     break;
                 }
             }
         }
-        Ok(names.into_iter().collect())
+        Ok(names.into_values().collect())
     }
 
     async fn list_zones(&self) -> Result<Vec<Zone>, ProviderError> {
@@ -82,7 +88,11 @@ impl Cloudflare {
             let query = format!("page={page}&per_page={ZONES_PER_PAGE}&status=active");
             let answer = self.api.get::<Vec<ZoneRow>>("/zones", &query, self.clock.now()).await?;
             let rows = answer.result.into_iter().filter(ZoneRow::is_served);
-            zones.extend(rows.map(|row| Zone { id: row.id, name: row.name.to_ascii_lowercase() }));
+            zones.extend(rows.map(|row| Zone {
+                id: row.id,
+                name: row.name.to_ascii_lowercase(),
+                plan: row.plan.unwrap_or_default().legacy_id,
+            }));
             if answer.result_info.is_none_or(|info| page >= info.total_pages) {
                 break;
             }
@@ -106,7 +116,8 @@ mod tests {
 
     #[test]
     fn a_host_is_in_the_most_special_zone() {
-        let zone = |name: &str| Zone { id: name.to_uppercase(), name: name.to_owned() };
+        let zone =
+            |name: &str| Zone { id: name.to_uppercase(), name: name.to_owned(), plan: "free".to_owned() };
         let zones = [zone("example.com"), zone("b.example.com"), zone("example.org")];
         for (host, expected) in [
             ("example.com", Some("EXAMPLE.COM")),

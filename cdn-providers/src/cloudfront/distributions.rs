@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pilothouse_core::ports::ProviderError;
+use pilothouse_core::ports::{ProviderError, ServedDomain};
 
 use super::CloudFront;
 use super::api::Call;
@@ -96,14 +96,18 @@ impl CloudFront {
         Err(ProviderError::Unsupported { provider, operation })
     }
 
-    /// Names that the vendor serves.
-    pub(super) async fn served_names(&self) -> Result<Vec<String>, ProviderError> {
-        let distributions = self.list_distributions().await?;
-        let names = distributions.into_iter().flat_map(|one| [vec![one.name], one.aliases].concat());
-        // A wildcard is no name that a customer could be given.
-        let mut names: Vec<_> = names.filter(|name| !name.is_empty() && !name.starts_with('*')).collect();
-        names.sort();
-        Ok(names)
+    /// Names that the vendor serves, each with its distribution.
+    pub(super) async fn served_names(&self) -> Result<Vec<ServedDomain>, ProviderError> {
+        let mut served = Vec::new();
+        for Distribution { id, name, aliases } in self.list_distributions().await? {
+            // A wildcard is no name that a customer could be given.
+            let names = aliases.into_iter().chain([name]);
+            let names = names.filter(|name| !name.is_empty() && !name.starts_with('*'));
+            let of = |domain| ServedDomain { domain, group: id.clone(), service: String::new() };
+            served.extend(names.map(of));
+        }
+        served.sort();
+        Ok(served)
     }
 
     async fn distributions_by_host(

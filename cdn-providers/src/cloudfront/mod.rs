@@ -19,7 +19,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
     Batch, CallLimits, Capabilities, CdnProvider, Figures, LogContent, LogFile, Operation, Prefix,
-    ProviderError, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    ProviderError, Rate, RemoteTask, Repeat, ServedDomain, Submissions, SystemClock, TaskState,
 };
 use pilothouse_core::{Result, check_text};
 use serde::Deserialize;
@@ -161,6 +161,10 @@ impl CdnProvider for CloudFront {
     }
 
     async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
+    }
+
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         self.served_names().await
     }
 

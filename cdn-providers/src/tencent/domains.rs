@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use pilothouse_core::ports::{Operation, ProviderError, Quota};
+use pilothouse_core::ports::{Operation, ProviderError, Quota, ServedDomain};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -28,6 +28,8 @@ struct DomainRow {
     #[serde(default)]
     disable: String,
     area: String,
+    #[serde(default)]
+    service_type: String,
 }
 
 impl DomainRow {
@@ -81,9 +83,12 @@ impl Tencent {
         Ok(rows)
     }
 
-    pub(super) async fn active_domains(&self) -> Result<Vec<String>, ProviderError> {
-        let rows = self.domain_rows().await?;
-        Ok(rows.into_iter().filter(DomainRow::is_active).map(|row| row.domain).collect())
+    /// The domains that are served, in their areas.
+    pub(super) async fn active_services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
+        let rows = self.domain_rows().await?.into_iter().filter(DomainRow::is_active);
+        let served =
+            |row: DomainRow| ServedDomain { domain: row.domain, group: row.area, service: row.service_type };
+        Ok(rows.map(served).collect())
     }
 
     /// Areas of hosts. The domains are listed anew for every call: the caller remembers the answers.

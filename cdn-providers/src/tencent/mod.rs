@@ -19,7 +19,8 @@ use pilothouse_core::Result;
 use pilothouse_core::cdn::check_cdn_name;
 use pilothouse_core::ports::{
     AreaFigure, Batch, CallLimits, Capabilities, CdnProvider, Clock, Figures, LogContent, LogFile, Operation,
-    Prefix, ProviderError, Quota, Rate, RemoteTask, Repeat, Submissions, SystemClock, TaskState,
+    Prefix, ProviderError, Quota, Rate, RemoteTask, Repeat, ServedDomain, Submissions, SystemClock,
+    TaskState,
 };
 use serde::Deserialize;
 
@@ -153,7 +154,11 @@ impl CdnProvider for Tencent {
     }
 
     async fn domains(&self) -> Result<Vec<String>, ProviderError> {
-        self.active_domains().await
+        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
+    }
+
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
+        self.active_services().await
     }
 
     async fn series(

@@ -1,18 +1,20 @@
-//! `/login`, `/logout` and `/language`: a session begins and ends, and a language is chosen.
+//! `/login`, `/logout`, `/language` and `/theme`: a session begins and ends; language and colours are chosen.
 
 use askama::Template;
 use axum::extract::State;
 use axum::http::{HeaderName, header};
-use axum::response::{Html, IntoResponse, Redirect};
+use axum::response::{AppendHeaders, Html, IntoResponse, Redirect, Response};
 use pilothouse_core::ErrorKind;
+use pilothouse_core::account::Access;
 use serde::Deserialize;
 
-use crate::authenticator::session_cookie;
+use crate::authenticator::{proof_cookie, session_cookie};
 use crate::failure::{Answer, status_of};
 use crate::form::{Form, Query};
 use crate::language::{CHOICE, Language};
 use crate::page::{Page, Visit, Visitor, html};
 use crate::state::ConsoleState;
+use crate::theme::{self, Theme};
 
 /// A page to come back to.
 #[derive(Deserialize)]
@@ -79,9 +81,19 @@ pub(crate) async fn post_login(
             return Ok((status, Html(again.render()?)).into_response());
         }
     };
-    let cookie = session_cookie(&access.token, console.settings.is_encrypted());
     let next = own_path(&form.next, &console.settings.prefix);
-    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(next)).into_response())
+    Ok((begun_with(&console, &access), Redirect::to(next)).into_response())
+}
+
+/// Cookies of a session that begins with a password, which is not asked again at once.
+pub(super) fn begun_with(
+    console: &ConsoleState,
+    access: &Access,
+) -> AppendHeaders<[(HeaderName, String); 2]> {
+    let is_encrypted = console.settings.is_encrypted();
+    let proof = console.pilothouse.console_sessions().prove(access);
+    let (session, proof) = (session_cookie(&access.token, is_encrypted), proof_cookie(&proof, is_encrypted));
+    AppendHeaders([(header::SET_COOKIE, session), (header::SET_COOKIE, proof)])
 }
 
 /// The page to come back to, if it is one of the console's own: another would make a log-in lead wherever a link says.
@@ -123,12 +135,31 @@ pub(crate) struct Choice {
 /// Chooses the language.
 pub(crate) async fn post_language(State(console): State<ConsoleState>, Form(form): Form<Choice>) -> Answer {
     let language: Language = form.language.parse()?;
+    Ok(chosen(&console, CHOICE, language.tag(), &form.next))
+}
+
+/// Keeps a choice for a year, and leads back to the page on which it was made.
+fn chosen(console: &ConsoleState, name: &str, value: &str, next: &str) -> Response {
     let path = if console.settings.prefix.is_empty() { "/" } else { &console.settings.prefix };
-    let cookie =
-        format!("{CHOICE}={}; Path={path}; Max-Age=31536000; HttpOnly; SameSite=Lax", language.tag());
-    let next = own_path(&form.next, &console.settings.prefix);
+    let cookie = format!("{name}={value}; Path={path}; Max-Age=31536000; HttpOnly; SameSite=Lax");
+    let next = own_path(next, &console.settings.prefix);
     let set: [(HeaderName, String); 1] = [(header::SET_COOKIE, cookie)];
-    Ok((set, Redirect::to(next)).into_response())
+    (set, Redirect::to(next)).into_response()
+}
+
+/// Colours, and the page on which they were chosen.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ThemeChoice {
+    theme: String,
+    #[serde(default)]
+    next: String,
+}
+
+/// Chooses the colours.
+pub(crate) async fn post_theme(State(console): State<ConsoleState>, Form(form): Form<ThemeChoice>) -> Answer {
+    let theme: Theme = form.theme.parse()?;
+    Ok(chosen(&console, theme::CHOICE, theme.name(), &form.next))
 }
 
 #[cfg(test)]

@@ -68,6 +68,9 @@ pub(crate) async fn post_password(visitor: Visitor, Form(form): Form<Password>) 
     }
     let change =
         UpdateAccount { old_passwd: Some(form.old), new_passwd: Some(form.new), ..UpdateAccount::default() };
+    if visitor.caller.scope != Scope::Account {
+        return Err(Error::Forbidden.into());
+    }
     match visitor.pilothouse().accounts().update(&visitor.caller, change).await {
         Err(Error::Forbidden) => return Err(Error::invalid("old", "is not the present password").into()),
         changed => changed?,

@@ -2,12 +2,11 @@
 
 use askama::Template;
 use axum::extract::State;
-use axum::http::header;
 use axum::response::{IntoResponse, Redirect};
 use pilothouse_core::Error;
 use serde::Deserialize;
 
-use crate::authenticator::session_cookie;
+use crate::account::login::begun_with;
 use crate::failure::{Answer, Failure, is_correctable};
 use crate::form::{Form, Query};
 use crate::page::{Page, Visit, html, html_again};
@@ -73,8 +72,7 @@ pub(crate) async fn post_setup(
     }
     let sessions = console.pilothouse.console_sessions();
     let access = sessions.begin(&form.name, &form.password, visit.address).await?;
-    let cookie = session_cookie(&access.token, console.settings.is_encrypted());
-    Ok(([(header::SET_COOKIE, cookie)], Redirect::to(&console.settings.prefix)).into_response())
+    Ok((begun_with(&console, &access), Redirect::to(&console.settings.prefix)).into_response())
 }
 
 async fn make(console: &ConsoleState, form: &Setup) -> Result<(), Error> {

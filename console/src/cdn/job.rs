@@ -111,8 +111,9 @@ pub(crate) async fn get_live(
     Segments(task_id): Segments<String>,
 ) -> Result<Response, Failure> {
     visitor.pilothouse().jobs().find(&visitor.caller, &task_id).await?;
+    let console = visitor.visit.console.clone();
     let visitor = std::sync::Arc::new(visitor);
-    Ok(stream(move || {
+    Ok(stream(&console, move || {
         let (visitor, task_id) = (visitor.clone(), task_id.clone());
         Box::pin(async move {
             still_in(&visitor).await?;

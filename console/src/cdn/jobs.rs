@@ -4,12 +4,12 @@ use askama::Template;
 use axum::response::{Html, IntoResponse};
 use chrono::{DateTime, Utc};
 use pilothouse_core::cdn::{Job, JobKind, JobQuery, JobState, JobSummary, JobUrls};
-use pilothouse_core::{Error, ErrorKind, Order, Page as Rows};
+use pilothouse_core::{Error, ErrorKind, Listing, Order, Page as Rows};
 use serde::Deserialize;
 
 use crate::cdn::whose::Whose;
 use crate::failure::{Answer, Failure, is_correctable, status_of};
-use crate::form::{Form, Query, filled};
+use crate::form::{Form, Query, filled, part};
 use crate::page::{Page, Visitor, html};
 
 /// Jobs of one page.
@@ -22,7 +22,24 @@ pub(crate) struct Shown {
     customer: String,
     #[serde(default)]
     kind: String,
+    /// State, domain and text are filters of an operator's list.
+    #[serde(default)]
+    state: String,
+    #[serde(default)]
+    domain: String,
+    #[serde(default)]
+    text: String,
     before: Option<i64>,
+}
+
+impl Shown {
+    /// Query of the same list.
+    fn query(&self) -> String {
+        let Self { customer, kind, state, domain, text, .. } = self;
+        let [customer, kind, state, domain, text] =
+            [customer, kind, state, domain, text].map(|text| part(text));
+        format!("customer={customer}&kind={kind}&state={state}&domain={domain}&text={text}")
+    }
 }
 
 /// A job in the list.
@@ -61,8 +78,16 @@ struct JobsPage {
     kind: JobKind,
     typed: String,
     rows: Vec<Row>,
-    /// Id before which the next page goes on.
-    next: Option<i64>,
+    filter: Filter,
+    /// Query of the next page.
+    next: Option<String>,
+}
+
+/// Filter of an operator's list, as it was typed.
+struct Filter {
+    state: String,
+    domain: String,
+    text: String,
 }
 
 async fn list(visitor: &Visitor, shown: &Shown, typed: String) -> Result<JobsPage, Failure> {
@@ -72,11 +97,19 @@ async fn list(visitor: &Visitor, shown: &Shown, typed: String) -> Result<JobsPag
     let (mut rows, mut next) = (Vec::new(), None);
     if whose.is_operator {
         let login_email = filled(&shown.customer).map(str::to_owned);
-        let query = JobQuery { login_email, ..JobQuery::default() };
+        let given = |text: &str| filled(text).map(str::to_owned);
+        let query = JobQuery {
+            login_email,
+            state: filled(&shown.state).map(JobState::from_listed_name).transpose()?,
+            domain: given(&shown.domain),
+            text: given(&shown.text),
+        };
         let rows_wanted = Rows { order: Order::Newest, ..Rows::at(0, ROWS).before(shown.before)? };
-        let listed = pilothouse.jobs().list_all(caller, &query, rows_wanted).await?.rows;
+        let Listing { rows: listed, search_before, .. } =
+            pilothouse.jobs().list_all(caller, &query, rows_wanted).await?;
         let is_full = i64::try_from(listed.len()).is_ok_and(|count| count == ROWS);
-        next = listed.last().filter(|_| is_full).map(|last| last.id.0);
+        let before = listed.last().filter(|_| is_full).map(|last| last.id.0).or(search_before);
+        next = before.map(|before| format!("{}&before={before}", shown.query()));
         rows.extend(listed.into_iter().map(Row::from));
     } else {
         for kind in [JobKind::Refresh, JobKind::Preload] {
@@ -87,7 +120,9 @@ async fn list(visitor: &Visitor, shown: &Shown, typed: String) -> Result<JobsPag
         rows.truncate(usize::try_from(ROWS).unwrap_or_default());
     }
     let page = visitor.page(visitor.t.purge_preload).await?;
-    Ok(JobsPage { page, whose, kind, typed, rows, next })
+    let Shown { state, domain, text, .. } = shown;
+    let filter = Filter { state: state.clone(), domain: domain.clone(), text: text.clone() };
+    Ok(JobsPage { page, whose, kind, typed, rows, filter, next })
 }
 
 /// Form and list.
@@ -120,7 +155,7 @@ pub(crate) async fn post_jobs(visitor: Visitor, Form(form): Form<Urls>) -> Answe
     if !is_foreign && !is_correctable(&error) && error.kind() != ErrorKind::Unavailable {
         return Err(error.into());
     }
-    let shown = Shown { customer: form.customer, kind: form.kind, before: None };
+    let shown = Shown { customer: form.customer, kind: form.kind, ..Shown::default() };
     let mut again = list(&visitor, &shown, form.urls).await?;
     // A host that is not the customer's: whether or not it exists, nothing more is said.
     again.page.problem = if is_foreign { visitor.t.foreign_domain.to_owned() } else { error.to_string() };

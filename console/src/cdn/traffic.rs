@@ -1,40 +1,37 @@
 //! `/cdn/traffic`: bandwidth, requests and status classes over time, as charts, table and CSV.
 
-use std::borrow::Borrow;
 use std::fmt::Write;
 
 use askama::Template;
 use axum::http::header;
 use axum::response::IntoResponse;
 use pilothouse_core::cdn::{
-    AreaRow, BillingQuery, BillingRule, FigureSource, Figures, Stats, StatsQuery, TrafficQuery,
+    BillingQuery, BillingRule, FigureSource, Figures, Stats, StatsQuery, TrafficQuery,
 };
 use pilothouse_core::{Error, ErrorKind};
 use serde::Deserialize;
 use serde_json::json;
 
+use crate::cdn::figure::{percent, scaled};
 use crate::cdn::span::Span;
 use crate::cdn::whose::Whose;
 use crate::failure::{Answer, Failure};
 use crate::form::{Query, filled, part};
 use crate::page::{Page, Visitor, html};
 
-/// The most cities that are shown.
-const CITIES: usize = 15;
-
 /// Customer, domain and time.
 #[derive(Clone, Default, Deserialize)]
 pub(crate) struct Shown {
     #[serde(default)]
-    customer: String,
+    pub(crate) customer: String,
     #[serde(default)]
-    domain: String,
+    pub(crate) domain: String,
     #[serde(default)]
-    range: String,
+    pub(crate) range: String,
     #[serde(default)]
-    start: String,
+    pub(crate) start: String,
     #[serde(default)]
-    end: String,
+    pub(crate) end: String,
 }
 
 impl Shown {
@@ -66,7 +63,7 @@ struct TrafficPage {
     peak: i64,
     bandwidth_chart: String,
     request_chart: String,
-    areas: Vec<AreaRow>,
+    hit_chart: String,
     sources: Vec<FigureSource>,
     /// Query of the same figures as CSV.
     query: String,
@@ -76,22 +73,6 @@ struct TrafficPage {
 struct BillRow {
     rule: BillingRule,
     bandwidth: i64,
-}
-
-/// Number with a decimal prefix, to two places.
-fn scaled(value: impl Borrow<i64>, unit: &str) -> String {
-    const PREFIXES: [&str; 6] = ["", "k", "M", "G", "T", "P"];
-    let value = *value.borrow();
-    let (mut at, mut size) = (0, 1_i64);
-    while value / size >= 1000 && at + 1 < PREFIXES.len() {
-        size *= 1000;
-        at += 1;
-    }
-    if at == 0 {
-        return format!("{value} {unit}");
-    }
-    let hundredths = i128::from(value) * 100 / i128::from(size);
-    format!("{}.{:02} {}{unit}", hundredths / 100, hundredths % 100, PREFIXES[at])
 }
 
 /// Hits of requests in percent; nothing without requests.
@@ -104,12 +85,21 @@ fn byte_hit_ratio(figures: &Figures) -> String {
     percent(figures.hit_flux, figures.flux)
 }
 
-fn percent(part: i64, whole: i64) -> String {
-    if whole <= 0 {
-        return "–".to_owned();
-    }
-    let tenths = i128::from(part) * 1000 / i128::from(whole);
-    format!("{}.{} %", tenths / 10, tenths % 10)
+/// Answers of a class of status codes.
+struct ClassRow {
+    name: &'static str,
+    count: i64,
+}
+
+/// Answers by class.
+fn classes(total: &Figures) -> [ClassRow; 4] {
+    let [two, three, four, five] = total.classes;
+    [
+        ClassRow { name: "2xx", count: two },
+        ClassRow { name: "3xx", count: three },
+        ClassRow { name: "4xx", count: four },
+        ClassRow { name: "5xx", count: five },
+    ]
 }
 
 /// What the pages of traffic ask for.
@@ -185,22 +175,11 @@ async fn bills(visitor: &Visitor, asked: &Asked) -> Result<Vec<BillRow>, Failure
     Ok(rows)
 }
 
-async fn areas(visitor: &Visitor, asked: &Asked) -> Result<Vec<AreaRow>, Failure> {
-    if asked.whose.mail.is_empty() || !visitor.pilothouse().settings().geo_city_database {
-        return Ok(Vec::new());
-    }
-    let mut areas = visitor.pilothouse().traffic().fluxs_area(&visitor.caller, &asked.query).await?;
-    areas.sort_by_key(|area| std::cmp::Reverse(area.value));
-    areas.truncate(CITIES);
-    Ok(areas)
-}
-
 /// The page.
 pub(crate) async fn get_traffic(visitor: Visitor, Query(shown): Query<Shown>) -> Answer {
     let asked = asked(&visitor, &shown).await?;
     let Shares { rows, total, sources } = shares(&visitor, &asked).await?;
     let bills = bills(&visitor, &asked).await?;
-    let areas = areas(&visitor, &asked).await?;
     let (t, zone) = (visitor.t, visitor.pilothouse().settings().timezone.name());
     let times: Vec<_> = rows.iter().map(|row| row.time).collect();
     let column = |value: fn(&Row) -> i64| rows.iter().map(value).collect::<Vec<_>>();
@@ -218,6 +197,12 @@ pub(crate) async fn get_traffic(visitor: Visitor, Query(shown): Query<Shown>) ->
         ],
         "lines": [], "unit": "", "zone": zone,
     });
+    let ratio = |figures: &Figures| (figures.requests > 0).then(|| figures.hits * 100 / figures.requests);
+    let hit_chart = json!({
+        "times": times, "names": [t.hit_ratio],
+        "values": [rows.iter().map(|row| ratio(&row.figures)).collect::<Vec<_>>()],
+        "lines": [], "unit": "%", "zone": zone,
+    });
     let peak = rows.iter().map(|row| row.bandwidth).max().unwrap_or_default();
     let query = Shown { customer: asked.whose.mail.clone(), ..shown.clone() }.query();
     let page = visitor.page(t.traffic).await?;
@@ -230,7 +215,7 @@ pub(crate) async fn get_traffic(visitor: Visitor, Query(shown): Query<Shown>) ->
         peak,
         bandwidth_chart: bandwidth_chart.to_string(),
         request_chart: request_chart.to_string(),
-        areas,
+        hit_chart: hit_chart.to_string(),
         sources,
         query,
         rows,
@@ -262,9 +247,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn figures_are_readable() {
-        assert_eq!(scaled(999, "B"), "999 B");
-        assert_eq!(scaled(412_700_000, "bit/s"), "412.70 Mbit/s");
+    fn ratios_are_in_percent() {
         let figures = Figures { flux: 8, hit_flux: 1, requests: 3, hits: 2, ..Figures::default() };
         assert_eq!((&*hit_ratio(&figures), &*byte_hit_ratio(&figures)), ("66.6 %", "12.5 %"));
         assert_eq!(hit_ratio(&Figures::default()), "–");

@@ -1,5 +1,7 @@
 //! Unified diff as lines to be shown.
 
+use pilothouse_core::config::{DiffHunk, LineChange, hunks};
+
 /// Kind of a line of a diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LineKind {
@@ -39,6 +41,23 @@ pub(crate) fn lines(unified: &str) -> Vec<DiffLine> {
     unified.lines().skip(2).map(line).collect()
 }
 
+/// Lines of the difference between two texts, as a unified diff has them.
+pub(crate) fn between(from: &str, to: &str) -> Vec<DiffLine> {
+    let mut shown = Vec::new();
+    for DiffHunk { from_line, to_line, lines } in hunks(from, to) {
+        shown.push(DiffLine { kind: LineKind::Same, text: format!("@@ -{from_line} +{to_line} @@") });
+        shown.extend(lines.into_iter().map(|line| {
+            let (kind, sign) = match line.change {
+                LineChange::Added => (LineKind::Added, '+'),
+                LineChange::Removed => (LineKind::Removed, '-'),
+                LineChange::Context => (LineKind::Same, ' '),
+            };
+            DiffLine { kind, text: format!("{sign}{}", line.text.trim_end_matches('\n')) }
+        }));
+    }
+    shown
+}
+
 /// A text of which nothing was there before.
 pub(crate) fn all_added(text: &str) -> Vec<DiffLine> {
     text.lines().map(|line| DiffLine { kind: LineKind::Added, text: format!("+{line}") }).collect()
@@ -55,5 +74,9 @@ mod tests {
         assert_eq!(kinds, [("same", "@@ -1 +1 @@"), ("cut", "-old"), ("add", "+new"), ("same", " same")]);
         assert_eq!(all_added("a\nb").len(), 2);
         assert!(lines("").is_empty());
+        let shown = between("a\nb\n", "a\nB\n");
+        let shown: Vec<_> = shown.iter().map(|line| (line.kind.class(), &*line.text)).collect();
+        assert_eq!(shown, [("same", "@@ -1 +1 @@"), ("same", " a"), ("cut", "-b"), ("add", "+B")]);
+        assert!(between("a", "a").is_empty());
     }
 }

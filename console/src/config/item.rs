@@ -50,7 +50,8 @@ pub(crate) async fn get_item(
     let from = query.from.or(published).or(before).unwrap_or(to);
     let diff =
         if from == to { Vec::new() } else { lines(&items.diff(&visitor.caller, &name, from, to).await?) };
-    let names = Names::of(&visitor).await?;
+    let ids = history.iter().flat_map(|version| [Some(version.modifier), version.approver]);
+    let names = Names::of(&visitor, ids.flatten().collect()).await?;
     let own = item.current.modifier == visitor.caller.id;
     let approvable = item.current.approver.is_some() || !(place.four_eyes && own);
     let may_publish = place.manages && item.current.version != item.published_version && approvable;

@@ -7,9 +7,11 @@ use serde::Deserialize;
 
 use crate::config::Place;
 use crate::failure::{Answer, Failure};
-use crate::form::{Query, Segments, filled};
+use crate::form::{Query, Segments, filled, part};
 use crate::page::{Names, Page, Visitor, html, html_again};
 
+/// Items of one page.
+const ROWS: usize = 1000;
 /// The most characters of a value in the table.
 const SHOWN: usize = 300;
 
@@ -24,6 +26,9 @@ pub(crate) struct Shown {
     /// Key of the item that is edited.
     #[serde(default)]
     edit: String,
+    /// Number of rows before those of the page.
+    #[serde(default)]
+    start: usize,
 }
 
 /// Fields of an item that is created or changed.
@@ -39,11 +44,16 @@ pub(crate) struct Typed {
     /// Version that was seen; none of a new one.
     #[serde(default)]
     pub(crate) version: String,
+    /// `publish`: to the publish sheet next.
+    #[serde(default)]
+    pub(crate) then: String,
 }
 
 /// An item in the table.
 struct Row {
     item: Item,
+    /// Key as a value of a URL's query.
+    query: String,
     who: String,
     state: ItemState,
     /// Whether the caller may approve it; not their own under four-eyes.
@@ -85,6 +95,7 @@ impl Row {
             may_approve,
             may_publish: place.manages && (state == ItemState::Approved || may_approve),
             state,
+            query: part(&item.key),
             item,
             typed: None,
             theirs: None,
@@ -99,12 +110,29 @@ impl Row {
             validator: content.validator.clone(),
             description: content.description.clone(),
             version: self.item.current.version.to_string(),
+            then: String::new(),
         });
     }
 }
 
+/// Language in which the editor shows a value, by its validator or the end of its key; empty where neither says one.
+pub(super) fn language(key: &str, validator: &str) -> &'static str {
+    let named = validator.split(':').next().unwrap_or_default();
+    let named = if named == "jsonschema" { "json" } else { named };
+    let end = key.rsplit_once('.').map_or("", |(_, end)| end);
+    let known = |name: &str| match name {
+        "json" => Some("json"),
+        "yaml" | "yml" => Some("yaml"),
+        "toml" => Some("toml"),
+        "xml" => Some("xml"),
+        "properties" => Some("properties"),
+        _ => None,
+    };
+    known(named).or_else(|| known(end)).unwrap_or_default()
+}
+
 /// Beginning of a value.
-fn short(value: &str) -> String {
+pub(super) fn short(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &value[..end]),
         None => value.to_owned(),
@@ -119,6 +147,10 @@ struct ProfilePage {
     shown: Shown,
     rows: Vec<Row>,
     all: usize,
+    /// Number of items that pass the filter.
+    passing: usize,
+    /// Start of the next page.
+    next: Option<usize>,
     create: Typed,
     is_creating: bool,
 }
@@ -135,7 +167,7 @@ pub(crate) async fn get_profile(
 
 async fn table(visitor: &Visitor, place: Place, shown: Shown) -> Result<ProfilePage, Failure> {
     let items = visitor.pilothouse().items().list(&visitor.caller, &place.app, &place.profile).await?;
-    let names = Names::of(visitor).await?;
+    let names = Names::of(visitor, items.iter().map(|item| item.current.modifier).collect()).await?;
     let all = items.len();
     let text = filled(&shown.text);
     let passes = |row: &Row| match &*shown.show {
@@ -151,12 +183,18 @@ async fn table(visitor: &Visitor, place: Place, shown: Shown) -> Result<ProfileP
     let mut rows: Vec<Row> =
         items.map(|item| Row::of(item, &place, visitor, &names)).filter(passes).collect();
     rows.sort_by(|one, other| one.item.key.cmp(&other.item.key));
-    if let Some(row) = rows.iter_mut().find(|row| row.item.key == shown.edit) {
-        row.edit();
+    let passing = rows.len();
+    // What is edited is on the page, wherever that begins.
+    let edited = rows.iter_mut().position(|row| row.item.key == shown.edit);
+    let start = edited.map_or(shown.start, |at| at / ROWS * ROWS);
+    if let Some(at) = edited {
+        rows[at].edit();
     }
+    rows = rows.into_iter().skip(start).take(ROWS).collect();
+    let next = Some(start.saturating_add(ROWS)).filter(|next| *next < passing);
     let page = visitor.page(format!("{} / {}", place.app, place.profile)).await?;
     let is_creating = all == 0;
-    Ok(ProfilePage { page, place, shown, rows, all, create: Typed::default(), is_creating })
+    Ok(ProfilePage { page, place, shown, rows, all, passing, next, create: Typed::default(), is_creating })
 }
 
 /// The table again, with the form that was not done. Where somebody else was faster, it shows both texts, and the version

@@ -13,7 +13,7 @@ use crate::form::{Form, Query, Segments, filled};
 use crate::page::{Page, Visitor, html, html_again};
 
 /// The most nodes that are offered by name.
-const NODES: usize = 200;
+pub(super) const NODES: usize = 200;
 
 /// Item and nodes, as they are chosen in the form.
 #[derive(Clone, Default, Deserialize)]
@@ -34,10 +34,25 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
-    /// The nodes that are meant; what was typed for another choice is not.
     fn selector(&self) -> Result<Selector> {
+        let Self { to, percent, labels, nodes, .. } = self;
+        Chosen { to, percent, labels, nodes }.selector()
+    }
+}
+
+/// Choice of nodes, as it is typed.
+pub(super) struct Chosen<'a> {
+    pub(super) to: &'a str,
+    pub(super) percent: &'a str,
+    pub(super) labels: &'a str,
+    pub(super) nodes: &'a str,
+}
+
+impl Chosen<'_> {
+    /// The nodes that are meant; what was typed for another choice is not.
+    pub(super) fn selector(&self) -> Result<Selector> {
         let mut selector = Selector { stays_grey: true, ..Selector::default() };
-        match &*self.to {
+        match self.to {
             "" | "all" => selector.stays_grey = false,
             "percent" => {
                 let share: i64 = self

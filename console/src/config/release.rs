@@ -4,7 +4,9 @@ use std::borrow::Borrow;
 
 use askama::Template;
 use axum::response::Response;
-use pilothouse_core::config::{NodeRollout, NodeState, ReleaseId, ReleaseKind, ReleaseState, RolloutStatus};
+use pilothouse_core::config::{
+    NodePage, NodeRollout, NodeState, ReleaseId, ReleaseKind, ReleaseState, RolloutStatus,
+};
 use pilothouse_core::{Error, Page as CorePage};
 use serde::Deserialize;
 
@@ -20,9 +22,9 @@ const ROWS: usize = 200;
 /// Place of a release in the path.
 #[derive(Deserialize)]
 pub(crate) struct ReleasePath {
-    app: String,
-    profile: String,
-    id: i64,
+    pub(super) app: String,
+    pub(super) profile: String,
+    pub(super) id: i64,
 }
 
 /// What of the nodes is shown.
@@ -42,6 +44,8 @@ struct ReleasePage {
     shown: Shown,
     body: String,
     may_decide: bool,
+    /// Whether the caller may take a full release back.
+    may_roll_back: bool,
 }
 
 /// Part of the page that changes while nodes answer.
@@ -56,8 +60,7 @@ struct Live {
 
 impl Live {
     fn count(&self, state: impl Borrow<NodeState>) -> usize {
-        let at = NodeState::ALL.iter().position(|known| known == state.borrow()).unwrap_or_default();
-        self.status.rollout.counts[at]
+        count(&self.status, *state.borrow())
     }
 }
 
@@ -66,26 +69,72 @@ fn is_problem(node: &NodeRollout) -> bool {
     node.state != NodeState::Applied
 }
 
+/// States in the order in which nodes are shown: those with problems first.
+const SHOWN_FIRST: [NodeState; 6] = [
+    NodeState::Rejected,
+    NodeState::Failed,
+    NodeState::Sent,
+    NodeState::Pending,
+    NodeState::Offline,
+    NodeState::Applied,
+];
+
+impl Shown {
+    fn passes(&self, state: NodeState) -> bool {
+        match &*self.show {
+            "problems" => state != NodeState::Applied,
+            "applied" => state == NodeState::Applied,
+            _ => true,
+        }
+    }
+}
+
+/// The status with at most [`ROWS`] of its nodes. Of more nodes than that only those are asked for which are shown.
+async fn status_with_rows(visitor: &Visitor, id: i64, shown: &Shown) -> Result<RolloutStatus, Failure> {
+    let (rollouts, id) = (visitor.pilothouse().rollouts(), ReleaseId(id));
+    let page = |state, count| NodePage { state, start: 0, count };
+    let mut status = rollouts.status_page(&visitor.caller, id, page(None, ROWS)).await?;
+    if status.rollout.targets <= ROWS {
+        status.nodes.retain(|node| shown.passes(node.state));
+        status.nodes.sort_by_key(|node| (!is_problem(node), std::cmp::Reverse(node.acked)));
+        return Ok(status);
+    }
+    status.nodes.clear();
+    for state in SHOWN_FIRST.into_iter().filter(|state| shown.passes(*state)) {
+        let wanted = ROWS - status.nodes.len();
+        if wanted > 0 && count(&status, state) > 0 {
+            let page = page(Some(state), wanted);
+            status.nodes.extend(rollouts.status_page(&visitor.caller, id, page).await?.nodes);
+        }
+    }
+    Ok(status)
+}
+
+/// Number of nodes in a state.
+fn count(status: &RolloutStatus, state: NodeState) -> usize {
+    let at = NodeState::ALL.iter().position(|known| *known == state).unwrap_or_default();
+    status.rollout.counts[at]
+}
+
 async fn live(visitor: &Visitor, id: i64, shown: &Shown) -> Result<Fragment, Failure> {
-    let status = visitor.pilothouse().rollouts().status(&visitor.caller, ReleaseId(id)).await?;
+    let mut status = status_with_rows(visitor, id, shown).await?;
     let is_final = status.rollout.release.state != ReleaseState::Active;
-    let passes = |node: &&NodeRollout| match &*shown.show {
-        "problems" => is_problem(node),
-        "applied" => !is_problem(node),
-        _ => true,
-    };
-    let mut nodes: Vec<NodeRollout> = status.nodes.iter().filter(passes).cloned().collect();
-    nodes.sort_by_key(|node| (!is_problem(node), std::cmp::Reverse(node.acked)));
-    let more = nodes.len().saturating_sub(ROWS);
-    nodes.truncate(ROWS);
+    let nodes = std::mem::take(&mut status.nodes);
+    let passing: usize = NodeState::ALL
+        .into_iter()
+        .filter(|state| shown.passes(*state))
+        .map(|state| count(&status, state))
+        .sum();
+    let more = passing.saturating_sub(nodes.len());
     let page = visitor.page("").await?;
     let html = Live { page, status, nodes, more }.render()?;
     Ok(Fragment { html, is_final })
 }
 
-/// The release, which must be of an item of that profile.
-async fn status_of(visitor: &Visitor, place: &Place, id: i64) -> Result<RolloutStatus, Failure> {
-    let status = visitor.pilothouse().rollouts().status(&visitor.caller, ReleaseId(id)).await?;
+/// Status of a release, which must be of an item of that profile, with one of its nodes.
+pub(super) async fn status_of(visitor: &Visitor, place: &Place, id: i64) -> Result<RolloutStatus, Failure> {
+    let page = NodePage { state: None, start: 0, count: 1 };
+    let status = visitor.pilothouse().rollouts().status_page(&visitor.caller, ReleaseId(id), page).await?;
     let list = visitor.pilothouse().rollouts();
     let only = CorePage::at(id, 1).before(Some(id.saturating_add(1)))?;
     if list.list(&visitor.caller, &place.app, &place.profile, None, only).await?.is_empty() {
@@ -106,9 +155,11 @@ pub(crate) async fn get_release(
     let release = &status.rollout.release;
     let is_open = release.kind == ReleaseKind::Grey && release.state == ReleaseState::Active;
     let may_decide = place.manages && is_open;
+    let is_full = release.kind == ReleaseKind::Full && release.state == ReleaseState::Active;
+    let may_roll_back = place.manages && is_full;
     let title = format!("{} #{id} · {}", visitor.t.release, status.rollout.key);
     let page = visitor.page(title).await?;
-    html(&ReleasePage { page, place, status, shown, body, may_decide })
+    html(&ReleasePage { page, place, status, shown, body, may_decide, may_roll_back })
 }
 
 /// The rollout as it goes on.
@@ -119,8 +170,9 @@ pub(crate) async fn get_live(
 ) -> Result<Response, Failure> {
     let place = Place::of(&visitor, app, profile).await?;
     status_of(&visitor, &place, id).await?;
+    let console = visitor.visit.console.clone();
     let visitor = std::sync::Arc::new(visitor);
-    Ok(stream(move || {
+    Ok(stream(&console, move || {
         let (visitor, shown) = (visitor.clone(), shown.clone());
         Box::pin(async move {
             still_in(&visitor).await?;

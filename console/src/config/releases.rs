@@ -2,7 +2,7 @@
 
 use askama::Template;
 use pilothouse_core::Page as CorePage;
-use pilothouse_core::config::{NodeState, Rollout};
+use pilothouse_core::config::{NodeState, ReleaseKind, ReleaseState, Rollout};
 
 use crate::config::Place;
 use crate::failure::Answer;
@@ -32,6 +32,11 @@ fn refused(rollout: &Rollout) -> usize {
     count(rollout, NodeState::Rejected) + count(rollout, NodeState::Failed)
 }
 
+/// Whether a rollout can be taken back by another release.
+fn is_active_full(rollout: &Rollout) -> bool {
+    rollout.release.kind == ReleaseKind::Full && rollout.release.state == ReleaseState::Active
+}
+
 /// The list.
 pub(crate) async fn get_releases(
     visitor: Visitor,
@@ -41,7 +46,8 @@ pub(crate) async fn get_releases(
     let rollouts = visitor.pilothouse().rollouts();
     let rollouts =
         rollouts.list(&visitor.caller, &place.app, &place.profile, None, CorePage::at(0, ROWS)).await?;
-    let names = Names::of(&visitor).await?;
+    let names =
+        Names::of(&visitor, rollouts.iter().map(|rollout| rollout.release.publisher).collect()).await?;
     let page = visitor.page(format!("{} / {} · {}", place.app, place.profile, visitor.t.releases)).await?;
     html(&ReleasesPage { page, place, rollouts, names })
 }

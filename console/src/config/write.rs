@@ -1,5 +1,6 @@
 //! Forms that change an item: create, update, approve, delete, roll back.
 
+use axum::response::{IntoResponse, Redirect, Response};
 use pilothouse_core::config::{Content, ContentChange};
 use pilothouse_core::{Error, Result};
 use serde::Deserialize;
@@ -10,8 +11,17 @@ use crate::failure::{Answer, is_correctable};
 use crate::form::{Form, Segments, part};
 use crate::page::Visitor;
 
+/// Value of [`Typed::then`] that leads to the publish sheet.
+const PUBLISH: &str = "publish";
+
+/// Leads to the publish sheet of an item.
+fn sheet(visitor: &Visitor, place: &Place, key: &str) -> Response {
+    let prefix = &visitor.visit.console.settings.prefix;
+    Redirect::to(&format!("{prefix}{}/publish?key={}", place.path(), part(key))).into_response()
+}
+
 /// Browsers send line ends as CR LF, whatever was there.
-fn unix_lines(text: &str) -> String {
+pub(super) fn unix_lines(text: &str) -> String {
     text.replace("\r\n", "\n")
 }
 
@@ -34,6 +44,7 @@ pub(crate) async fn post_create(
     };
     let created = visitor.pilothouse().items().create(&visitor.caller, &place.item(&form.key), content).await;
     match created {
+        Ok(_) if form.then == PUBLISH => Ok(sheet(&visitor, &place, &form.key)),
         Ok(_) => Ok(visitor.done(&place.path(), "created")),
         Err(error) if is_correctable(&error) => {
             again(&visitor, place, Typed { version: String::new(), ..form }, &error).await
@@ -58,6 +69,7 @@ pub(crate) async fn post_update(
         description: Some(unix_lines(&form.description)),
     };
     match visitor.pilothouse().items().update(&visitor.caller, &name, change, Some(version)).await {
+        Ok(()) if form.then == PUBLISH => Ok(sheet(&visitor, &place, &form.key)),
         Ok(()) => Ok(visitor.done(&place.path(), "saved")),
         Err(error) if is_correctable(&error) => again(&visitor, place, form, &error).await,
         Err(error) => Err(error.into()),

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use pilothouse_core::account::Group;
-use pilothouse_core::ops::{MachineNumber, OrderView, TaskId, TaskView};
+use pilothouse_core::ops::{FileOrder, MachineNumber, OrderView, TaskId, TaskView};
 use pilothouse_core::{Error, ErrorKind};
 use serde::Deserialize;
 
@@ -30,6 +30,31 @@ struct Live {
     page: Page,
     view: TaskView,
     order: Option<OrderView>,
+}
+
+/// Result of a plan, as agents report it.
+#[derive(Deserialize)]
+pub(super) struct Plan {
+    /// `create`, `replace` or `nothing`.
+    pub(super) action: String,
+    pub(super) from: FileRights,
+    pub(super) to: FileRights,
+}
+
+/// Size and rights of a file; nothing of one that is not there.
+#[derive(Deserialize)]
+pub(super) struct FileRights {
+    pub(super) size: Option<u64>,
+    pub(super) mode: Option<String>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+}
+
+impl Plan {
+    /// The plan that an order holds; `None` where it has none, or one of a later version.
+    pub(super) fn of(order: &FileOrder) -> Option<Self> {
+        serde_json::from_str(&order.plan).ok()
+    }
 }
 
 async fn find(visitor: &Visitor, id: TaskId) -> Result<TaskView, Failure> {
@@ -86,8 +111,9 @@ pub(crate) async fn get_task(visitor: Visitor, Segments(id): Segments<String>) -
 pub(crate) async fn get_live(visitor: Visitor, Segments(id): Segments<String>) -> Result<Response, Failure> {
     let id: TaskId = id.parse()?;
     find(&visitor, id).await?;
+    let console = visitor.visit.console.clone();
     let visitor = std::sync::Arc::new(visitor);
-    Ok(stream(move || {
+    Ok(stream(&console, move || {
         let visitor = visitor.clone();
         Box::pin(async move {
             still_in(&visitor).await?;

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use askama::Template;
 use pilothouse_core::account::Group;
-use pilothouse_core::ops::{NewTask, Status, TaskFilter, TaskView};
+use pilothouse_core::ops::{NewFile, NewTask, Sha256Digest, Status, TaskFilter, TaskView};
 use pilothouse_core::{Error, Listing, Order, Page as Rows};
 use serde::Deserialize;
 
@@ -25,6 +25,9 @@ pub(crate) struct Shown {
     #[serde(default)]
     text: String,
     before: Option<i64>,
+    /// Content of a new task.
+    #[serde(default)]
+    sha256: String,
 }
 
 impl Shown {
@@ -54,6 +57,9 @@ pub(crate) struct Add {
     action: String,
     content: String,
     description: String,
+    /// Hash of an uploaded file that an agent puts in place; without one other agents carry the task out.
+    #[serde(default)]
+    sha256: String,
 }
 
 #[derive(Template)]
@@ -91,7 +97,8 @@ async fn list(visitor: &Visitor, shown: Shown, typed: Add) -> Result<TasksPage, 
 
 /// The list.
 pub(crate) async fn get_tasks(visitor: Visitor, Query(shown): Query<Shown>) -> Answer {
-    html(&list(&visitor, shown, Add::default()).await?)
+    let typed = Add { sha256: shown.sha256.clone(), ..Add::default() };
+    html(&list(&visitor, shown, typed).await?)
 }
 
 /// Adds a task, and leads to it.
@@ -108,12 +115,13 @@ pub(crate) async fn post_task(visitor: Visitor, Form(form): Form<Add>) -> Answer
 }
 
 async fn add(visitor: &Visitor, form: &Add) -> Result<String, Error> {
+    let sha256 = filled(&form.sha256).map(|text| Sha256Digest::parse("sha256", text)).transpose()?;
     let new = NewTask {
         ip: address("ip", &form.ip)?,
         action: form.action.clone(),
         content: form.content.clone(),
         description: form.description.clone(),
-        file: None,
+        file: sha256.map(|sha256| NewFile { sha256: Some(sha256), ..NewFile::default() }),
     };
     Ok(visitor.pilothouse().tasks().add(&visitor.caller, new).await?.to_string())
 }

@@ -11,8 +11,12 @@ use super::table::{CHINESE, Texts};
 
 // Templates pass what they name by reference, code by value.
 impl Texts {
-    fn of(&self, english: &'static str, chinese: &'static str) -> &'static str {
-        if std::ptr::eq(self, &raw const CHINESE) { chinese } else { english }
+    pub(super) fn is_chinese(&self) -> bool {
+        std::ptr::eq(self, &raw const CHINESE)
+    }
+
+    pub(super) fn of(&self, english: &'static str, chinese: &'static str) -> &'static str {
+        if self.is_chinese() { chinese } else { english }
     }
 
     /// What a group permits.

@@ -1,21 +1,7 @@
 //! Table of texts: a name, and the text in English and Chinese.
 
-macro_rules! texts {
-    ($($name:ident: $english:literal, $chinese:literal;)+) => {
-        /// Texts of one language.
-        #[derive(Debug)]
-        pub(crate) struct Texts {
-            $(pub(crate) $name: &'static str,)+
-        }
-
-        /// The English texts.
-        pub(crate) static ENGLISH: Texts = Texts { $($name: $english,)+ };
-        /// The Chinese texts.
-        pub(crate) static CHINESE: Texts = Texts { $($name: $chinese,)+ };
-    };
-}
-
-texts! {
+table! {
+    Texts, ENGLISH, CHINESE;
     abort: "Take back", "撤回";
     account: "Account", "账号";
     account_name_or_number: "Account, by name or number", "账号（名称或编号）";
@@ -43,7 +29,6 @@ texts! {
     approver: "Approver", "审批人";
     apps: "Apps", "应用";
     apps_by_name: "Apps (names, or *)", "应用（名称，或 *）";
-    area: "Cities", "城市分布";
     audit: "Audit trail", "审计";
     bandwidth: "Bandwidth", "带宽";
     billable: "Billable bandwidth", "计费带宽";
@@ -122,7 +107,7 @@ texts! {
     key_once: "The new key, shown this once:", "新密钥，仅显示这一次：";
     keys: "Keys", "快捷键";
     keys_forms: "/ goes to the filter, Ctrl+Enter sends a form, Esc leaves it", "/ 定位筛选，Ctrl+Enter 提交，Esc 取消";
-    keys_go: "g, then o a j i b t m e c u r: overview, apps, jobs, traffic, billing, tasks, machines, edges, customers, accounts, audit", "g 后接 o a j i b t m e c u r：总览、应用、作业、流量、计费、任务、机器、边缘、客户、账号、审计";
+    keys_go: "g, then o n a j i b t m e c u r: overview, inbox, apps, jobs, traffic, billing, tasks, machines, edges, customers, accounts, audit", "g 后接 o n a j i b t m e c u r：总览、待办、应用、作业、流量、计费、任务、机器、边缘、客户、账号、审计";
     keys_rows: "j and k choose a row; e edits it, a approves it, p publishes it; n is a new one", "j、k 选择行；e 编辑，a 审批，p 发布；n 新建";
     kind: "Kind", "类型";
     known_until: "known until", "已知至";

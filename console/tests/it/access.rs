@@ -16,19 +16,31 @@ use tower::ServiceExt;
 use crate::fixture::Fixture;
 
 /// Every page of the navigation.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 24] = [
     "/apps",
+    "/inbox",
+    "/search",
     "/cdn/jobs",
     "/cdn/traffic",
+    "/cdn/top",
+    "/cdn/areas",
+    "/cdn/alarms",
+    "/cdn/thresholds",
     "/cdn/billing",
     "/cdn/logs",
     "/cdn/domains",
+    "/cdn/bills",
     "/cdn/edges",
+    "/cdn/hosts",
     "/cdn/customers",
     "/tasks",
+    "/batches",
+    "/files",
     "/machines",
     "/admin/accounts",
+    "/admin/companies",
     "/admin/audit",
+    "/admin/system",
 ];
 
 #[tokio::test]

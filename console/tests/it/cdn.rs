@@ -69,3 +69,97 @@ async fn traffic_has_a_chart_a_table_and_the_same_as_csv() {
     let foreign = fixture.get(&session, "/console/cdn/traffic?domain=foreign.example.com").await;
     assert_eq!(foreign.status, StatusCode::FORBIDDEN);
 }
+
+#[tokio::test]
+async fn thresholds_are_set_in_percent_and_deleted() {
+    let fixture = Fixture::seeded().await;
+    let session = fixture.cdn_session().await;
+    let page = fixture.get(&session, "/console/cdn/thresholds").await.ok();
+    assert!(page.contains("5.55 %") && page.contains("<td>10</td>"), "{page}");
+    let set = |errors: &'static str, bandwidth: &'static str| {
+        [
+            ("domain", "cdn.example.com"),
+            ("bandwidth", bandwidth),
+            ("errors", errors),
+            ("hits", ""),
+            ("min_requests", ""),
+        ]
+    };
+    for (errors, bandwidth, why) in [
+        ("101", "", "errors: must be from 0 to 100 percent"),
+        ("x", "", "errors: must be from 0 to 100 percent"),
+        ("", "1.5", "bandwidth: must be a whole number"),
+        ("", "", "must be given"),
+    ] {
+        let refused = fixture.post(&session, "/console/cdn/thresholds", &set(errors, bandwidth)).await;
+        assert_eq!(refused.status, StatusCode::UNPROCESSABLE_ENTITY, "{errors} {bandwidth}");
+        assert!(refused.body.contains(why) && refused.body.contains("name=\"errors\""), "{}", refused.body);
+    }
+    let saved = fixture.post(&session, "/console/cdn/thresholds", &set("0.5", "2000000")).await;
+    assert!(saved.location().ends_with("notice=saved"), "{}", saved.body);
+    let page = fixture.get(&session, "/console/cdn/thresholds?edit=cdn.example.com").await.ok();
+    assert!(
+        page.contains("name=\"bandwidth\" value=\"2000000\"") && page.contains("value=\"0.5\""),
+        "{page}"
+    );
+    let deleted =
+        fixture.post(&session, "/console/cdn/thresholds/delete", &[("domain", "cdn.example.com")]).await;
+    assert!(deleted.location().ends_with("notice=deleted"), "{}", deleted.body);
+    assert!(!fixture.get(&session, "/console/cdn/thresholds").await.ok().contains(" %<"));
+}
+
+#[tokio::test]
+async fn customers_see_their_own_alarms_and_operators_all() {
+    let fixture = Fixture::seeded().await;
+    let own = fixture.get(&fixture.cdn_session().await, "/console/cdn/alarms").await.ok();
+    assert!(own.contains("5xx share") && own.contains("90 %") && !own.contains("level3 / edge-1"), "{own}");
+    let root = fixture.session("root").await;
+    let all = fixture.get(&root, "/console/cdn/alarms").await.ok();
+    assert!(all.contains("level3 / edge-1") && all.contains("cust@example.com"), "{all}");
+    let open = fixture.get(&root, "/console/cdn/alarms?state=open").await.ok();
+    assert!(!open.contains("level3 / edge-1") && open.contains("cdn.example.com"), "{open}");
+    let silent = fixture.get(&root, "/console/cdn/alarms?kind=silent_edge").await.ok();
+    assert!(silent.contains("level3 / edge-1") && !silent.contains("90 %"), "{silent}");
+    let wrong = fixture.get(&root, "/console/cdn/alarms?kind=x").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn top_urls_unregistered_hosts_and_bills_are_those_of_the_store() {
+    let fixture = Fixture::seeded().await;
+    let (root, customer) = (fixture.session("root").await, fixture.cdn_session().await);
+    let top = fixture.get(&customer, "/console/cdn/top").await.ok();
+    assert!(top.contains("value=\"41\"") && top.contains("max=\"41\""), "{top}");
+    let long = fixture.get(&customer, "/console/cdn/top?range=own&start=2016-01-01&end=2016-09-01").await;
+    assert_eq!(long.status, StatusCode::UNPROCESSABLE_ENTITY, "the most is 31 days");
+    assert!(long.body.contains("31 days") && long.body.contains("value=\"2016-01-01\""), "{}", long.body);
+    let hosts = fixture.get(&root, "/console/cdn/hosts").await.ok();
+    assert!(hosts.contains("<td class=\"number\">17</td>"), "{hosts}");
+    let bills = fixture.get(&root, "/console/cdn/bills?month=2016-09&rule=top5").await.ok();
+    assert!(bills.contains("cust@example.com") && bills.contains("rule=top5"), "{bills}");
+    let csv = fixture.get(&root, "/console/cdn/bills.csv?month=2016-09&rule=top5").await;
+    assert_eq!(csv.headers["content-disposition"], "attachment; filename=\"bills-2016-09-top5.csv\"");
+    let api = fixture.token("root").await;
+    let bearer = format!("Bearer {api}");
+    let call = "/level3/bills?month=201609&rule=top5&format=csv";
+    let answered = fixture.send("GET", call, &[("authorization", &*bearer)], "").await;
+    assert_eq!(csv.ok(), answered.ok(), "the file is that of the API");
+    let areas = fixture.get(&customer, "/console/cdn/areas").await.ok();
+    assert!(areas.contains("geo_city_database"), "why there are none: {areas}");
+}
+
+#[tokio::test]
+async fn an_operator_finds_jobs_over_customers() {
+    let fixture = Fixture::seeded().await;
+    let session = fixture.session("root").await;
+    let count = async |query: &str| {
+        let page = fixture.get(&session, &format!("/console/cdn/jobs?{query}")).await.ok();
+        page.matches("href=\"/console/cdn/jobs/refresh-").count()
+    };
+    assert_eq!(count("").await, 1);
+    assert_eq!(count("state=running&domain=cdn.example.com&text=canary").await, 1);
+    assert_eq!(count("state=done").await, 0);
+    assert_eq!(count("text=nothing").await, 0);
+    let wrong = fixture.get(&session, "/console/cdn/jobs?state=x").await;
+    assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+}

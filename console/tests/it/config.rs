@@ -156,6 +156,48 @@ async fn history_compares_any_two_versions_and_rolls_back() {
 }
 
 #[tokio::test]
+async fn of_many_nodes_those_with_problems_come_first() {
+    let fixture = Fixture::seeded().await;
+    let (session, root) = (fixture.session("root").await, fixture.caller("root").await);
+    let key = fixture.pilothouse.app_keys().create(&root, "shop").await.unwrap().text;
+    for n in 1..=210 {
+        let node = json!({"app": "shop", "profile": "prod", "nodeId": format!("n-{n:03}"), "pid": "1"});
+        assert_eq!(fixture.call(&key, "/node/register", &node).await["code"], 0);
+    }
+    let publish = [("key", "draft/key"), ("version", "1"), ("to", "all")];
+    let release = fixture.post(&session, &format!("{PROD}/publish"), &publish).await.location().to_owned();
+    for (node, result) in [("n-001", "applied"), ("n-210", "rejected")] {
+        let results = json!([{"key": "draft/key", "version": 1, "result": result, "message": "why"}]);
+        let ack = json!({"app": "shop", "profile": "prod", "nodeId": node, "results": results});
+        assert_eq!(fixture.call(&key, "/node/ack", &ack).await["code"], 0);
+    }
+    let all = fixture.get(&session, &release).await.ok();
+    assert!(all.contains("Applied 1 / 210") && all.contains("More: 10"), "{all}");
+    let rows = all.split("<tbody>").nth(1).unwrap();
+    assert!(rows.find("n-210") < rows.find("n-002") && !rows.contains("n-001"), "{rows}");
+    let problems = fixture.get(&session, &format!("{release}?show=problems")).await.ok();
+    assert!(problems.contains("n-210") && problems.contains("More: 9"), "{problems}");
+    let applied = fixture.get(&session, &format!("{release}?show=applied")).await.ok();
+    assert!(applied.contains("n-001") && !applied.contains("n-210"), "{applied}");
+}
+
+#[tokio::test]
+async fn a_host_that_stops_ends_its_streams() {
+    let fixture = Fixture::seeded().await;
+    let session = fixture.session("root").await;
+    let root = fixture.caller("root").await;
+    let page = pilothouse_core::Page::default();
+    let rollouts = fixture.pilothouse.rollouts().list(&root, "shop", "prod", None, page).await.unwrap();
+    let live = format!("{PROD}/releases/{}/live", rollouts[0].release.id);
+    let stop = async {
+        tokio::task::yield_now().await;
+        fixture.console.end_streams();
+    };
+    let (stream, ()) = tokio::join!(fixture.get(&session, &live), stop);
+    assert!(stream.body.contains("Applied 0 / 0") && !stream.body.contains("event: end"), "{}", stream.body);
+}
+
+#[tokio::test]
 async fn an_end_of_a_release_ends_its_stream() {
     let fixture = Fixture::seeded().await;
     let session = fixture.session("root").await;

@@ -6,14 +6,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request, StatusCode, header};
-use pilothouse_conformance::doubles::{ManualClock, ScriptedProvider};
+use pilothouse_conformance::doubles::{ManualClock, MemoryBlobs, ScriptedProvider};
 use pilothouse_console::{ConsoleState, router};
 use pilothouse_core::account::{Caller, Groups, NewAccount, TokenAuthenticator};
 use pilothouse_core::cdn::{JobKind, JobUrls, NewCustomer};
-use pilothouse_core::config::{Content, ItemName, NewApp, NewGrant, Permission, Selector};
+use pilothouse_core::config::{
+    Change, Content, ContentChange, ItemChange, ItemName, NewApp, NewChangeSet, NewGrant, Permission,
+    Selector,
+};
 use pilothouse_core::ops::{Machine, MachineNumber, NewTask};
 use pilothouse_core::ports::{Authenticator, CdnProvider, RandomIds};
-use pilothouse_core::{Pilothouse, Settings};
+use pilothouse_core::{Pilothouse, SecretKey, Settings};
 use pilothouse_http_axum::ApiState;
 use pilothouse_storage_memory::MemoryStorage;
 use serde_json::Value;
@@ -30,6 +33,7 @@ pub(crate) struct Fixture {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) console: ConsoleState,
     memory: MemoryStorage,
+    blobs: Arc<MemoryBlobs>,
     router: Router,
 }
 
@@ -57,25 +61,32 @@ impl Fixture {
     /// Over an empty store.
     pub(crate) fn empty() -> Self {
         let clock = Arc::new(ManualClock::at(1_473_752_647));
-        Self::over(MemoryStorage::with_clock(clock.clone()).strict(), clock)
+        Self::over(MemoryStorage::with_clock(clock.clone()).strict(), clock, Arc::default())
     }
 
-    fn over(memory: MemoryStorage, clock: Arc<ManualClock>) -> Self {
-        let settings = Settings::default().with_cdns(["level3"]).with_four_eyes_profiles(["guarded"]);
+    fn over(memory: MemoryStorage, clock: Arc<ManualClock>, blobs: Arc<MemoryBlobs>) -> Self {
+        // The same secret in every copy, or proofs of one would be none in the other.
+        let secret = SecretKey::new(&[7; 32]).unwrap();
+        let settings = Settings::default()
+            .with_secret(secret)
+            .with_build("1.2.3", CANARY)
+            .with_cdns(["level3"])
+            .with_four_eyes_profiles(["guarded"]);
         let pilothouse =
             Pilothouse::with(Arc::new(memory.clone()), settings, clock.clone(), Arc::new(RandomIds)).unwrap();
         let provider = Arc::new(ScriptedProvider::new(&["edge-1"]));
+        let pilothouse = pilothouse.with_blob_store(blobs.clone());
         let pilothouse = pilothouse
             .with_providers([("level3".to_owned(), provider as Arc<dyn CdnProvider>)].into_iter().collect());
         let console = ConsoleState::new(pilothouse.clone());
         let (api, _) = pilothouse_http_axum::router::<()>(ApiState::new(pilothouse.clone()));
         let router = api.nest("/console", router(console.clone()));
-        Self { pilothouse, clock, console, memory, router }
+        Self { pilothouse, clock, console, memory, blobs, router }
     }
 
     /// An independent copy, to be changed.
     pub(crate) fn fork(&self) -> Self {
-        Self::over(self.memory.fork(), self.clock.clone())
+        Self::over(self.memory.fork(), self.clock.clone(), self.blobs.clone())
     }
 
     /// With an administrator `root`, a developer `dev` of the app `shop`, an operator of accounts `clerk`, a customer
@@ -99,6 +110,10 @@ impl Fixture {
         this.seed_config(&root).await;
         this.seed_cdn(&root).await;
         this.seed_ops(&root).await;
+        this.seed_agent(&root).await;
+        this.seed_batch(&root).await;
+        this.seed_traffic().await;
+        this.seed_alarms(&root).await;
         this
     }
 
@@ -134,6 +149,16 @@ impl Fixture {
         pilothouse.items().approve(root, &motd, None).await.unwrap();
         let id = pilothouse.items().find(root, &motd).await.unwrap().id;
         pilothouse.releases().publish(root, id, &Selector::default(), None).await.unwrap();
+        let content = ContentChange { value: Some(CANARY.to_owned()), ..ContentChange::default() };
+        let change = Change { key: "in/set".to_owned(), seen: None, item: ItemChange::Content(content) };
+        let set = NewChangeSet {
+            app: "shop".to_owned(),
+            profile: "prod".to_owned(),
+            changes: vec![change],
+            title: CANARY.to_owned(),
+            ..NewChangeSet::default()
+        };
+        pilothouse.change_sets().apply(root, set).await.unwrap();
     }
 
     async fn seed_cdn(&self, root: &Caller) {
@@ -183,10 +208,11 @@ impl Fixture {
         self.pilothouse.logins().login(name, PASSWORD, None).await.unwrap().token
     }
 
-    /// Cookie of a session of an account.
+    /// Cookies of a session of an account, as a log-in sets them.
     pub(crate) async fn session(&self, name: &str) -> String {
-        let access = self.pilothouse.console_sessions().begin(name, PASSWORD, None).await.unwrap();
-        format!("pilothouse={}", access.token)
+        let sessions = self.pilothouse.console_sessions();
+        let access = sessions.begin(name, PASSWORD, None).await.unwrap();
+        format!("pilothouse={}; pilothouse-confirmed={}", access.token, sessions.prove(&access))
     }
 
     /// Cookie of a session of the customer, with the password of the cdn family.
@@ -234,6 +260,23 @@ impl Fixture {
             ("content-type", "application/x-www-form-urlencoded"),
         ];
         self.send("POST", path, &headers, &body).await
+    }
+
+    /// A form with a file, as a browser sends it.
+    pub(crate) async fn upload(&self, session: &str, file: &str, fields: &[(&str, &str)]) -> Answer {
+        let mut body = String::new();
+        for (name, value) in fields {
+            write!(body, "--part\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+                .unwrap();
+        }
+        let disposition = "content-disposition: form-data; name=\"file\"; filename=\"motd\"";
+        write!(body, "--part\r\n{disposition}\r\n\r\n{file}\r\n--part--\r\n").unwrap();
+        let headers = [
+            ("cookie", session),
+            ("sec-fetch-site", "same-origin"),
+            ("content-type", "multipart/form-data; boundary=part"),
+        ];
+        self.send("POST", "/console/files", &headers, &body).await
     }
 
     /// A call of the API with a JSON body.

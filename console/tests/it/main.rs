@@ -3,9 +3,14 @@
 
 mod access;
 mod cdn;
+mod change_sets;
 mod config;
 mod crawl;
 mod fixture;
 mod markup;
+mod moves;
 mod ops;
+mod routes;
+mod safety;
+mod seed;
 mod session;

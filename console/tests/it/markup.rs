@@ -75,6 +75,7 @@ pub(crate) fn tags(page: &str) -> Vec<Tag> {
 pub(crate) struct Form {
     pub(crate) method: String,
     pub(crate) action: String,
+    pub(crate) enctype: String,
     pub(crate) fields: Vec<(String, String)>,
 }
 
@@ -92,7 +93,12 @@ pub(crate) fn forms(page: &str, sample: impl Fn(&str, &str) -> String) -> Vec<Fo
             "form" => {
                 is_open = true;
                 let text = |name: &str| tag.attribute(name).unwrap_or_default().to_owned();
-                forms.push(Form { method: text("method"), action: text("action"), fields: Vec::new() });
+                forms.push(Form {
+                    method: text("method"),
+                    action: text("action"),
+                    enctype: text("enctype"),
+                    fields: Vec::new(),
+                });
             }
             "/form" => {
                 is_open = false;

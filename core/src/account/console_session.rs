@@ -6,10 +6,14 @@ use chrono::TimeDelta;
 
 use super::token::token_digest;
 use super::{Access, Caller, Scope};
+use crate::secret::{sign, verify};
 use crate::{Error, Pilothouse, Result};
 
 /// Time without a request after which a session is over: 2 hours.
 const IDLE: TimeDelta = TimeDelta::hours(2);
+
+/// Time for which a password holds that was typed for what is dangerous: 10 minutes.
+const CONFIRMED: TimeDelta = TimeDelta::minutes(10);
 
 /// The use cases of sessions of the console.
 ///
@@ -57,6 +61,45 @@ impl ConsoleSessions<'_> {
         self.0.note_use(token.id, now);
         drop(snapshot);
         Ok(Caller { scope, ..Caller::of_token(token, account, address) })
+    }
+
+    /// Proof that the password of a session that has just begun was typed, good for 10 minutes and for this session alone.
+    pub fn prove(&self, access: &Access) -> String {
+        self.proof_of(&access.token)
+    }
+
+    /// The same proof for whoever types the password of a session's account again. Throttled and audited like a log-in; a wrong
+    /// one is [`Error::Unauthenticated`].
+    #[tracing::instrument(level = "debug", skip_all)]
+    pub async fn confirm(&self, caller: &Caller, session: &str, password: &str) -> Result<String> {
+        let account = self.0.storage().read().await?.accounts().by_id(caller.id).await?;
+        let account = account.ok_or(Error::Unauthenticated)?;
+        let logins = self.0.logins();
+        let hash = account.password.as_deref();
+        let attempt = logins.attempt("password", &account.name, caller.address, password, hash).await;
+        logins.admit(attempt, Some(&account), caller.address)?;
+        Ok(self.proof_of(session))
+    }
+
+    /// Whether a proof is one of this session and still good.
+    pub fn is_confirmed(&self, session: &str, proof: &str) -> bool {
+        let Some((expires, signature)) = proof.split_once('.') else { return false };
+        let (Ok(seconds), Ok(signature)) = (expires.parse::<i64>(), hex::decode(signature)) else {
+            return false;
+        };
+        let left = seconds - self.0.clock().now().timestamp();
+        let is_of_session = verify(&self.proof_key(), &[session.as_bytes(), expires.as_bytes()], &signature);
+        is_of_session && (1..=CONFIRMED.num_seconds()).contains(&left)
+    }
+
+    fn proof_of(self, session: &str) -> String {
+        let expires = (self.0.clock().now() + CONFIRMED).timestamp().to_string();
+        let signature = sign(&self.proof_key(), &[session.as_bytes(), expires.as_bytes()]);
+        format!("{expires}.{}", hex::encode(signature))
+    }
+
+    fn proof_key(self) -> [u8; 32] {
+        self.0.settings().secret.derive("confirmation in the console")
     }
 
     /// Whether a caller is still what it was when its request began, for answers that last longer than a request.

@@ -18,9 +18,10 @@ pub use alarm::{
     AlarmWorker, Alarms, MAX_BANDWIDTH, MAX_MIN_REQUESTS, Share, Threshold, ThresholdRepository, Thresholds,
 };
 pub use customers::{
-    Cdn, CdnDomains, CdnLogins, CdnRepository, Cdns, Companies, Company, CompanyId, CompanyRepository,
-    Customer, CustomerOverview, CustomerRepository, Customers, Domain, DomainRepository, DomainState,
-    Domains, NewCompany, NewCustomer, Synced, UpdateCustomer, check_cdn_name, domain_name, misspelt_cdn,
+    Cdn, CdnDomains, CdnLogins, CdnRepository, CdnServiceRepository, CdnServices, Cdns, Companies, Company,
+    CompanyId, CompanyRepository, Customer, CustomerOverview, CustomerRepository, Customers, Domain,
+    DomainRepository, DomainState, Domains, NewCompany, NewCustomer, Synced, UpdateCustomer, check_cdn_name,
+    domain_name, misspelt_cdn,
 };
 pub(crate) use customers::{mapping_digest, understood_cdn};
 pub use identifier::{CdnId, DomainId};
@@ -31,7 +32,7 @@ pub use purge::{
     VendorCalls, VendorSpending, VendorSpendingRepository,
 };
 pub use traffic::{
-    AreaRow, BUCKET_SECONDS, BUCKETS_OF_DAY, Batch, BatchCityCell, BatchUnregistered, Bill, Billing,
+    AreaRow, BUCKET_SECONDS, BUCKETS_OF_DAY, Batch, BatchCityCell, BatchUnregistered, Bill, BillRun, Billing,
     BillingQuery, BillingRule, Block, BlockKind, Bucket, Cell, City, CityCell, CityId, CityRepository,
     Counters, CustomerBill, Day, EdgeLog, EdgeLogRepository, EdgeRef, FigureSource, Figures, ForgetLog, Hour,
     KeptLines, KnownSources, LineStretch, LogChunk, LogChunkId, LogChunkRepository, LogDay, LogDownload,
@@ -39,9 +40,9 @@ pub use traffic::{
     LogSourceId, LogSourceRepository, LogUndoRepository, MAX_PATHS, Maintained, Month, NamedUnregisteredHost,
     OTHER_HOSTS, PathCount, PathSketch, Point, Pulled, PulledLogs, Refusal, RegionFailure, RegionRow,
     Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery, StatsStep, TopUrl,
-    TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow, Traffic, TrafficQuery,
-    TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredLines, UnregisteredLinesId,
-    UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository, VendorLogFile,
-    VendorLogPull, VendorLogRepository,
+    TopUrls, TopUrlsAnswer, TopUrlsKey, TopUrlsPiece, TopUrlsRepository, TotalRow, TotalRun, Traffic,
+    TrafficQuery, TrafficRepository, UndoRecord, UnregisteredHost, UnregisteredKey, UnregisteredLines,
+    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage, VendorFigures, VendorFiguresRepository,
+    VendorLogFile, VendorLogPull, VendorLogRepository,
 };
 pub(crate) use traffic::{add_day_of_figures, bandwidth_of, day_of_bucket, flux_of_bandwidth, fluxs_of_day};

@@ -33,14 +33,16 @@ pub use authoring::{
     Side, UpdateApp, ValueDiff, VersionOf, VersionSize, VersionedItem, hunks,
 };
 pub use delivery::{
-    Ack, AckResult, ActiveGrey, AppSession, AppliedRelease, ConfigDelta, ConfigSnapshot, Deliverable,
-    Delivery, DeliveryRecord, DeliveryRepository, DeltaEncoding, EffectiveItem, HeldVersion, LEASE,
-    LabelSelector, Labels, Latency, NewNode, NewReleaseSet, Node, NodeAck, NodeConfig, NodeDetail, NodeIds,
-    NodeItem, NodeNumber, NodePage, NodePresence, NodeRepository, NodeRollout, NodeSession, NodeState, Nodes,
+    Ack, AckResult, ActiveGrey, AppSession, AppliedRelease, AppliedTimes, ConcernedNodes, ConfigDelta,
+    ConfigSnapshot, Deliverable, Delivery, DeliveryCount, DeliveryKey, DeliveryRecord, DeliveryRepository,
+    DeltaEncoding, EffectiveItem, GreysBeside, HeldVersion, LEASE, LabelSelector, Labels, Latency, NewNode,
+    NewReleaseSet, Node, NodeAck, NodeCensus, NodeConfig, NodeDetail, NodeIds, NodeItem, NodeNumber,
+    NodePage, NodePresence, NodeRepository, NodeRollout, NodeSession, NodeState, Nodes, PartAck, PartId,
     Pending, PendingChange, PendingGrey, PendingItem, PendingList, PendingRepository, PendingSubject,
-    Percent, Preview, Registered, Release, ReleaseContent, ReleaseId, ReleaseKind, ReleaseRepository,
-    ReleaseState, Released, ReleasedItem, Releases, Report, RolledBackItem, Rollout, RolloutChange,
-    RolloutFollow, RolloutStatus, Rollouts, Selector, Watch,
+    Percent, Preview, ProfileAt, ReachCount, Registered, Release, ReleaseContent, ReleaseId, ReleaseKind,
+    ReleasePart, ReleaseRepository, ReleaseSize, ReleaseState, ReleaseSummary, Released, ReleasedItem,
+    Releases, Report, RolledBackItem, Rollout, RolloutChange, RolloutFollow, RolloutNode, RolloutStatus,
+    Rollouts, Selector, Watch,
 };
 pub(crate) use delivery::{AppCache, ReportBuffer, RolloutFollows, deliver};
 pub(crate) use identifier::check_limits;

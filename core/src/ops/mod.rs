@@ -16,9 +16,9 @@ pub use task::{NewTask, Task, TaskId, TaskNumber, TaskRepository, Tasks};
 pub use task_list::{TaskFilter, TaskView};
 pub use update::{
     AddedBatch, Agent, AgentCaller, AgentFacts, AgentOrder, AgentRepository, Agents, Appended, Batch,
-    BatchChanged, BatchId, BatchLimits, BatchNumber, BatchRepository, BatchState, BatchView, BatchWorker,
-    Batches, BlobRemoval, Blobs, Command, Enrolled, EnrollmentCode, FileContent, FileOrder, MachineView,
-    NewBatch, NewFile, OnStop, OrderAction, OrderReport, OrderRepository, OrderResult, OrderState,
-    OrderSweeper, OrderView, Phase, Poll, ReportAnswer, ResultState, Sha256Digest, StateView, Targets,
-    UPDATE_LEASE, Updates,
+    BatchChanged, BatchId, BatchLimits, BatchNumber, BatchOverview, BatchRepository, BatchState, BatchView,
+    BatchWorker, Batches, BlobRemoval, Blobs, Command, Enrolled, EnrollmentCode, FileContent, FileOrder,
+    MachineView, NewBatch, NewFile, OnStop, OrderAction, OrderReport, OrderRepository, OrderResult,
+    OrderState, OrderSweeper, OrderView, Phase, Poll, ReportAnswer, ResultState, Sha256Digest, StateView,
+    Targets, UPDATE_LEASE, Updates,
 };

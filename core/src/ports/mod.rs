@@ -16,12 +16,12 @@ pub use blob_store::{BlobState, BlobStore};
 pub use cdn_provider::{
     AreaFigure, AreaLevel, Batch, CallLimits, Capabilities, CdnProvider, EdgeControl, Figure, Figures,
     ItemState, LogContent, LogFile, Operation, Prefix, ProviderError, Providers, Purge, Quota, Rate,
-    RemoteTask, Repeat, SessionStart, Submission, Submissions, TaskState,
+    RemoteTask, Repeat, ServedDomain, SessionStart, Submission, Submissions, TaskState,
 };
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use log_archive::{LogArchive, SealedLog};
 pub use log_reader::{KeptPiece, LogReader};
 pub use release_source::{Release, ReleaseSource};
 pub use repositories::Repositories;
-pub use storage::{LockKey, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
+pub use storage::{LockKey, Signal, Storage, StorageError, StorageResult, StoreInfo, Topic, UnitOfWork};
 pub use webhook_sender::{WebhookError, WebhookSender};

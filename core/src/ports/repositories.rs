@@ -2,10 +2,11 @@
 
 use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository, TokenRepository};
 use crate::cdn::{
-    AlarmRepository, CdnRepository, CityRepository, CompanyRepository, CustomerRepository, DomainRepository,
-    EdgeLogRepository, EdgeRepository, JobRepository, LogChunkRepository, LogSourceRepository,
-    LogUndoRepository, ThresholdRepository, TopUrlsRepository, TrafficRepository, UnregisteredRepository,
-    VendorBatchRepository, VendorFiguresRepository, VendorLogRepository, VendorSpendingRepository,
+    AlarmRepository, CdnRepository, CdnServiceRepository, CityRepository, CompanyRepository,
+    CustomerRepository, DomainRepository, EdgeLogRepository, EdgeRepository, JobRepository,
+    LogChunkRepository, LogSourceRepository, LogUndoRepository, ThresholdRepository, TopUrlsRepository,
+    TrafficRepository, UnregisteredRepository, VendorBatchRepository, VendorFiguresRepository,
+    VendorLogRepository, VendorSpendingRepository,
 };
 use crate::config::{
     AppKeyRepository, AppRepository, ChangeSetRepository, DeliveryRepository, GrantRepository,
@@ -59,6 +60,8 @@ repositories! {
     agents: AgentRepository,
     /// Cdns that customers can be given.
     cdns: CdnRepository,
+    /// Domains that providers serve, with their groups and services.
+    cdn_services: CdnServiceRepository,
     /// Customers of the cdns.
     customers: CustomerRepository,
     /// Domains of the customers.

@@ -99,6 +99,15 @@ pub enum Signal {
     Lost,
 }
 
+/// Kind and schema of a store, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// Kind of the store: `memory`, `sqlite`, `postgres`, or a host's own word.
+    pub kind: &'static str,
+    /// Version of its schema that this program is made for; 0 of a store without one.
+    pub schema: i64,
+}
+
 /// A store. Cheap to share behind an `Arc`.
 #[async_trait]
 pub trait Storage: Debug + Send + Sync + 'static {
@@ -120,6 +129,9 @@ pub trait Storage: Debug + Send + Sync + 'static {
 
     /// The wake-ups, from now on.
     fn signals(&self) -> BoxStream<'static, Signal>;
+
+    /// Kind and schema of the store.
+    fn info(&self) -> StoreInfo;
 
     /// Whether the store answers, with the schema this version needs.
     async fn ready(&self) -> StorageResult<()>;

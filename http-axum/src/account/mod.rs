@@ -1,6 +1,7 @@
 //! `/admin/*`: accounts, log-ins and tokens.
 
 mod api_token;
+mod system;
 mod token;
 mod user;
 mod user_login;
@@ -16,5 +17,6 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(user_login::post_user_login))
         .routes(routes!(user_login::post_user_logout))
         .routes(routes!(token::get_token, token::delete_token))
+        .routes(routes!(system::get_system))
         .routes(routes!(api_token::get_api_token, api_token::post_api_token, api_token::delete_api_token))
 }

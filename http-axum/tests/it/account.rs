@@ -281,3 +281,16 @@ async fn caller_of(api: &Api, token: &str) -> Caller {
     use pilothouse_core::ports::Authenticator;
     TokenAuthenticator::new(api.pilothouse.clone()).authenticate(token, None).await.unwrap()
 }
+
+#[tokio::test]
+async fn the_state_of_the_server_is_told_to_whom_reads_the_audit_trail() {
+    let api = Api::new().await;
+    let root = api.login("root").await;
+    let state = api.get(&root, "/admin/system").await.ok()["info"].clone();
+    assert_eq!(state["store"], "memory");
+    assert_eq!((&state["readiness"], &state["workers"]), (&json!("ready"), &json!([])));
+    let not_set_up = state["not_set_up"].as_array().unwrap();
+    assert!(not_set_up.contains(&json!("webhook")) && not_set_up.contains(&json!("geo_city_database")));
+    let reader = api.account("reader", "1,6").await;
+    assert_eq!(api.get(&reader, "/admin/system").await.codes(), (403, 403));
+}

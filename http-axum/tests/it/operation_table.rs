@@ -131,6 +131,7 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
             no_task(),
         ),
         ("get_api_agent_blob_sha256", Identity::Agent, unchanged(), no_blob()),
+        ("get_admin_system", Identity::Root, unchanged(), unchanged()),
         ("get_admin_token", Identity::Root, json!({"name": null}), json!({"name": "nobody"})),
         (
             "delete_admin_token",
@@ -181,6 +182,7 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
         ("delete_level3_user", Identity::Root, unchanged(), nobody()),
         ("post_level3_user_update", Identity::Root, unchanged(), nobody()),
         ("get_level3_users", Identity::Root, json!({"before": null}), unchanged()),
+        ("get_level3_services", Identity::Root, unchanged(), json!({"cdn": "nothing"})),
         ("get_level3_user_domains", Identity::Customer, unchanged(), nobody()),
         ("post_level3_user_domains", Identity::Root, json!({"domains": "new.exrqs.com"}), nobody()),
         (

@@ -13,6 +13,7 @@ use pilothouse_core::cdn::{
     BlockKind, Cdn, CdnId, Company, CompanyId, Customer, DomainId, EdgeProgress, Job, JobId, LogChunk,
     LogChunkId, LogSource, LogSourceId, Threshold, UndoRecord,
 };
+use pilothouse_core::ports::ServedDomain;
 
 use crate::state::Table;
 use alarm::AlarmState;
@@ -31,6 +32,8 @@ use traffic::vendor_logs::VendorLogs;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CdnState {
     pub(crate) cdns: Table<CdnId, Cdn>,
+    /// Domains that each provider serves, by name.
+    services: OrdMap<CdnId, Vec<ServedDomain>>,
     customers: OrdMap<AccountId, Customer>,
     /// The aliases of the cdns that customers are mapped to.
     mappings: OrdMap<(AccountId, CdnId), Option<String>>,

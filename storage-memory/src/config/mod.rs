@@ -5,7 +5,7 @@ mod delivery;
 
 use imbl::{OrdMap, OrdSet};
 use pilothouse_core::config::{
-    App, AppId, AppKey, AppKeyId, ChangeSetId, DeliveryRecord, Grant, GrantId, ItemId, Node, NodeNumber,
+    Ack, App, AppId, AppKey, AppKeyId, ChangeSetId, DeliveryRecord, Grant, GrantId, ItemId, Node, NodeNumber,
     Release, ReleaseId, SharedNamespace,
 };
 
@@ -25,6 +25,8 @@ pub(crate) struct ConfigState {
     /// By app, profile and node id.
     node_numbers: OrdMap<(AppId, String, String), NodeNumber>,
     deliveries: OrdMap<(ReleaseId, NodeNumber), DeliveryRecord>,
+    /// By release, node and part.
+    part_acks: OrdMap<(ReleaseId, NodeNumber, ReleaseId), Ack>,
     drift: OrdSet<(NodeNumber, String)>,
     /// By name.
     shared_namespaces: OrdMap<String, SharedNamespace>,

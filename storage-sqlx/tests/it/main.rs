@@ -1,6 +1,7 @@
 //! The conformance suite on SQLite and on Postgres.
 #![expect(clippy::unwrap_used, reason = "a failing test panics")]
 
+mod delivery_counts;
 mod differential;
 mod disk;
 mod file;

@@ -218,6 +218,10 @@ macro_rules! __list_of_cases {
                     round_trip,
                     race_for_one_name,
                 }
+                service {
+                    replace,
+                    race_leaves_one_list,
+                }
             }
             traffic {
                 series {
@@ -257,6 +261,7 @@ macro_rules! __list_of_cases {
                 unregistered {
                     round_trip,
                     dropped,
+                    crowds_are_replaced,
                 }
                 vendor_figures {
                     put_replaces,
@@ -435,6 +440,13 @@ macro_rules! __list_of_cases {
                     of_a_node,
                     prune,
                     race_of_reports,
+                }
+                rollout {
+                    counts,
+                    concerned_nodes,
+                    applied_times,
+                    part_acks,
+                    parts,
                 }
                 model {
                     one_store_that_stays_open,

@@ -14,6 +14,7 @@ mod store;
 mod traffic;
 mod webhook;
 
+mod blob_store;
 mod cases;
 pub mod doubles;
 mod fixture;
@@ -21,6 +22,7 @@ mod provider;
 mod race;
 pub mod rows;
 
+pub use blob_store::blob_store_conforms;
 pub use cases::{Case, cases, run};
 pub use delivery::model;
 /// Random number generator with a seed: the same numbers for the same seed.

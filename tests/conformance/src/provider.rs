@@ -99,6 +99,9 @@ async fn domains_are_listed(provider: &dyn CdnProvider, account: Account<'_>) {
         return is_refused_by_name(provider.domains().await);
     }
     let domains = provider.domains().await.unwrap();
+    let named: BTreeSet<_> = domains.iter().collect();
+    let services = provider.services().await.unwrap();
+    assert_eq!(named, services.iter().map(|one| &one.domain).collect(), "the same, with group and service");
     assert!(domains.iter().any(|domain| domain == account.domain), "{domains:?}");
     assert!(domains.iter().all(|domain| *domain == domain.to_lowercase()), "{domains:?}");
     assert!(!domains.iter().any(|domain| domain == account.foreign), "{domains:?}");

@@ -7,8 +7,6 @@ use std::time::{Duration, Instant};
 
 use pilothouse_test_support::{ProcessGuard, edges_or_skip};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
 
 use crate::support::{
     ApiClient, Edge, EdgeFleet, HOST, Installation, RawRequest, TIMEOUT, complete, create_customer,
@@ -77,12 +75,12 @@ async fn start_log_writer(installation: &Installation, edge: &Edge) -> ProcessGu
 async fn visit(edge: &Edge) {
     for kind in ["large", "stream"] {
         let target = format!("/{kind}/{MEGABYTES}");
-        break_off(edge, &target, Duration::ZERO).await;
+        edge.break_off(&target, READ, Duration::ZERO).await;
         // Chunks of an unknown length have heads.
         let complete = edge.send(RawRequest::get(&target)).await.body.len() as u64;
         assert!(complete >= MEGABYTES * 1_000_000, "{} {target}: {complete}", edge.name);
         for pause in [Duration::ZERO, Duration::from_secs(1)] {
-            break_off(edge, &target, pause).await;
+            edge.break_off(&target, READ, pause).await;
         }
     }
     for (method, status) in [("PROPFIND", 207), ("REFRESH", 200), ("BAN", 200), ("PURGE", 405)] {
@@ -92,16 +90,6 @@ async fn visit(edge: &Edge) {
     }
     let forged = RawRequest { headers: &["X-Pilothouse: preload"], ..RawRequest::get("/forged") };
     assert_eq!(edge.send(forged).await.status, 403, "{}", edge.name);
-}
-
-/// Reads the begin of an answer, and closes the connection after a pause.
-async fn break_off(edge: &Edge, target: &str, pause: Duration) {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_recv_buffer_size(65_536).unwrap();
-    let mut stream = socket.connect(([127, 0, 0, 1], edge.server.port).into()).await.unwrap();
-    stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n").as_bytes()).await.unwrap();
-    stream.read_exact(&mut vec![0; READ]).await.unwrap();
-    tokio::time::sleep(pause).await;
 }
 
 /// Line of an access log.

@@ -2,6 +2,7 @@
 
 mod apollo_move;
 mod delivery;
+mod feature_release;
 mod folder_apply;
 mod many_namespaces;
 mod release_sequences;

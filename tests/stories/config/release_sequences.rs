@@ -98,7 +98,7 @@ async fn run_sequences(on: &str, mut cluster: Cluster) {
         for step in 0..STEPS {
             // A restore takes as long as a whole sequence without one.
             match step {
-                _ if seed % 2 == 0 => {}
+                _ if seed.is_multiple_of(2) => {}
                 BACKED_UP => sequence.back_up().await,
                 RESTORED => sequence.restore().await,
                 _ => {}
@@ -108,7 +108,7 @@ async fn run_sequences(on: &str, mut cluster: Cluster) {
         }
         sequence.settle().await;
         done += 1;
-        if done % 10 == 0 {
+        if done.is_multiple_of(10) {
             println!("{on}: after the sequence {seed} {tally:?}");
         }
     }

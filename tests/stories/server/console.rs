@@ -2,12 +2,30 @@
 
 use std::fs::{self, File};
 use std::process::Stdio;
+use std::time::Duration;
 
 use pilothouse_test_support::{ProcessGuard, free_port, postgres_or_skip};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
+use tokio::time::timeout;
 
 use crate::support::{ApiClient, Installation, PASSWORD, ROOT, TestServer};
+
+/// Time within which a live part shows what happened on another server.
+const SHOWN: Duration = Duration::from_secs(60);
+
+/// Reads a live part until it shows a text.
+async fn read_until(stream: &mut Response, text: &str) {
+    let mut shown = String::new();
+    let reading = async {
+        while !shown.contains(text) {
+            let chunk = stream.chunk().await.unwrap().expect("the live part goes on");
+            shown.push_str(&String::from_utf8_lossy(&chunk));
+        }
+    };
+    let is_shown = timeout(SHOWN, reading).await.is_ok();
+    assert!(is_shown, "{text} in {shown}");
+}
 
 /// A browser, as far as this is one: it follows nothing by itself.
 fn browser() -> Client {
@@ -44,7 +62,7 @@ async fn a_session_holds_on_every_server_and_ends_on_all() {
     let database = postgres.database();
     Installation::postgres(&database).create_root();
     let (one, two) = (Installation::postgres(&database), Installation::postgres(&database));
-    let (one, two) = tokio::join!(one.serve(), two.serve());
+    let (one, mut two) = tokio::join!(one.serve(), two.serve());
     let begun = post(&one, "", "/console/login", &[("name", ROOT), ("password", PASSWORD)]).await;
     assert_eq!((begun.status(), location(&begun)), (StatusCode::SEE_OTHER, "/console"));
     let session = session(&begun);
@@ -69,13 +87,21 @@ async fn a_session_holds_on_every_server_and_ends_on_all() {
     let form = [("key", "motd"), ("version", "1"), ("to", "all")];
     let release = post(&two, &session, &format!("{profile}/publish"), &form).await;
     let release = location(&release).to_owned();
+    let mut live = get(&two, &session, &format!("{release}/live?show=")).await;
+    assert_eq!(live.status(), StatusCode::OK);
+    read_until(&mut live, "Applied 0 / 1").await;
     let results = serde_json::json!([{"key": "motd", "version": 1, "result": "applied"}]);
     let ack = serde_json::json!({"app": "shop", "profile": "prod", "nodeId": "n-1", "results": results});
     node.post("/node/ack", ack).await.ok();
+    read_until(&mut live, "Applied 1 / 1").await;
     let page = get(&two, &session, &release).await.text().await.unwrap();
     assert!(page.contains("Applied 1 / 1"), "{page}");
 
-    post(&two, &session, "/console/logout", &[]).await;
+    // A server that stops ends its live parts, in place of cutting them off after its time limit.
+    two.process.terminate();
+    while live.chunk().await.unwrap().is_some() {}
+
+    post(&one, &session, "/console/logout", &[]).await;
     assert_eq!(get(&one, &session, "/console").await.status(), StatusCode::SEE_OTHER);
 }
 

@@ -17,7 +17,7 @@ use axum_server::tls_rustls::RustlsConfig;
 use pilothouse_test_support::{EdgeProgram, EdgeServer, TcpProxy};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::api_client::ApiClient;
 use super::installation::{EDGE_KEY, Installation, ROOT, TIMEOUT, TestServer};
@@ -133,6 +133,8 @@ fn body(path: &str, version: String) -> Body {
 pub(crate) struct Edge {
     pub(crate) name: &'static str,
     pub(crate) server: EdgeServer,
+    /// Its access log. That of Varnish is written by the shipped script, where a story starts it.
+    pub(crate) log: PathBuf,
     /// Between control plane and edge.
     pub(crate) proxy: TcpProxy,
 }
@@ -165,6 +167,17 @@ pub(crate) struct RawAnswer {
 }
 
 impl Edge {
+    /// Reads so many bytes of the answer to a request, and closes the connection after a pause.
+    pub(crate) async fn break_off(&self, target: &str, read: usize, pause: Duration) {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(65_536).unwrap();
+        let mut stream = socket.connect(([127, 0, 0, 1], self.server.port).into()).await.unwrap();
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        stream.read_exact(&mut vec![0; read]).await.unwrap();
+        tokio::time::sleep(pause).await;
+    }
+
     /// Sends a request on a connection of its own.
     pub(crate) async fn send(&self, request: RawRequest<'_>) -> RawAnswer {
         let RawRequest { method, target, host, headers } = request;
@@ -202,6 +215,16 @@ pub(crate) struct EdgeFleet {
 }
 
 impl EdgeFleet {
+    /// Starts the edges with their logs in one folder, named so that they look like rotated files of each other, and has the
+    /// logs followed.
+    pub(crate) async fn install_with_logs(installation: Installation) -> Self {
+        let folder = installation.file("edge-logs");
+        fs::create_dir(&folder).unwrap();
+        let default =
+            |_: &str, ports: OriginPorts| vec!["--origin".to_owned(), format!("127.0.0.1:{}", ports.http)];
+        Self::install_all(installation, Some(folder), default, |shipped| shipped).await
+    }
+
     /// Starts the edges, and adds them to the settings of an installation.
     pub(crate) async fn install(installation: Installation) -> Self {
         Self::install_with(installation, |shipped| shipped).await
@@ -221,21 +244,31 @@ impl EdgeFleet {
         options: impl Fn(&str, OriginPorts) -> Vec<String>,
         change: impl Fn(String) -> String,
     ) -> Self {
+        Self::install_all(installation, None, options, change).await
+    }
+
+    async fn install_all(
+        installation: Installation,
+        followed: Option<PathBuf>,
+        options: impl Fn(&str, OriginPorts) -> Vec<String>,
+        change: impl Fn(String) -> String,
+    ) -> Self {
         let (origin, ports) = Origin::start(0).await;
         let key = installation.file("edge-key");
         fs::write(&key, format!("{EDGE_KEY}\n")).unwrap();
         let key = format!("file:{}", key.display());
         let mut settings = "[[cdn]]\nname = \"level3\"\nkind = \"edges\"\n".to_owned();
         let mut edges = Vec::new();
-        for (name, program, kind) in [
-            ("nginx-1", EdgeProgram::Nginx, "nginx"),
-            ("nginx-2", EdgeProgram::Nginx, "nginx"),
-            ("varnish-1", EdgeProgram::Varnish, "varnish"),
-            ("varnish-2", EdgeProgram::Varnish, "varnish"),
+        for (name, program, kind, log_name) in [
+            ("nginx-1", EdgeProgram::Nginx, "nginx", "edge.log"),
+            ("nginx-2", EdgeProgram::Nginx, "nginx", "edge-2.log"),
+            ("varnish-1", EdgeProgram::Varnish, "varnish", "access.log"),
+            ("varnish-2", EdgeProgram::Varnish, "varnish", "access-443.log"),
         ] {
+            let followed = followed.as_ref().map(|folder| folder.join(log_name));
             let server = EdgeServer::start(program, |listen, folder| {
-                let (log, cache) = (folder.join("tsv"), folder.join("cache"));
-                let (log, cache) = (log.display().to_string(), cache.display().to_string());
+                let log = followed.clone().unwrap_or_else(|| folder.join("tsv"));
+                let (log, cache) = (log.display().to_string(), folder.join("cache").display().to_string());
                 let listen = format!("127.0.0.1:{listen}");
                 let own = [
                     "edge-config",
@@ -262,7 +295,11 @@ impl EdgeFleet {
                 proxy.port
             );
             settings.push_str(&edge);
-            edges.push(Edge { name, server, proxy });
+            if let Some(log) = &followed {
+                settings += &format!("access_log = \"{}\"\nlog_format = \"tsv\"\n", log.display());
+            }
+            let log = followed.unwrap_or_else(|| server.file("tsv"));
+            edges.push(Edge { name, server, log, proxy });
         }
         let file = installation.file("fleet.toml");
         fs::write(&file, settings).unwrap();

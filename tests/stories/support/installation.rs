@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use pilothouse_test_support::{Database, ProcessGuard, free_port};
+use pilothouse_test_support::{Database, ProcessGuard, S3Server, free_port};
 use tempfile::TempDir;
 
 use super::fake_clock::FakeClock;
@@ -109,6 +109,8 @@ impl Installation {
         }
         let settings = self.settings.iter().map(|(name, value)| (format!("PILOTHOUSE_{name}"), value));
         command.envs(settings).env("TEST_SECRET", "0123456789abcdef0123456789abcdef").env_remove("RUST_LOG");
+        command.env("TEST_S3_ACCESS_KEY", S3Server::ACCESS_KEY);
+        command.env("TEST_S3_SECRET_KEY", S3Server::SECRET_KEY);
         command.env("TEST_EDGE_KEY", EDGE_KEY).args(arguments).current_dir(self.folder.path());
         command.envs(self.authority.as_ref().map(|authority| ("SSL_CERT_FILE", authority)));
         command
@@ -261,6 +263,20 @@ pub(crate) fn run(command: &mut Command, input: &str) -> CommandOutcome {
         stdout: String::from_utf8(output.stdout).unwrap(),
         stderr: String::from_utf8(output.stderr).unwrap(),
     }
+}
+
+/// An installation with a setting that names a bucket, of an S3 server on this port.
+pub(crate) fn with_bucket(
+    installation: Installation,
+    setting: &'static str,
+    location: &str,
+    port: u16,
+) -> Installation {
+    installation
+        .with(setting, location)
+        .with("S3_ENDPOINT", &format!("http://127.0.0.1:{port}"))
+        .with("S3_ACCESS_KEY_ID", "env:TEST_S3_ACCESS_KEY")
+        .with("S3_SECRET_ACCESS_KEY", "env:TEST_S3_SECRET_KEY")
 }
 
 /// An installation with the cdn `level3`, whose one edge cannot be reached.

@@ -11,6 +11,7 @@ mod edge_log;
 mod fake_clock;
 mod installation;
 mod publishers;
+mod recording_proxy;
 mod release_model;
 mod server_group;
 mod test_node;
@@ -41,9 +42,10 @@ pub(crate) use edge_log::{
 pub(crate) use fake_clock::FakeClock;
 pub(crate) use installation::{
     CommandOutcome, EDGE_KEY, Installation, PASSWORD, ROOT, TIMEOUT, TestServer, chmod, faketime, run,
-    with_unreachable_edge,
+    with_bucket, with_unreachable_edge,
 };
 pub(crate) use publishers::{PUBLISHERS, Publishers};
+pub(crate) use recording_proxy::{Received, RecordingProxy};
 pub(crate) use release_model::{
     Content, Contents, FullReleases, KEYS, Operation, ReleaseBackup, ReleaseHistory,
 };

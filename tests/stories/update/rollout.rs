@@ -7,11 +7,11 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use pilothouse_test_support::{ProcessGuard, edges_or_skip, free_port, postgres_or_skip};
+use pilothouse_test_support::{ProcessGuard, S3Server, edges_or_skip, free_port, postgres_or_skip};
 use serde_json::json;
 
 use crate::support::{
-    AgentFleet, Installation, ServerGroup, TIMEOUT, TestAgent, TestServer, agent_program_or_skip,
+    AgentFleet, Installation, ServerGroup, TIMEOUT, TestAgent, TestServer, agent_program_or_skip, with_bucket,
 };
 
 /// An nginx configuration that answers a word. What differs by machine is included.
@@ -180,8 +180,9 @@ async fn an_nginx_configuration_by_two_servers_on_postgres() {
     let test = "update::rollout::an_nginx_configuration_by_two_servers_on_postgres";
     let Some(program) = agent_program_or_skip(test).filter(|_| edges_or_skip(test)) else { return };
     let Some(postgres) = postgres_or_skip(test) else { return };
-    let (database, blobs) = (postgres.database(), tempfile::tempdir().unwrap());
-    let blob_dir = blobs.path().display().to_string();
-    let server = || Installation::postgres(&database).with("BLOB_DIR", &blob_dir);
+    let Some(bucket) = S3Server::start_or_skip(test, "contents") else { return };
+    let database = postgres.database();
+    let blobs = "s3://contents/pilothouse/blobs";
+    let server = || with_bucket(Installation::postgres(&database), "BLOB_DIR", blobs, bucket.port);
     roll_out(vec![server(), server()], &program).await;
 }

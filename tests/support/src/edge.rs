@@ -103,10 +103,22 @@ impl EdgeServer {
     /// # Panics
     /// When nginx reports an error.
     pub fn reload(&self) {
+        self.signal("reload");
+    }
+
+    /// Makes nginx open its logs anew, as after their rotation.
+    ///
+    /// # Panics
+    /// When nginx reports an error.
+    pub fn reopen_log(&self) {
+        self.signal("reopen");
+    }
+
+    fn signal(&self, signal: &str) {
         let nginx = find("nginx").expect("nginx is installed");
         let conf = self.file("nginx.conf");
         let mut command = Command::new(nginx);
-        command.args(["-s", "reload", "-c"]).arg(conf).arg("-p").arg(self.folder.path());
+        command.args(["-s", signal, "-c"]).arg(conf).arg("-p").arg(self.folder.path());
         let done = command.stderr(Stdio::null()).status().expect("nginx can be started");
         assert!(done.success());
     }

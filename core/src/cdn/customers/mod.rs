@@ -5,6 +5,7 @@ mod company;
 mod customer;
 mod domain;
 mod login;
+mod service;
 mod sync;
 
 pub(super) use cdn::cdn_named;
@@ -16,4 +17,5 @@ pub use customer::{Customer, CustomerOverview, CustomerRepository, Customers, Ne
 pub(super) use domain::ids;
 pub use domain::{CdnDomains, Domain, DomainRepository, DomainState, Domains, domain_name};
 pub use login::CdnLogins;
+pub use service::{CdnServiceRepository, CdnServices};
 pub use sync::Synced;

@@ -1,10 +1,10 @@
-//! Provider sync: asks each provider for its domains and records their states.
+//! Provider sync: asks each provider for its domains and records their states, groups and services.
 
 use super::cdn::Cdn;
 use super::domain::{Domain, DomainState};
 use crate::account::AccountId;
 use crate::cdn::identifier::DomainId;
-use crate::ports::{CdnProvider, LockKey, ProviderError, UnitOfWork};
+use crate::ports::{CdnProvider, LockKey, ProviderError, ServedDomain, UnitOfWork};
 use crate::{Pilothouse, Result};
 
 /// Result of syncing one provider.
@@ -18,7 +18,8 @@ pub struct Synced {
 
 impl Pilothouse {
     /// Asks every provider for its domains and records them: one that is served is active, one that was and no longer is
-    /// is offline, one never seen stays pending. A provider that knows no domains serves those customers are given.
+    /// is offline, one never seen stays pending. A provider that knows no domains serves those customers are given. What it serves
+    /// is recorded with its groups and services, also the domains that no customer has.
     ///
     /// A provider that fails keeps nothing from the others.
     pub async fn sync(&self) -> Result<Vec<Synced>> {
@@ -61,10 +62,12 @@ impl Pilothouse {
     }
 
     /// Records the domains served by a cdn, or that all are; how many states changed.
-    async fn record_served(&self, cdn: &str, served: Option<&[String]>) -> Result<usize> {
+    async fn record_served(&self, cdn: &str, served: Option<&[ServedDomain]>) -> Result<usize> {
         let mut snapshot = self.storage().read().await?;
         let Some(cdn) = snapshot.cdns().by_name(cdn).await? else { return Ok(0) };
-        if changes(&snapshot.domains().of_cdn(cdn.id).await?, served).is_empty() {
+        let known = snapshot.cdn_services().of_cdn(cdn.id).await?;
+        let is_known = served.is_none_or(|served| served == known);
+        if is_known && changes(&snapshot.domains().of_cdn(cdn.id).await?, served).is_empty() {
             return Ok(0);
         }
         drop(snapshot);
@@ -72,24 +75,34 @@ impl Pilothouse {
         work.lock(LockKey::Cdns).await?;
         let changes = changes(&work.domains().of_cdn(cdn.id).await?, served);
         work.domains().set_states(&changes).await?;
+        if let Some(served) = served {
+            work.cdn_services().replace(cdn.id, served).await?;
+        }
         work.commit().await?;
         Ok(changes.len())
     }
 }
 
 /// Domains that a provider serves; `None` where it serves whatever customers are given.
-async fn served(provider: &dyn CdnProvider) -> Result<Option<Vec<String>>, ProviderError> {
+async fn served(provider: &dyn CdnProvider) -> Result<Option<Vec<ServedDomain>>, ProviderError> {
     if !provider.capabilities().list_domains {
         return Ok(None);
     }
-    let mut domains = provider.domains().await?;
-    domains.sort_unstable();
-    Ok(Some(domains))
+    let mut served = provider.services().await?;
+    // What no store keeps is no name.
+    served.retain(|one| ![&one.domain, &one.group, &one.service].into_iter().any(|text| has_control(text)));
+    served.sort_unstable();
+    served.dedup_by(|one, other| one.domain == other.domain);
+    Ok(Some(served))
 }
 
-fn changes(domains: &[Domain], served: Option<&[String]>) -> Vec<(DomainId, DomainState)> {
+fn has_control(text: &str) -> bool {
+    text.chars().any(char::is_control)
+}
+
+fn changes(domains: &[Domain], served: Option<&[ServedDomain]>) -> Vec<(DomainId, DomainState)> {
     let next = |domain: &Domain| match (
-        served.is_none_or(|names| names.binary_search(&domain.name).is_ok()),
+        served.is_none_or(|served| served.binary_search_by(|one| one.domain.cmp(&domain.name)).is_ok()),
         domain.state,
     ) {
         (true, _) => DomainState::Active,

@@ -1,7 +1,8 @@
-//! Sums and bills over all customers, for operators: customer by customer, so that memory holds the traffic of one.
+//! Sums and bills over all customers, for operators: customer by customer and page by page, so that memory holds the traffic of
+//! some domains and the rows of one page, however many customers there are.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use super::billing::{Bill, Billing, BillingRule, CountedMonth, bill_of};
 use super::bucket::{Bucket, Figures};
@@ -9,7 +10,7 @@ use super::figure_scan::{FigureSink, scan};
 use super::month::Month;
 use super::series::{MAX_DAYS, Traffic, TrafficQuery};
 use crate::account::{Caller, Group};
-use crate::cdn::customers::{CustomerOverview, Domain};
+use crate::cdn::customers::{Cdn, CustomerOverview, Domain, ids};
 use crate::cdn::identifier::DomainId;
 use crate::ports::Repositories;
 use crate::{Page, Pilothouse, Result};
@@ -35,6 +36,8 @@ pub struct CustomerBill {
     pub mail: String,
     /// Name of the domain; on several cdns it is billed together.
     pub domain: String,
+    /// Rule that it is billed by.
+    pub rule: BillingRule,
     /// The bill, as [`Billing::bill`] answers it for this name alone.
     pub bill: Bill,
     /// Bytes of the time that the bill counts.
@@ -43,13 +46,13 @@ pub struct CustomerBill {
     pub requests: i64,
 }
 
-/// Sums by domain.
+/// Sum of everything; none where there is nothing.
 #[derive(Default)]
-struct DomainSums(HashMap<DomainId, Figures>);
+struct Sum(Option<Figures>);
 
-impl FigureSink for DomainSums {
-    fn add(&mut self, domain_id: DomainId, _: Bucket, figures: Figures) {
-        self.0.entry(domain_id).or_default().add(figures);
+impl FigureSink for Sum {
+    fn add(&mut self, _: DomainId, _: Bucket, figures: Figures) {
+        self.0.get_or_insert_default().add(figures);
     }
 }
 
@@ -71,46 +74,116 @@ impl FigureSink for NameSeries {
     }
 }
 
-/// The customers after an account id, some at a time.
+/// Rows after which a page ends.
+const PAGE_ROWS: usize = 256;
+/// Customers that one read brings.
+const CUSTOMERS_AT_ONCE: i64 = 100;
+
+/// The customers from an account id on, some at a time.
 async fn next_customers(repositories: &mut dyn Repositories, start: i64) -> Result<Vec<CustomerOverview>> {
-    Ok(repositories.customers().list(Page::at(start, Page::MAX)).await?)
+    Ok(repositories.customers().list(Page::at(start, CUSTOMERS_AT_ONCE)).await?)
+}
+
+/// Sums of all customers, page by page.
+#[derive(Debug)]
+pub struct TotalRun {
+    pilothouse: Pilothouse,
+    buckets: RangeInclusive<Bucket>,
+    /// Cdns that are yet to come, the next one last.
+    cdns: Vec<Cdn>,
+    /// First account id of the present cdn that is yet to come.
+    start: i64,
+}
+
+impl TotalRun {
+    /// The next rows, by name of the cdn and account id; `None` at the end. Each page is of the moment it is asked for.
+    pub async fn next_sums(&mut self) -> Result<Option<Vec<TotalRow>>> {
+        let mut snapshot = self.pilothouse.storage().read().await?;
+        let mut rows = Vec::new();
+        while let Some(cdn) = self.cdns.last().cloned() {
+            let customers = next_customers(&mut *snapshot, self.start).await?;
+            if customers.is_empty() {
+                self.cdns.pop();
+                self.start = 0;
+            }
+            for CustomerOverview { customer, .. } in customers {
+                self.start = customer.account_id.0 + 1;
+                let domains = snapshot.domains().of_account(customer.account_id, Some(cdn.id)).await?;
+                let mut sum = Sum::default();
+                scan(&mut *snapshot, &ids(&domains), self.buckets.clone(), &mut sum).await?;
+                if let Some(figures) = sum.0 {
+                    rows.push(TotalRow { cdn: cdn.name.clone(), mail: customer.mail, figures });
+                }
+                if rows.len() >= PAGE_ROWS {
+                    return Ok(Some(rows));
+                }
+            }
+        }
+        Ok((!rows.is_empty()).then_some(rows))
+    }
+}
+
+/// Bills of all customers for a month, page by page.
+#[derive(Debug)]
+pub struct BillRun {
+    pilothouse: Pilothouse,
+    counted: CountedMonth,
+    rule: BillingRule,
+    /// First account id that is yet to come.
+    start: i64,
+    /// Last name of that account which is billed already.
+    after: Option<String>,
+    is_over: bool,
+}
+
+impl BillRun {
+    /// The next bills, by account id and name; `None` at the end. All count the same time.
+    pub async fn next_bills(&mut self) -> Result<Option<Vec<CustomerBill>>> {
+        let mut snapshot = self.pilothouse.storage().read().await?;
+        let mut bills = Vec::new();
+        while !self.is_over {
+            let customers = next_customers(&mut *snapshot, self.start).await?;
+            self.is_over = customers.is_empty();
+            for CustomerOverview { customer, .. } in customers {
+                let domains = snapshot.domains().of_account(customer.account_id, None).await?;
+                // The account may be another one by now.
+                let after = self.after.take().filter(|_| customer.account_id.0 == self.start);
+                self.start = customer.account_id.0;
+                let names = by_name(domains).into_iter();
+                let names: Vec<_> = names.filter(|(name, _)| Some(name) > after.as_ref()).collect();
+                for names in names.chunks(DOMAINS_AT_ONCE) {
+                    if bills.len() >= PAGE_ROWS {
+                        return Ok(Some(bills));
+                    }
+                    let series = series(&mut *snapshot, names, self.counted.buckets.clone()).await?;
+                    bills.extend(billed_names(self, &customer.mail, names, series));
+                    self.after = names.last().map(|(name, _)| name.clone());
+                }
+                self.after = None;
+                self.start = customer.account_id.0 + 1;
+            }
+        }
+        Ok((!bills.is_empty()).then_some(bills))
+    }
 }
 
 impl Traffic<'_> {
     /// Sums of the domains that customers hold now, by cdn and customer, without those that had no traffic; needs group 8.
     /// Both times are rounded down to their bucket, which is included; at most 400 days.
-    pub async fn totals(&self, caller: &Caller, start_time: i64, end_time: i64) -> Result<Vec<TotalRow>> {
+    pub async fn totals(&self, caller: &Caller, start_time: i64, end_time: i64) -> Result<TotalRun> {
         self.0.require(caller, Group::Cdn)?;
         let query = TrafficQuery { start_time, end_time, ..TrafficQuery::default() };
         let buckets = query.buckets(MAX_DAYS)?;
-        let mut snapshot = self.0.storage().read().await?;
-        let cdns = snapshot.cdns().list().await?;
-        let cdns: HashMap<_, _> = cdns.into_iter().map(|cdn| (cdn.id, cdn.name)).collect();
-        let mut totals: BTreeMap<(String, String), Figures> = BTreeMap::new();
-        let mut customers = next_customers(&mut *snapshot, 0).await?;
-        while let Some(last) = customers.last().map(|row| row.customer.account_id.0) {
-            for CustomerOverview { customer, .. } in customers {
-                let domains = snapshot.domains().of_account(customer.account_id, None).await?;
-                let ids: Vec<_> = domains.iter().map(|domain| domain.id).collect();
-                let mut sums = DomainSums::default();
-                scan(&mut *snapshot, &ids, buckets.clone(), &mut sums).await?;
-                for domain in &domains {
-                    let Some(figures) = sums.0.get(&domain.id) else { continue };
-                    let cdn = cdns.get(&domain.cdn_id).cloned().unwrap_or_default();
-                    totals.entry((cdn, customer.mail.clone())).or_default().add(*figures);
-                }
-            }
-            customers = next_customers(&mut *snapshot, last + 1).await?;
-        }
-        let row = |((cdn, mail), figures)| TotalRow { cdn, mail, figures };
-        Ok(totals.into_iter().map(row).collect())
+        let mut cdns = self.0.storage().read().await?.cdns().list().await?;
+        cdns.sort_unstable_by(|one, other| other.name.cmp(&one.name));
+        Ok(TotalRun { pilothouse: self.0.clone(), buckets, cdns, start: 0 })
     }
 }
 
 impl Billing<'_> {
-    /// Bills of all customers for a month, one per name of a domain, by account id and name; needs group 8. Refuses a month
-    /// that has not begun, and figures of vendors as [`Billing::bill`] does.
-    pub async fn bills(&self, caller: &Caller, month: Month, rule: BillingRule) -> Result<Vec<CustomerBill>> {
+    /// Bills of all customers for a month, one per name of a domain; needs group 8. Refuses a month that has not begun, and
+    /// figures of vendors as [`Billing::bill`] does.
+    pub async fn bills(&self, caller: &Caller, month: Month, rule: BillingRule) -> Result<BillRun> {
         self.0.require(caller, Group::Cdn)?;
         let mut snapshot = self.0.storage().read().await?;
         let mut vendors = Vec::new();
@@ -121,20 +194,7 @@ impl Billing<'_> {
         }
         let sources = self.0.figure_sources(&mut *snapshot, &vendors).await?;
         let counted = self.counted(month)?.known(&sources)?;
-        let mut bills = Vec::new();
-        let mut customers = next_customers(&mut *snapshot, 0).await?;
-        while let Some(last) = customers.last().map(|row| row.customer.account_id.0) {
-            for CustomerOverview { customer, .. } in customers {
-                let domains = snapshot.domains().of_account(customer.account_id, None).await?;
-                let names = by_name(domains).into_iter().collect::<Vec<_>>();
-                for names in names.chunks(DOMAINS_AT_ONCE) {
-                    let series = series(&mut *snapshot, names, counted.buckets.clone()).await?;
-                    bills.extend(billed_names(self.0, &counted, rule, &customer.mail, names, series));
-                }
-            }
-            customers = next_customers(&mut *snapshot, last + 1).await?;
-        }
-        Ok(bills)
+        Ok(BillRun { pilothouse: self.0.clone(), counted, rule, start: 0, after: None, is_over: false })
     }
 }
 
@@ -168,19 +228,18 @@ async fn series(
 
 /// Bills of names of one customer.
 fn billed_names(
-    pilothouse: &Pilothouse,
-    counted: &CountedMonth,
-    rule: BillingRule,
+    run: &BillRun,
     mail: &str,
     names: &[(String, Vec<DomainId>)],
     series: NameSeries,
 ) -> Vec<CustomerBill> {
-    let timezone = pilothouse.settings().timezone;
+    let timezone = run.pilothouse.settings().timezone;
     let mut bills = Vec::with_capacity(names.len());
     for (((domain, _), fluxs), requests) in names.iter().zip(series.fluxs).zip(series.requests) {
         let flux = fluxs.iter().fold(0_i64, |sum, flux| sum.saturating_add(*flux));
-        let bill = bill_of(counted, fluxs, rule, timezone);
-        bills.push(CustomerBill { mail: mail.to_owned(), domain: domain.clone(), bill, flux, requests });
+        let bill = bill_of(&run.counted, fluxs, run.rule, timezone);
+        let (mail, domain, rule) = (mail.to_owned(), domain.clone(), run.rule);
+        bills.push(CustomerBill { mail, domain, rule, bill, flux, requests });
     }
     bills
 }

@@ -134,6 +134,7 @@ impl Billing<'_> {
 }
 
 /// Part of a month that counts: the buckets that are over.
+#[derive(Debug)]
 pub(super) struct CountedMonth {
     pub(super) buckets: Range<Bucket>,
     is_over: bool,

@@ -114,7 +114,7 @@ pub struct EdgeLog {
     pub recorded: Option<DateTime<Utc>>,
     /// Time at which whoever reads or ships it was last heard, to within half a minute.
     pub seen: DateTime<Utc>,
-    /// Bytes that its follower had yet to read, when it was last heard; `None` where that is not known.
+    /// Bytes that its follower had yet to read, as it tells once a minute; `None` where that is not known.
     pub unread: Option<i64>,
     /// Lines that are not yet as many as are judged.
     pub recent: LineStretch,

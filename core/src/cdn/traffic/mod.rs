@@ -26,10 +26,11 @@ mod stats;
 mod top_urls;
 mod unregistered;
 mod unregistered_figures;
+mod unregistered_merge;
 mod vendor_figures;
 mod vendor_logs;
 
-pub use all_customers::{CustomerBill, TotalRow};
+pub use all_customers::{BillRun, CustomerBill, TotalRow, TotalRun};
 pub use billing::{Bill, Billing, BillingQuery, BillingRule};
 pub(in crate::cdn) use bucket::bandwidth;
 pub use bucket::{BUCKET_SECONDS, BUCKETS_OF_DAY, Bucket, Cell, Day, Figures};
@@ -56,8 +57,8 @@ pub use top_urls::{
     TopUrlsRepository,
 };
 pub use unregistered::{
-    BatchUnregistered, NamedUnregisteredHost, OTHER_HOSTS, UnregisteredHost, UnregisteredLines,
-    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
+    BatchUnregistered, NamedUnregisteredHost, OTHER_HOSTS, UnregisteredHost, UnregisteredKey,
+    UnregisteredLines, UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
 };
 pub use vendor_figures::{FigureSource, Pulled, VendorFigures, VendorFiguresRepository};
 pub use vendor_logs::{PulledLogs, VendorLogFile, VendorLogPull, VendorLogRepository};

@@ -9,6 +9,7 @@ use super::bucket::{BUCKET_SECONDS, Bucket, Day, buckets_of, day_of};
 use super::log_chunk::{LogChunk, LogChunkId, LogFile};
 use super::series::BlockKind;
 use super::top_urls::{MAX_PATHS, PathSketch, SketchMerger, TopUrlsKey, TopUrlsPiece};
+use super::unregistered_merge::merge_crowds;
 use super::vendor_logs::remembered_from;
 use super::{city, series};
 use crate::cdn::identifier::DomainId;
@@ -48,6 +49,8 @@ pub struct Maintained {
     pub pruned_chunks: u64,
     /// Hours of domains whose pieces of top URLs were merged.
     pub merged_hours: u64,
+    /// Rows of kept-aside lines of unregistered hosts that went into others.
+    pub merged_unregistered: u64,
     /// Files of kept lines that nothing pointed at any more.
     pub pruned_files: u64,
 }
@@ -75,6 +78,7 @@ impl Retention<'_> {
                 done.pruned_files = self.prune_files(&**archive).await?;
                 done.pruned_chunks = self.prune_chunks(&**archive).await?;
             }
+            done.merged_unregistered = merge_crowds(self.0, &**archive).await?;
             done.sealed_logs = self.seal_logs(&**archive).await?;
         }
         Ok(done)

@@ -26,8 +26,8 @@ use crate::{Pilothouse, Result};
 const MAX_HOSTS: i64 = 1000;
 /// Most bytes of lines, before compression, that are kept aside of a cdn: 1 GiB.
 const MAX_BYTES: i64 = 1 << 30;
-/// Most rows of a cdn; a batch of a followed log makes one per host and day.
-const MAX_ROWS: i64 = 200_000;
+/// Most rows of a cdn. A batch of a followed log makes one per host and day, and they are merged every few minutes.
+const MAX_ROWS: i64 = 1_000_000;
 /// Rows dropped at once where there are too many.
 const DROPPED_AT_ONCE: i64 = 16;
 /// Name under which lines are counted as dropped whose host is not listed any more. It is no host's.
@@ -64,7 +64,7 @@ pub struct UnregisteredLines {
     pub cdn_id: CdnId,
     /// Host, as a domain's name is kept.
     pub host: String,
-    /// The log that they were read from.
+    /// The log that they were read from; [`LogSourceId::UNSAVED`] of merged ones.
     pub source_id: LogSourceId,
     /// Time at which they were recorded, which their retention counts from.
     pub recorded: DateTime<Utc>,
@@ -120,6 +120,19 @@ pub struct UnregisteredUsage {
     pub bytes: i64,
 }
 
+/// Key of the rows that may be merged into one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnregisteredKey {
+    /// The cdn of the rows.
+    pub cdn_id: CdnId,
+    /// Host of the rows.
+    pub host: String,
+    /// Day of the rows.
+    pub day: NaiveDate,
+    /// Whether they are merged ones.
+    pub is_merged: bool,
+}
+
 /// Kept-aside lines in a store. Every write happens under [`LockKey::Traffic`].
 #[async_trait]
 pub trait UnregisteredRepository: Send {
@@ -137,6 +150,13 @@ pub trait UnregisteredRepository: Send {
     async fn drop_host(&mut self, cdn_id: CdnId) -> StorageResult<()>;
     /// Drops the first `count` rows of a cdn, by id, and counts their lines as dropped.
     async fn drop_first(&mut self, cdn_id: CdnId, count: i64) -> StorageResult<()>;
+    /// Keys that at least `rows` rows have, at most `count` of them, in no order. Open lines, and those of a log that has undo
+    /// records, are none of any key.
+    async fn crowded(&mut self, rows: i64, count: i64) -> StorageResult<Vec<UnregisteredKey>>;
+    /// The first `count` rows of a key, by id.
+    async fn of_key(&mut self, key: &UnregisteredKey, count: i64) -> StorageResult<Vec<UnregisteredLines>>;
+    /// Forgets rows; how many.
+    async fn delete(&mut self, ids: &[UnregisteredLinesId]) -> StorageResult<u64>;
     /// Counts further lines of a host as dropped; of one without lines under [`OTHER_HOSTS`].
     async fn count_dropped(&mut self, cdn_id: CdnId, host: &str, lines: i64) -> StorageResult<()>;
     /// Forgets the lines of a log; how many rows.
@@ -212,7 +232,10 @@ pub(super) async fn count_for(
     work.traffic().add(&sums.cells()).await?;
     work.cities().add(&sums.city_cells()).await?;
     record_undo(work, domain_id, rows).await?;
-    let chunks: Vec<_> = rows.iter().map(|row| chunk(row, domain_id)).collect();
+    // In the order in which they were written, which merging does not keep.
+    let mut in_order: Vec<_> = rows.iter().collect();
+    in_order.sort_by_key(|row| row.first);
+    let chunks: Vec<_> = in_order.into_iter().map(|row| chunk(row, domain_id)).collect();
     Ok(work.log_chunks().insert(&chunks).await?)
 }
 
@@ -249,7 +272,7 @@ fn pack(file: &LogFile) -> &str {
 }
 
 /// Kept lines of a domain. An open line is none any more: what it would be withdrawn from is not kept apart.
-fn chunk(row: &UnregisteredLines, domain_id: DomainId) -> LogChunk {
+pub(super) fn chunk(row: &UnregisteredLines, domain_id: DomainId) -> LogChunk {
     LogChunk {
         id: LogChunkId::UNSAVED,
         domain_id,

@@ -1,11 +1,14 @@
 //! Apollo clients as nodes: an address, or an address and a label, is a node that never registers itself.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::atomic::Ordering;
 
 use super::namespace::NamespaceContent;
 use crate::account::digest;
-use crate::config::delivery::{AckResult, AppSession, BufferedAck, NewNode, NodeSession, canonical_node_id};
+use crate::config::delivery::{
+    AckResult, AppSession, BufferedAck, NewNode, NodeSession, ReleaseId, canonical_node_id,
+};
 use crate::sync::lock;
 use crate::{Error, Result};
 
@@ -131,12 +134,16 @@ impl NodeSession {
         drop(sent);
         let at = self.pilothouse().clock().monotonic();
         let reports = self.pilothouse().reports();
-        reports.sent(content.items.iter().map(|(_, item)| item.release), self.node.number, at);
+        let releases: BTreeSet<ReleaseId> = content.items.iter().map(|(_, item)| item.set).collect();
+        reports.sent(releases.into_iter(), self.node.number, at);
         if holds {
-            for (_, item) in &content.items {
-                let ack = BufferedAck { result: AckResult::Applied, message: String::new(), at };
-                reports.acked(item.release, self.node.number, ack);
-            }
+            let (result, message) = (AckResult::Applied, String::new());
+            let ack = BufferedAck { part: ReleaseId::UNSAVED, is_removal: false, result, message, at };
+            let acks = content.items.iter().map(|(_, item)| {
+                let ack = BufferedAck { part: item.release, ..ack.clone() };
+                (item.set, ack)
+            });
+            self.record_acks(&self.app().snapshot(), acks);
         }
     }
 }

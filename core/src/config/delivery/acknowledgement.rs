@@ -1,22 +1,16 @@
 //! Delivery records: when a release was sent to a node, and how the node acknowledged it. Written in batches.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
-use std::sync::Mutex;
-use std::time::Duration;
-
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::node::{LEASE, NodeNumber, REMEMBERED};
+use super::node::{NodeNumber, REMEMBERED};
 use super::release::ReleaseId;
+use super::rollout::NodePage;
+use super::rollout_nodes::{ConcernedNodes, ProfileAt, RolloutNode};
 use crate::config::identifier::ItemId;
 use crate::ports::StorageResult;
-use crate::sync::{SingleFlight, lock};
 use crate::{Pilothouse, Prunable, Result};
 
-/// Delivery records written in one transaction.
-const BATCH: usize = 2000;
 /// Time after which a node that was not seen is dropped from memory.
 const EVICT_AFTER: TimeDelta = TimeDelta::hours(1);
 /// Retention of the delivery records of ended releases, counted from their publication.
@@ -70,13 +64,13 @@ pub struct Ack {
 /// The delivery of one release to one node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryRecord {
-    /// The release that was delivered.
+    /// The release that was delivered, by its first part.
     pub release: ReleaseId,
     /// The node it was delivered to.
     pub node: NodeNumber,
     /// Time of the first sending, by the store's clock; `None` where only an acknowledgement is known.
     pub sent: Option<DateTime<Utc>>,
-    /// Newest acknowledgement, if any arrived.
+    /// Acknowledgement of the release, once the node applied all of its parts or refused one; with the time of the newest.
     pub ack: Option<Ack>,
 }
 
@@ -100,15 +94,131 @@ pub struct NodeAck {
     pub ack: Ack,
 }
 
-/// Delivery records in a store.
+/// Acknowledgement of one part of a release by a node. Kept only as long as the node's acknowledgements of the parts are not
+/// all there or not alike; otherwise its delivery record is true of each part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartAck {
+    /// The release, by its first part.
+    pub release: ReleaseId,
+    /// The node.
+    pub node: NodeNumber,
+    /// The part.
+    pub part: ReleaseId,
+    /// Newest acknowledgement of the part.
+    pub ack: Ack,
+}
+
+/// Delivery records of a release, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeliveryCount {
+    /// The release, by its first part.
+    pub release: ReleaseId,
+    /// Number of its records.
+    pub nodes: i64,
+    /// Number of those that say applied.
+    pub applied: i64,
+    /// Number of those that say rejected.
+    pub rejected: i64,
+    /// Number of those that say failed.
+    pub failed: i64,
+}
+
+impl DeliveryCount {
+    /// That of a release without records.
+    pub fn none(release: ReleaseId) -> Self {
+        Self { release, nodes: 0, applied: 0, rejected: 0, failed: 0 }
+    }
+
+    /// Number of records without an acknowledgement.
+    pub fn open(&self) -> i64 {
+        self.nodes - self.applied - self.rejected - self.failed
+    }
+}
+
+/// Delivery records of a release at nodes of one kind, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReachCount {
+    /// The release, by its first part.
+    pub release: ReleaseId,
+    /// Whether the nodes left.
+    pub left: bool,
+    /// Whether the records hold an acknowledgement.
+    pub is_acked: bool,
+    /// Number of the records.
+    pub nodes: i64,
+}
+
+/// Times at which nodes applied a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppliedTimes {
+    /// The first of them.
+    pub first: DateTime<Utc>,
+    /// That by which half of them had; the earlier one of two.
+    pub median: DateTime<Utc>,
+    /// The last of them.
+    pub last: DateTime<Utc>,
+}
+
+/// Pair of a release, by its first part, and a node.
+pub type DeliveryKey = (ReleaseId, NodeNumber);
+
+/// Delivery records in a store: one for each release and node, however many parts the release has.
 #[async_trait]
 pub trait DeliveryRepository: Send {
     /// Merges records into the stored ones, no pair of release and node twice: the earlier sending and the later
     /// acknowledgement win, the stored one where they are equal. A stored acknowledgement later than `now` is of a clock
-    /// that was ahead, and gives way to any. Records whose release or node is gone are skipped.
+    /// that was ahead, and gives way to any. Records whose release or node is gone, or whose node is not of the release's app
+    /// and profile, are skipped.
     async fn record(&mut self, deliveries: &[DeliveryRecord], now: DateTime<Utc>) -> StorageResult<()>;
+    /// Replaces the acknowledgements of stored records by those of the given ones, whose sendings do not count.
+    async fn replace_acks(&mut self, deliveries: &[DeliveryRecord]) -> StorageResult<()>;
+    /// The records of these releases and nodes, by release and node.
+    async fn find(&mut self, keys: &[DeliveryKey]) -> StorageResult<Vec<DeliveryRecord>>;
     /// The records of some releases, by release and node.
     async fn of_releases(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<DeliveryRecord>>;
+    /// The acknowledgements of parts of these releases at these nodes, by release, node and part.
+    async fn part_acks(&mut self, keys: &[DeliveryKey]) -> StorageResult<Vec<PartAck>>;
+    /// Stores acknowledgements of parts in place of those there are, no part and node twice. Those without a delivery record
+    /// are skipped; with it they are deleted.
+    async fn set_part_acks(&mut self, acks: &[PartAck]) -> StorageResult<()>;
+    /// Deletes the acknowledgements of parts of these releases at these nodes.
+    async fn clear_part_acks(&mut self, keys: &[DeliveryKey]) -> StorageResult<()>;
+    /// Counts the records of those of the releases that have some, by release; at a cost that does not depend on their number.
+    async fn counts(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<DeliveryCount>>;
+    /// Counts the records of some releases at the nodes of their profile that are online at a moment, or at those that are
+    /// not, by release and kind; kinds without a record are left out.
+    async fn reach(
+        &mut self,
+        of: ProfileAt<'_>,
+        releases: &[ReleaseId],
+        is_online: bool,
+    ) -> StorageResult<Vec<ReachCount>>;
+    /// A page of the nodes that a full release concerns, by number.
+    async fn rollout_nodes(
+        &mut self,
+        of: ProfileAt<'_>,
+        concerned: &ConcernedNodes<'_>,
+        page: NodePage,
+    ) -> StorageResult<Vec<RolloutNode>>;
+    /// Counts the nodes that a full release concerns, in the order of [`NodeState::ALL`].
+    async fn rollout_states(
+        &mut self,
+        of: ProfileAt<'_>,
+        concerned: &ConcernedNodes<'_>,
+    ) -> StorageResult<[i64; 6]>;
+    /// Those of the nodes of a profile that have these node ids, in a release, by number.
+    async fn named_nodes(
+        &mut self,
+        of: ProfileAt<'_>,
+        release: ReleaseId,
+        node_ids: &[&str],
+    ) -> StorageResult<Vec<RolloutNode>>;
+    /// When nodes applied a release, of the acknowledgements since a moment; `None` without one.
+    async fn applied_times(
+        &mut self,
+        release: ReleaseId,
+        since: DateTime<Utc>,
+    ) -> StorageResult<Option<AppliedTimes>>;
     /// The version of an item that each of some nodes last acknowledged as applied, by node, among the releases that are the
     /// last `releases` of the item; of equal times the greater version. Nodes that applied none of them are left out.
     async fn held(
@@ -120,164 +230,12 @@ pub trait DeliveryRepository: Send {
     /// Of each key that a node acknowledged, the newest that applied it and the newest that did not; of equal times that of
     /// the later release. By item, the one that did not first.
     async fn of_node(&mut self, node: NodeNumber) -> StorageResult<Vec<NodeAck>>;
-    /// Deletes the first `count` records, by release and node, of releases that have ended and were published before
-    /// `before`. A release's records count for the releases that followed it with the same version, so they are kept as
-    /// long as one of these.
+    /// Deletes the first `count` records, by release and node, of releases that have ended in all of their parts and were
+    /// published before `before`.
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64>;
 }
 
-/// Acknowledgement that is not in the store yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::config) struct BufferedAck {
-    pub(in crate::config) result: AckResult,
-    pub(in crate::config) message: String,
-    /// Reading of the monotonic clock at its arrival.
-    pub(in crate::config) at: Duration,
-}
-
-/// Delivery record that is not in the store yet. Its times are readings of the monotonic clock: servers whose wall clocks
-/// differ write the time of the store's clock, so that one order holds for all of them.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct BufferedDelivery {
-    release: ReleaseId,
-    node: NodeNumber,
-    sent: Option<Duration>,
-    ack: Option<BufferedAck>,
-}
-
-/// The two clocks at one moment.
-#[derive(Clone, Copy, Debug)]
-struct Moment {
-    store: DateTime<Utc>,
-    monotonic: Duration,
-}
-
-impl Moment {
-    /// Time of the store's clock at an earlier reading of the monotonic one.
-    fn time_of(self, at: Duration) -> DateTime<Utc> {
-        let age = i64::try_from(self.monotonic.saturating_sub(at).as_micros()).unwrap_or(i64::MAX);
-        self.store - TimeDelta::microseconds(age)
-    }
-}
-
-impl BufferedDelivery {
-    fn record(&self, now: Moment) -> DeliveryRecord {
-        let ack = self.ack.as_ref().map(|ack| Ack {
-            result: ack.result,
-            message: ack.message.clone(),
-            time: now.time_of(ack.at),
-        });
-        let sent = self.sent.map(|at| now.time_of(at));
-        DeliveryRecord { release: self.release, node: self.node, sent, ack }
-    }
-}
-
-/// Delivery records that are not in the store yet.
-#[derive(Debug, Default)]
-pub(crate) struct ReportBuffer {
-    pending: Mutex<HashMap<(ReleaseId, NodeNumber), BufferedDelivery>>,
-    flushing: SingleFlight,
-}
-
-impl ReportBuffer {
-    pub(in crate::config) fn sent(
-        &self,
-        releases: impl Iterator<Item = ReleaseId>,
-        node: NodeNumber,
-        at: Duration,
-    ) {
-        let mut pending = lock(&self.pending);
-        for release in releases {
-            merge(&mut pending, BufferedDelivery { release, node, sent: Some(at), ack: None });
-        }
-    }
-
-    /// The number of buffered records.
-    pub(super) fn count(&self) -> usize {
-        lock(&self.pending).len()
-    }
-
-    /// Drops everything: releases and nodes of another history may have the same numbers.
-    pub(super) fn clear(&self) {
-        lock(&self.pending).clear();
-    }
-
-    fn all(&self) -> Vec<BufferedDelivery> {
-        lock(&self.pending).values().cloned().collect()
-    }
-
-    /// Forgets records that are in the store now, unless something was added to them meanwhile. Only after the commit: a
-    /// write that fails, or whose future is dropped, loses nothing.
-    fn written(&self, batch: &[BufferedDelivery]) {
-        let mut pending = lock(&self.pending);
-        for record in batch {
-            let key = (record.release, record.node);
-            if pending.get(&key) == Some(record) {
-                pending.remove(&key);
-            }
-        }
-    }
-
-    pub(in crate::config) fn acked(&self, release: ReleaseId, node: NodeNumber, ack: BufferedAck) {
-        metrics::counter!("pilothouse_acknowledgements_total", "result" => ack.result.as_str()).increment(1);
-        merge(&mut lock(&self.pending), BufferedDelivery { release, node, sent: None, ack: Some(ack) });
-    }
-}
-
-fn merge(pending: &mut HashMap<(ReleaseId, NodeNumber), BufferedDelivery>, with: BufferedDelivery) {
-    match pending.entry((with.release, with.node)) {
-        Slot::Vacant(slot) => drop(slot.insert(with)),
-        Slot::Occupied(mut slot) => {
-            let known = slot.get_mut();
-            known.sent = [known.sent, with.sent].into_iter().flatten().min();
-            let later = with.ack.filter(|ack| known.ack.as_ref().is_none_or(|known| known.at <= ack.at));
-            known.ack = later.or(known.ack.take());
-        }
-    }
-}
-
 impl Pilothouse {
-    /// Flushes buffered delivery records to the store, and renews the leases of nodes that are online. Returns when
-    /// everything from before the call is stored; concurrent calls share one flush.
-    pub async fn flush_reports(&self) -> Result<()> {
-        self.reports().flushing.run(self.write_reports()).await
-    }
-
-    async fn write_reports(&self) -> Result<()> {
-        self.renew_leases().await?;
-        // What comes meanwhile is for the next flush, or this one would never end.
-        let mut reports = self.reports().all();
-        // Two servers that write the same rows meet them in the same order.
-        reports.sort_unstable_by_key(|report| (report.release, report.node));
-        for batch in reports.chunks(BATCH) {
-            self.write_batch(batch).await?;
-            self.reports().written(batch);
-        }
-        Ok(())
-    }
-
-    async fn renew_leases(&self) -> Result<()> {
-        let now = self.clock().now();
-        let due = self.delivery().due_leases(now);
-        if due.is_empty() {
-            return Ok(());
-        }
-        let mut work = self.storage().begin().await?;
-        let until = LEASE.end(work.now().await?);
-        work.nodes().renew(&due, until).await?;
-        work.commit().await?;
-        self.delivery().leases_renewed(due, now);
-        Ok(())
-    }
-
-    async fn write_batch(&self, batch: &[BufferedDelivery]) -> Result<()> {
-        let mut work = self.storage().begin().await?;
-        let now = Moment { store: work.now().await?, monotonic: self.clock().monotonic() };
-        let records: Vec<_> = batch.iter().map(|delivery| delivery.record(now)).collect();
-        self.record_deliveries(&mut *work, &records, now.store).await?;
-        Ok(work.commit().await?)
-    }
-
     /// Prunes nodes that were offline for long, and delivery records of releases that ended long ago.
     pub(crate) async fn prune_nodes(&self) -> Result<()> {
         self.delivery().evict_nodes(self.clock().now() - EVICT_AFTER);

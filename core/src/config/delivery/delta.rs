@@ -16,8 +16,10 @@ pub struct EffectiveItem {
     pub value: Arc<str>,
     /// The item's version, from 1.
     pub version: i64,
-    /// The release that brought the version to the node.
+    /// The part of a release that brought the version to the node.
     pub release: ReleaseId,
+    /// That release, by its first part.
+    pub set: ReleaseId,
 }
 
 /// Changes at a node between two revisions of its app. Nodes with equal deltas share one, and its encoded bytes.
@@ -29,6 +31,8 @@ pub struct ConfigDelta {
     pub items: Vec<EffectiveItem>,
     /// Keys that are not in effect at the node any more, by key.
     pub removed: Vec<Arc<str>>,
+    /// The releases of its items, by their first parts: each once, ascending.
+    releases: Box<[ReleaseId]>,
     encoded: [OnceLock<Bytes>; 2],
 }
 
@@ -43,7 +47,15 @@ pub enum DeltaEncoding {
 
 impl ConfigDelta {
     pub(super) fn new(revision: i64, items: Vec<EffectiveItem>, removed: Vec<Arc<str>>) -> Self {
-        Self { revision, items, removed, encoded: Default::default() }
+        let mut releases: Vec<ReleaseId> = items.iter().map(|item| item.set).collect();
+        releases.sort_unstable();
+        releases.dedup();
+        Self { revision, items, removed, releases: releases.into(), encoded: Default::default() }
+    }
+
+    /// The releases that it brings something of, by their first parts.
+    pub(super) fn releases(&self) -> &[ReleaseId] {
+        &self.releases
     }
 
     /// An empty delta at a revision.

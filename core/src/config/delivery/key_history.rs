@@ -6,12 +6,16 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::delta::EffectiveItem;
-use super::release::{Deliverable, ReleaseId, ReleaseKind};
+use super::release::{Deliverable, PartId, ReleaseId, ReleaseKind};
 
 /// A release with the revisions between which it counts.
 #[derive(Clone, Debug)]
 pub(super) struct ReleaseSpan {
     release: ReleaseId,
+    /// The release that it is a part of, by its first part.
+    set: ReleaseId,
+    /// The release of the same version that it took the place of.
+    origin: Option<ReleaseId>,
     version: i64,
     start: i64,
     end: Option<i64>,
@@ -36,6 +40,8 @@ impl ReleaseSpan {
         };
         Self {
             release: release.id,
+            set: release.head(),
+            origin: release.origin,
             version: release.version,
             start: release.revision,
             end: release.end_revision,
@@ -89,6 +95,11 @@ impl KeyHistory {
         remembered.chain([self.last_changed])
     }
 
+    /// Whether every node holds the same of the key, now and at every remembered revision.
+    pub(super) fn is_same_for_all(&self) -> bool {
+        self.spans.iter().all(|span| span.nodes.is_none())
+    }
+
     /// The revisions in which remembered releases of the key ended.
     pub(super) fn ends(&self) -> impl Iterator<Item = i64> {
         self.spans.iter().filter_map(|span| span.end)
@@ -102,7 +113,8 @@ impl KeyHistory {
     pub(super) fn effective(&self, key: &Arc<str>, node_id: &str) -> Option<EffectiveItem> {
         let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
         let value = span.value.clone()?;
-        Some(EffectiveItem { key: key.clone(), value, version: span.version, release: span.release })
+        let (version, release, set) = (span.version, span.release, span.set);
+        Some(EffectiveItem { key: key.clone(), value, version, release, set })
     }
 
     /// The version that was in effect at a node at a revision.
@@ -111,16 +123,34 @@ impl KeyHistory {
         for_node(spans, node_id).map(|span| span.version).filter(|version| *version > 0)
     }
 
-    /// The release in effect at a node, where it began until `revision` and was published at or after `since`.
-    pub(super) fn recent(&self, node_id: &str, revision: i64, since: DateTime<Utc>) -> Option<ReleaseId> {
-        let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
-        (span.start <= revision && span.published >= since).then_some(span.release)
+    /// The releases that are active, by their first parts.
+    pub(super) fn active_sets(&self) -> impl Iterator<Item = ReleaseId> {
+        self.spans.iter().filter(|span| span.end.is_none()).map(|span| span.set)
     }
 
-    /// The newest remembered release that brought this version to a node.
-    pub(super) fn last_for(&self, node_id: &str, version: i64) -> Option<ReleaseId> {
+    /// The part of a release that a node has to apply for it: one in effect there, with a version that the node does not hold
+    /// from the release that it took the place of.
+    pub(super) fn needed(&self, node_id: &str, set: ReleaseId) -> Option<ReleaseId> {
+        let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
+        let is_held = span.origin.is_some_and(|origin| {
+            let origin = self.spans.iter().find(|known| known.release == origin);
+            origin.is_none_or(|origin| origin.is_for(node_id))
+        });
+        (span.set == set && span.value.is_some() && !is_held).then_some(span.release)
+    }
+
+    /// The release in effect at a node, by its first part, where it began until `revision` and was published at or after
+    /// `since`; not one that takes the key from the node, as sending that is never recorded.
+    pub(super) fn recent(&self, node_id: &str, revision: i64, since: DateTime<Utc>) -> Option<ReleaseId> {
+        let span = for_node(self.spans.iter().filter(|span| span.end.is_none()), node_id)?;
+        (span.version > 0 && span.start <= revision && span.published >= since).then_some(span.set)
+    }
+
+    /// The newest remembered part of a release that brought this version to a node.
+    pub(super) fn last_for(&self, node_id: &str, version: i64) -> Option<PartId> {
         let brought = |span: &&ReleaseSpan| span.version == version && span.is_for(node_id);
-        self.spans.iter().rev().find(brought).map(|span| span.release)
+        let span = self.spans.iter().rev().find(brought);
+        span.map(|span| PartId { release: span.set, part: span.release })
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
+use super::inheritance::take_over;
 use super::release::{Release, ReleaseId, ReleaseKind, ReleaseState, Released};
 use super::release_event::ReleaseEvent;
 use super::releases::Releases;
@@ -183,6 +184,14 @@ impl Releases<'_> {
         for parts in new.parts[1..].chunks(PARTS) {
             let parts: Vec<Release> = parts.iter().map(|of| part(of, Some(release))).collect();
             work.releases().insert_parts(&parts).await?;
+        }
+        let is_held = |part: &NewPart| {
+            let kinds = [ReleaseKind::Full, ReleaseKind::Grey];
+            let held = kinds.map(|kind| held.get(&(part.item, kind)).map(|held| held.version));
+            held.contains(&Some(part.version))
+        };
+        if new.parts.iter().all(|part| part.version == 0 || is_held(part)) {
+            take_over(&mut **work, release, making.time).await?;
         }
         let items = i64::try_from(new.parts.len()).unwrap_or(i64::MAX);
         Ok(Released { release, kind, targets: count, items })

@@ -115,6 +115,17 @@ pub(super) fn check_label(name: &str, value: &str) -> Result<()> {
     if value.contains(',') { Err(Error::invalid("labels", "a value must not hold a comma")) } else { Ok(()) }
 }
 
+/// Numbers of the nodes of a profile.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeCensus {
+    /// Nodes that are online.
+    pub online: i64,
+    /// Nodes that are offline and have not left.
+    pub offline: i64,
+    /// Nodes that left.
+    pub left: i64,
+}
+
 /// Nodes in a store.
 #[async_trait]
 pub trait NodeRepository: Send {
@@ -129,6 +140,8 @@ pub trait NodeRepository: Send {
     async fn count(&mut self, app: AppId) -> StorageResult<i64>;
     /// Counts the nodes of a profile that are online at a moment.
     async fn count_online(&mut self, app: AppId, profile: &str, now: DateTime<Utc>) -> StorageResult<i64>;
+    /// Counts the nodes of a profile at a moment.
+    async fn census(&mut self, app: AppId, profile: &str, now: DateTime<Utc>) -> StorageResult<NodeCensus>;
     /// The nodes of an app that have not left: number, profile and node id.
     async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>>;
     /// Moves the leases of nodes to `until`, except of those that left and those that end later and are not void beside it.

@@ -1,15 +1,18 @@
 //! Node session: one node's registration, configuration, acknowledgements and leave.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use chrono::TimeDelta;
 
-use super::acknowledgement::{AckResult, BufferedAck};
+use super::acknowledgement::AckResult;
 use super::app_session::AppSession;
 use super::delta::{ConfigDelta, NodeConfig};
 use super::node::{LEASE, NewNode, Node, NodeNumber, canonical_node_id, check_node_id};
 use super::node_registry::LiveNode;
+use super::release::{PartId, ReleaseId};
+use super::report_buffer::BufferedAck;
 use super::snapshot::ConfigSnapshot;
 use super::watch::Watch;
 use crate::config::identifier::check_identifier;
@@ -199,7 +202,7 @@ impl NodeSession {
             snapshot = self.app.reloaded().await?;
         }
         let at = self.pilothouse().clock().monotonic();
-        let mut drifted = Vec::new();
+        let (mut drifted, mut acks) = (Vec::new(), Vec::new());
         for report in reports {
             let effective = snapshot.effective(&self.profile, &self.node_id, &report.key);
             let expected = effective.map(|item| item.version);
@@ -207,11 +210,12 @@ impl NodeSession {
             if report.result == AckResult::Applied && expected != reported {
                 drifted.push((self.node.number, report.key.clone()));
             }
-            if let Some(release) = release_of(&snapshot, &report) {
-                let ack = BufferedAck { result: report.result, message: report.message, at };
-                self.pilothouse().reports().acked(release, self.node.number, ack);
+            if let Some(PartId { release, part }) = release_of(&snapshot, &report) {
+                let Report { version, result, message, .. } = report;
+                acks.push((release, BufferedAck { part, is_removal: version == 0, result, message, at }));
             }
         }
+        self.record_acks(&snapshot, acks);
         if !drifted.is_empty() {
             self.record_drift(drifted).await?;
         }
@@ -243,8 +247,24 @@ impl NodeSession {
         &self.app.pilothouse
     }
 
+    /// Records acknowledgements of parts of releases, which are named by their first parts.
+    pub(in crate::config) fn record_acks(
+        &self,
+        snapshot: &ConfigSnapshot,
+        acks: impl IntoIterator<Item = (ReleaseId, BufferedAck)>,
+    ) {
+        let mut by_release: HashMap<ReleaseId, Vec<BufferedAck>> = HashMap::new();
+        for (release, ack) in acks {
+            by_release.entry(release).or_default().push(ack);
+        }
+        for (release, acks) in by_release {
+            let needed = snapshot.needed_parts(&self.profile, &self.node_id, release);
+            self.pilothouse().reports().acked((release, self.node.number), acks, needed);
+        }
+    }
+
     pub(super) fn record_sent(&self, delta: &ConfigDelta) {
-        let releases = delta.items.iter().map(|item| item.release);
+        let releases = delta.releases().iter().copied();
         let at = self.pilothouse().clock().monotonic();
         self.pilothouse().reports().sent(releases, self.node.number, at);
     }

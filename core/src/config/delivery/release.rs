@@ -61,6 +61,9 @@ pub enum ReleaseState {
 }
 
 impl ReleaseState {
+    /// All states, by their numbers.
+    pub const ALL: [Self; 4] = [Self::Active, Self::Superseded, Self::Promoted, Self::Aborted];
+
     /// The number that stores keep.
     pub fn id(self) -> i64 {
         self as i64
@@ -68,9 +71,7 @@ impl ReleaseState {
 
     /// The variant of a number that stores keep; `None` of any other.
     pub fn from_id(id: i64) -> Option<Self> {
-        [Self::Active, Self::Superseded, Self::Promoted, Self::Aborted]
-            .into_iter()
-            .find(|state| state.id() == id)
+        Self::ALL.into_iter().find(|state| state.id() == id)
     }
 }
 
@@ -113,6 +114,90 @@ impl Release {
     pub fn head(&self) -> ReleaseId {
         self.set.unwrap_or(self.id)
     }
+}
+
+/// An item of a release.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleasedItem {
+    /// Id of the item.
+    pub item: ItemId,
+    /// Its key.
+    pub key: String,
+    /// The version that is published; 0 where its nodes lose the key.
+    pub version: i64,
+}
+
+/// A release without its parts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReleaseSummary {
+    /// Its first part.
+    pub first: Release,
+    /// The key of the first part.
+    pub key: String,
+    /// Number of its parts in each state, in the order of [`ReleaseState::ALL`].
+    pub parts: [i64; 4],
+}
+
+impl ReleaseSummary {
+    /// Number of its parts.
+    pub fn items(&self) -> i64 {
+        self.parts.iter().sum()
+    }
+
+    /// Number of its parts that are active.
+    pub fn active(&self) -> i64 {
+        self.parts[0]
+    }
+
+    /// State of the release: active as long as one of its parts is.
+    pub fn state(&self) -> ReleaseState {
+        let states =
+            [ReleaseState::Active, ReleaseState::Promoted, ReleaseState::Aborted, ReleaseState::Superseded];
+        let found = states.into_iter().find(|state| self.parts[*state as usize] > 0);
+        found.unwrap_or(ReleaseState::Superseded)
+    }
+}
+
+/// Size of a release of several items.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleaseSize {
+    /// The release, by its first part.
+    pub release: ReleaseId,
+    /// Number of its parts.
+    pub parts: i64,
+    /// Number of its parts that publish a version.
+    pub versions: i64,
+}
+
+/// Part of a release, with what it took the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReleasePart {
+    /// The release, by its first part.
+    pub release: ReleaseId,
+    /// The part itself.
+    pub part: ReleaseId,
+    /// The version that it publishes; 0 where its nodes lose the key.
+    pub version: i64,
+    /// The part of the same version that it took the place of.
+    pub origin: Option<PartId>,
+}
+
+/// Names a part of a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PartId {
+    /// The release, by its first part.
+    pub release: ReleaseId,
+    /// The part itself.
+    pub part: ReleaseId,
+}
+
+/// Nodes of an active grey release of an item that a full release has too.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GreysBeside {
+    /// The full release, by its first part.
+    pub release: ReleaseId,
+    /// Node ids of the grey one, sorted.
+    pub nodes: Vec<String>,
 }
 
 /// Answer of a publish.
@@ -174,6 +259,19 @@ pub trait ReleaseRepository: Send {
     async fn ended_at(&mut self, items: &[ItemId], revision: i64) -> StorageResult<Vec<Release>>;
     /// Every part of some releases that are named by their first parts, with its key, by id.
     async fn parts(&mut self, of: &[ReleaseId]) -> StorageResult<Vec<(Release, String)>>;
+    /// Those of the releases that are there, which are named by their first parts, by id.
+    async fn summaries(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseSummary>>;
+    /// The items of a release that is named by its first part, by the id of their parts.
+    async fn items_of(&mut self, release: ReleaseId) -> StorageResult<Vec<ReleasedItem>>;
+    /// Sizes of those of the releases that have several parts, by id.
+    async fn sizes(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseSize>>;
+    /// The parts of some releases that are named by their first parts, by id. An origin that is gone is left out.
+    async fn part_versions(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleasePart>>;
+    /// The releases of which a part took the place of a part of these, by id.
+    async fn followers(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseId>>;
+    /// Of those of the releases of which every active part is a full one and has an active grey release of its item beside
+    /// it: the node ids of these grey ones, each list once, by release and list.
+    async fn greys_beside(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<GreysBeside>>;
     /// First parts of the releases of a profile, or of those that one key of it is in, newest first.
     async fn list_sets(
         &mut self,

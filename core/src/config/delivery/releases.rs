@@ -201,8 +201,8 @@ const MAX_NAMED: usize = 20;
 /// Refuses to go on with a grey release that a node of it rejects or fails, as far as servers have stored that: within a second
 /// of the node's word, and before its acknowledgement is answered.
 async fn refuse_held(repositories: &mut dyn Repositories, grey: &LockedGrey) -> Result<()> {
-    let parts: Vec<ReleaseId> = grey.parts.iter().map(|(part, _)| part.id).collect();
-    let records = repositories.deliveries().of_releases(&parts).await?;
+    let releases: Vec<ReleaseId> = grey.parts.first().map(|(part, _)| part.head()).into_iter().collect();
+    let records = repositories.deliveries().of_releases(&releases).await?;
     let refusing = records.iter().filter(|record| {
         record.ack.as_ref().is_some_and(|ack| matches!(ack.result, AckResult::Rejected | AckResult::Failed))
     });

@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::node::NodeNumber;
-use super::release::{Release, ReleaseId};
-use super::rollout_query::{PagedStatus, RolloutQuery};
+use super::release::{Release, ReleaseId, ReleasedItem};
+use super::rollout_nodes::ProfileAt;
+use super::rollout_query::RolloutQuery;
 use crate::account::{Caller, Reach};
 use crate::config::identifier::{AppId, ItemId, check_identifier};
 use crate::ports::Repositories;
@@ -66,17 +67,12 @@ pub struct NodePage {
 impl NodePage {
     /// All nodes.
     pub const WHOLE: Self = Self { state: None, start: 0, count: usize::MAX };
-}
 
-/// An item of a release.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ReleasedItem {
-    /// Id of the item.
-    pub item: ItemId,
-    /// Its key.
-    pub key: String,
-    /// The version that is published; 0 where its nodes lose the key.
-    pub version: i64,
+    /// Those of some nodes, in their order, that are on the page.
+    pub fn of<T>(self, nodes: Vec<T>, state: impl Fn(&T) -> NodeState) -> Vec<T> {
+        let wanted = nodes.into_iter().filter(|node| self.state.is_none_or(|wanted| wanted == state(node)));
+        wanted.skip(self.start).take(self.count).collect()
+    }
 }
 
 /// A release, and how many of its nodes are in which state.
@@ -86,8 +82,8 @@ pub struct Rollout {
     pub release: Release,
     /// The key of its first item.
     pub key: String,
-    /// All of its items.
-    pub items: Vec<ReleasedItem>,
+    /// Number of its items.
+    pub items: usize,
     /// Number of known target nodes: those of a grey release; for a full one, those registered
     /// and those that had to do with it. None is known 92 days after the publication of a release that has ended.
     pub targets: usize,
@@ -128,6 +124,8 @@ pub struct Latency {
 pub struct RolloutStatus {
     /// Release with the number of nodes in each state.
     pub rollout: Rollout,
+    /// Its items, by the id of their parts.
+    pub items: Vec<ReleasedItem>,
     /// The nodes that were asked for, in the order in which they first registered; those of a grey release by node id.
     pub nodes: Vec<NodeRollout>,
     /// Latency of the nodes that hold it and did not before; `None` as long as there is none.
@@ -163,19 +161,9 @@ impl Rollouts<'_> {
         let now = self.0.store_time().await?;
         let mut snapshot = self.0.storage().read().await?;
         let ids = snapshot.releases().list_sets(app.id, profile, key, page).await?;
-        let mut sets: HashMap<ReleaseId, Vec<(Release, String)>> = HashMap::new();
-        for (part, key) in snapshot.releases().parts(&ids).await? {
-            sets.entry(part.head()).or_default().push((part, key));
-        }
-        let items: Vec<ItemId> = sets.values().flatten().map(|(part, _)| part.item).collect();
-        let mut query = RolloutQuery::of(now, &mut *snapshot, (app.id, profile), &items).await?;
-        let mut rollouts = Vec::with_capacity(ids.len());
-        for id in ids {
-            let Some(parts) = sets.remove(&id) else { continue };
-            // One after the other: of many nodes there are many deliveries.
-            query.load(&mut *snapshot, parts.iter().map(|(part, _)| part)).await?;
-            rollouts.push(query.rollout(&parts, &mut |_| {}));
-        }
+        let query = RolloutQuery { of: ProfileAt { app: app.id, profile, now } };
+        let mut rollouts = query.rollouts(&mut *snapshot, &ids).await?;
+        rollouts.reverse();
         Ok(rollouts)
     }
 
@@ -194,23 +182,30 @@ impl Rollouts<'_> {
         let now = self.0.store_time().await?;
         let mut snapshot = self.0.storage().read().await?;
         let (profile, _) = snapshot.items().place(item).await?.ok_or_else(absent)?;
-        let parts = snapshot.releases().parts(&[id]).await?;
-        let items: Vec<ItemId> = parts.iter().map(|(part, _)| part.item).collect();
-        let mut query = RolloutQuery::of(now, &mut *snapshot, (app, &profile), &items).await?;
-        query.load(&mut *snapshot, parts.iter().map(|(part, _)| part)).await?;
-        let PagedStatus { mut status, numbers } = query.status(&parts, page).ok_or_else(absent)?;
+        let query = RolloutQuery { of: ProfileAt { app, profile: &profile, now } };
+        let rollout = query.rollouts(&mut *snapshot, &[id]).await?.pop().ok_or_else(absent)?;
+        let items = snapshot.releases().items_of(id).await?;
+        let nodes = query.nodes(&mut *snapshot, &rollout, page).await?;
+        let latency = query.latency(&mut *snapshot, &rollout).await?;
         // Of those nodes of the page alone that have not the released version: what all nodes hold is in as many records as
         // they got releases.
-        let (applied, version) = (NodeState::Applied, status.rollout.release.version);
-        let others = status.nodes.iter().zip(&numbers).filter(|(node, _)| node.state != applied);
-        let others: Vec<NodeNumber> = others.filter_map(|(_, number)| *number).collect();
+        let (applied, version) = (NodeState::Applied, rollout.release.version);
+        let others = nodes.iter().filter(|node| node.state != applied);
+        let others: Vec<NodeNumber> = others.filter_map(|node| node.number).collect();
         let held = snapshot.deliveries().held(item, &others, Self::LOOKED_AT).await?;
         let held: HashMap<NodeNumber, i64> = held.into_iter().map(|held| (held.node, held.version)).collect();
-        for (node, number) in status.nodes.iter_mut().zip(numbers) {
-            let told = number.and_then(|number| held.get(&number)).copied().unwrap_or(0);
-            node.version = if node.state == applied { version } else { told };
-        }
-        Ok(status)
+        let shown = nodes.into_iter().map(|node| {
+            let told = node.number.and_then(|number| held.get(&number)).copied().unwrap_or(0);
+            NodeRollout {
+                version: if node.state == applied { version } else { told },
+                node_id: node.node_id,
+                state: node.state,
+                acked: node.ack.as_ref().map(|ack| ack.time),
+                message: node.ack.map(|ack| ack.message).unwrap_or_default(),
+                sent: node.sent,
+            }
+        });
+        Ok(RolloutStatus { nodes: shown.collect(), rollout, items, latency })
     }
 
     /// App and first item of a release. Refuses a caller who may not read it before whether there is one is told.

@@ -168,7 +168,7 @@ impl RolloutFollow {
 
     /// What is new in a status; `None` where nothing is.
     fn change(&mut self, status: &RolloutStatus) -> Option<RolloutChange> {
-        let RolloutStatus { rollout, nodes, latency } = status;
+        let RolloutStatus { rollout, nodes, latency, .. } = status;
         let changed = |node: &&NodeRollout| self.told.get(&node.node_id) != Some(&ToldNode::of(node));
         let mut changed: Vec<&NodeRollout> = nodes.iter().filter(changed).collect();
         let is_whole = changed.len() <= MAX_NODES;

@@ -1,247 +1,281 @@
-//! Computes rollouts: what became of a release at each node, from the delivery records of its parts and of what it followed.
+//! Computes rollouts from the counts that are kept of each release, and from the nodes of a page. Only where nodes did not
+//! answer, or were not asked, are the nodes looked at for who is online.
 
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::acknowledgement::{AckResult, DeliveryRecord, RETENTION};
-use super::node::{Node, NodeNumber};
-use super::release::{Release, ReleaseId, ReleaseKind, ReleaseState};
-use super::rollout::{Latency, NodePage, NodeRollout, NodeState, ReleasedItem, Rollout, RolloutStatus};
+use super::acknowledgement::{Ack, DeliveryCount, RETENTION, ReachCount};
+use super::node::{NodeCensus, NodeNumber};
+use super::release::{GreysBeside, ReleaseId, ReleaseKind, ReleaseState, ReleaseSummary};
+use super::rollout::{Latency, NodePage, NodeState, Rollout};
+use super::rollout_nodes::{ConcernedNodes, ProfileAt, RolloutNode};
 use crate::Result;
-use crate::config::identifier::{AppId, ItemId};
-use crate::ports::Repositories;
+use crate::ports::{Repositories, StorageResult};
 
-/// Nodes, releases and delivery records that a rollout is computed from, of one moment.
-pub(super) struct RolloutQuery {
-    now: DateTime<Utc>,
-    nodes: Vec<Node>,
-    /// The releases in question and their origins.
-    releases: HashMap<ReleaseId, Release>,
-    deliveries: HashMap<ReleaseId, HashMap<NodeNumber, DeliveryRecord>>,
-    /// The active grey releases, by item.
-    greys: HashMap<ItemId, Release>,
+/// Question for rollouts in a profile, at a moment.
+pub(super) struct RolloutQuery<'a> {
+    pub(super) of: ProfileAt<'a>,
 }
 
-/// Status with a page of nodes, and the numbers of these; `None` for one that is not registered.
-pub(super) struct PagedStatus {
-    pub(super) status: RolloutStatus,
-    pub(super) numbers: Vec<Option<NodeNumber>>,
+/// A node of a page.
+pub(super) struct PagedNode {
+    /// `None` for one that is not registered.
+    pub(super) number: Option<NodeNumber>,
+    pub(super) node_id: String,
+    pub(super) state: NodeState,
+    pub(super) sent: Option<DateTime<Utc>>,
+    pub(super) ack: Option<Ack>,
 }
 
-/// A node of a release.
-pub(super) struct Target<'a> {
-    node_id: &'a str,
-    node: Option<&'a Node>,
-    state: NodeState,
-    delivery: Option<DeliveryRecord>,
-}
-
-impl RolloutQuery {
-    /// Of some items of a profile.
-    pub(super) async fn of(
-        now: DateTime<Utc>,
-        store: &mut dyn Repositories,
-        (app, profile): (AppId, &str),
-        items: &[ItemId],
-    ) -> Result<Self> {
-        let nodes = store.nodes().list(app, profile).await?;
-        let active = store.releases().active_of(items).await?.into_iter();
-        let greys = active.filter(|release| release.kind == ReleaseKind::Grey);
-        let greys = greys.map(|release| (release.item, release)).collect();
-        Ok(Self { now, nodes, releases: HashMap::new(), deliveries: HashMap::new(), greys })
+impl From<RolloutNode> for PagedNode {
+    fn from(node: RolloutNode) -> Self {
+        let RolloutNode { number, node_id, state, sent, ack } = node;
+        Self { number: Some(number), node_id, state, sent, ack }
     }
+}
 
-    /// Loads the delivery records of some releases and their origins, in place of those loaded before.
-    pub(super) async fn load(
-        &mut self,
+/// Numbers of nodes in each state, in the order of [`NodeState::ALL`].
+type Counts = [i64; 6];
+
+impl RolloutQuery<'_> {
+    /// The rollouts of releases that are named by their first parts, by id.
+    pub(super) async fn rollouts(
+        &self,
         store: &mut dyn Repositories,
-        known: impl IntoIterator<Item = &Release>,
-    ) -> Result<()> {
-        self.releases = known.into_iter().map(|release| (release.id, release.clone())).collect();
-        add_origins(store, &mut self.releases).await?;
-        let mut ids: Vec<ReleaseId> = self.releases.keys().copied().collect();
-        ids.sort_unstable();
-        self.deliveries.clear();
-        for delivery in store.deliveries().of_releases(&ids).await? {
-            self.deliveries.entry(delivery.release).or_default().insert(delivery.node, delivery);
+        releases: &[ReleaseId],
+    ) -> Result<Vec<Rollout>> {
+        let summaries = store.releases().summaries(releases).await?;
+        let counts = store.deliveries().counts(releases).await?;
+        let counts: HashMap<ReleaseId, DeliveryCount> =
+            counts.into_iter().map(|count| (count.release, count)).collect();
+        let census = store.nodes().census(self.of.app, self.of.profile, self.of.now).await?;
+        let mut open = Vec::new();
+        for summary in &summaries {
+            let id = summary.first.id;
+            let count = counts.get(&id).copied().unwrap_or(DeliveryCount::none(id));
+            let is_full = summary.first.kind == ReleaseKind::Full && !self.is_forgotten(summary);
+            if is_full && (count.open() > 0 || summary.active() > 0 && count.nodes < total(census)) {
+                open.push(id);
+            }
         }
-        Ok(())
+        let reached = self.reached(store, &open, census).await?;
+        let beside = store.releases().greys_beside(&open).await?;
+        let mut rollouts = Vec::with_capacity(summaries.len());
+        for summary in summaries {
+            let id = summary.first.id;
+            let count = counts.get(&id).copied().unwrap_or(DeliveryCount::none(id));
+            let except = nodes_elsewhere(&beside, id);
+            let (targets, counts) = match summary.first.kind {
+                _ if self.is_forgotten(&summary) => (0, [0; 6]),
+                ReleaseKind::Grey => self.of_grey(store, &summary, count).await?,
+                ReleaseKind::Full if except.is_empty() => {
+                    of_all(of_full(&summary, count, census, reached.get(&id)))
+                }
+                ReleaseKind::Full => {
+                    let concerned = ConcernedNodes { release: id, everyone: true, except: &except };
+                    of_all(store.deliveries().rollout_states(self.of, &concerned).await?)
+                }
+            };
+            rollouts.push(rollout(summary, targets, counts));
+        }
+        Ok(rollouts)
     }
 
-    /// Status of a release of these parts with a page of its nodes, whose versions are still to be looked up; `None` without
-    /// parts.
-    pub(super) fn status(&self, parts: &[(Release, String)], page: NodePage) -> Option<PagedStatus> {
-        let published = parts.first()?.0.publish_time;
-        let (mut nodes, mut numbers, mut latencies) = (Vec::new(), Vec::new(), Vec::new());
-        let mut passed = 0;
-        let rollout = self.rollout(parts, &mut |target: Target<'_>| {
-            let (sent, ack) = target.delivery.map_or((None, None), |delivery| (delivery.sent, delivery.ack));
-            if let Some(ack) = ack.as_ref().filter(|ack| ack.result == AckResult::Applied) {
-                // Whoever held it before, from the release that this one followed, says nothing about speed.
-                latencies.extend(Some(ack.time - published).filter(|took| *took >= TimeDelta::zero()));
-            }
-            if page.state.is_some_and(|state| state != target.state) {
-                return;
-            }
-            passed += 1;
-            if passed <= page.start || nodes.len() >= page.count {
-                return;
-            }
-            numbers.push(target.node.map(|node| node.number));
-            nodes.push(NodeRollout {
-                node_id: target.node_id.to_owned(),
-                state: target.state,
-                version: 0,
-                acked: ack.as_ref().map(|ack| ack.time),
-                message: ack.map(|ack| ack.message).unwrap_or_default(),
-                sent,
-            });
-        });
-        latencies.sort_unstable();
-        let latency = latencies.first().zip(latencies.last()).map(|(first, last)| Latency {
-            first: *first,
-            median: latencies[(latencies.len() - 1) / 2],
-            last: *last,
-        });
-        Some(PagedStatus { status: RolloutStatus { rollout, nodes, latency }, numbers })
+    /// Nothing is kept of a release that ended and was published so long ago.
+    fn is_forgotten(&self, summary: &ReleaseSummary) -> bool {
+        summary.state() != ReleaseState::Active && summary.first.publish_time < self.of.now - RETENTION
     }
 
-    /// Counts the nodes of a release of these parts, of which there is at least one, and shows each.
-    pub(super) fn rollout(&self, parts: &[(Release, String)], show: &mut dyn FnMut(Target<'_>)) -> Rollout {
-        let (mut targets, mut counts) = (0, [0; 6]);
-        let mut add = |node_id: &str, node: Option<&Node>, delivery: Option<DeliveryRecord>| {
-            let state = state(delivery.as_ref(), node.is_some_and(|node| node.is_online(self.now)));
-            targets += 1;
-            counts[state as usize] += 1;
-            show(Target { node_id, node, state, delivery });
+    /// The records at nodes that are not online, by release. The smaller part of the profile is looked at.
+    async fn reached(
+        &self,
+        store: &mut dyn Repositories,
+        releases: &[ReleaseId],
+        census: NodeCensus,
+    ) -> StorageResult<HashMap<ReleaseId, Reached>> {
+        let is_online = census.online < census.offline + census.left;
+        let mut reached: HashMap<ReleaseId, Reached> = HashMap::new();
+        if releases.is_empty() {
+            return Ok(reached);
+        }
+        for count in store.deliveries().reach(self.of, releases, is_online).await? {
+            reached.entry(count.release).or_default().add(count, is_online);
+        }
+        if is_online && census.left > 0 {
+            for count in store.deliveries().reach(self.of, releases, false).await? {
+                reached.entry(count.release).or_default().add(count, false);
+            }
+        }
+        Ok(reached)
+    }
+
+    /// Targets and counts of a grey release: of the nodes that it names.
+    async fn of_grey(
+        &self,
+        store: &mut dyn Repositories,
+        summary: &ReleaseSummary,
+        count: DeliveryCount,
+    ) -> Result<(usize, [usize; 6])> {
+        let named = &summary.first.nodes;
+        let mut counts = [0, 0, count.applied, count.rejected, count.failed, 0];
+        if counts.iter().sum::<i64>() < i64::try_from(named.len()).unwrap_or(i64::MAX) {
+            counts = [0; 6];
+            for node in self.named(store, summary.first.id, named).await? {
+                counts[node.state as usize] += 1;
+            }
+        }
+        Ok(of_all(counts))
+    }
+
+    /// The nodes of these ids in a release, in that order, also those that are not registered.
+    async fn named(
+        &self,
+        store: &mut dyn Repositories,
+        release: ReleaseId,
+        node_ids: &[String],
+    ) -> Result<Vec<PagedNode>> {
+        let wanted: Vec<&str> = node_ids.iter().map(String::as_str).collect();
+        let found = store.deliveries().named_nodes(self.of, release, &wanted).await?;
+        let mut found: HashMap<String, RolloutNode> =
+            found.into_iter().map(|node| (node.node_id.clone(), node)).collect();
+        let node = |node_id: &String| match found.remove(node_id) {
+            Some(node) => node.into(),
+            None => PagedNode {
+                number: None,
+                node_id: node_id.clone(),
+                state: NodeState::Offline,
+                sent: None,
+                ack: None,
+            },
         };
-        let (first, key) = &parts[0];
-        let release = Release { state: state_of(parts), ..first.clone() };
-        let forgotten = release.state != ReleaseState::Active && release.publish_time < self.now - RETENTION;
-        match release.kind {
-            _ if forgotten => {}
-            ReleaseKind::Grey => {
-                let by_id: HashMap<&str, &Node> =
-                    self.nodes.iter().map(|node| (&*node.node_id, node)).collect();
-                for node_id in &release.nodes {
-                    let node = by_id.get(&**node_id).copied();
-                    let delivery = |part: &Release| node.and_then(|node| self.delivery(part, node));
-                    let parts = parts.iter().map(|(part, _)| (part, delivery(part)));
-                    add(node_id, node, together(parts.collect()));
-                }
-            }
-            ReleaseKind::Full => {
-                let elsewhere = self.nodes_elsewhere(parts);
-                for node in &self.nodes {
-                    let is_for = |part: &Release| {
-                        part.state == ReleaseState::Active
-                            && elsewhere.get(&part.item).is_none_or(|nodes| !nodes.contains(&*node.node_id))
-                    };
-                    let delivered = parts.iter().map(|(part, _)| (part, self.delivery(part, node)));
-                    let concerned =
-                        delivered.filter(|(part, delivery)| delivery.is_some() || !node.left && is_for(part));
-                    let concerned: Vec<_> = concerned.collect();
-                    if !concerned.is_empty() {
-                        add(&node.node_id, Some(node), together(concerned));
-                    }
-                }
-            }
+        Ok(node_ids.iter().map(node).collect())
+    }
+
+    /// A page of the nodes of a rollout.
+    pub(super) async fn nodes(
+        &self,
+        store: &mut dyn Repositories,
+        rollout: &Rollout,
+        page: NodePage,
+    ) -> Result<Vec<PagedNode>> {
+        let Rollout { release, targets, .. } = rollout;
+        if *targets == 0 {
+            return Ok(Vec::new());
         }
-        let items = parts.iter().map(|(part, key)| ReleasedItem {
-            item: part.item,
-            key: key.clone(),
-            version: part.version,
-        });
-        Rollout { release, key: key.clone(), items: items.collect(), targets, counts }
-    }
-
-    /// The nodes that hold an active grey release of an item instead, by item.
-    fn nodes_elsewhere(&self, parts: &[(Release, String)]) -> HashMap<ItemId, HashSet<&str>> {
-        let greys = parts.iter().filter_map(|(part, _)| self.greys.get(&part.item));
-        greys.map(|grey| (grey.item, grey.nodes.iter().map(String::as_str).collect())).collect()
-    }
-
-    /// Delivery record of a release at a node, completed from the releases of the same version that it followed.
-    fn delivery(&self, release: &Release, node: &Node) -> Option<DeliveryRecord> {
-        let of = |id| self.deliveries.get(&id).and_then(|nodes| nodes.get(&node.number));
-        let mut found = of(release.id).cloned();
-        let mut at = release;
-        while let Some(origin) = at.origin.and_then(|id| self.releases.get(&id)) {
-            // Whom it was not for did not hold that version then.
-            if origin.kind == ReleaseKind::Grey && origin.nodes.binary_search(&node.node_id).is_err() {
-                break;
-            }
-            if let Some(before) = of(origin.id) {
-                let nothing =
-                    DeliveryRecord { release: release.id, node: node.number, sent: None, ack: None };
-                let known = found.get_or_insert(nothing);
-                known.sent = known.sent.or(before.sent);
-                known.ack = known.ack.take().or_else(|| before.ack.clone());
-            }
-            at = origin;
+        if release.kind == ReleaseKind::Grey {
+            let wanted = match page.state {
+                Some(_) => release.nodes.clone(),
+                None => page.of(release.nodes.clone(), |_| NodeState::Pending),
+            };
+            let named = self.named(store, release.id, &wanted).await?;
+            return Ok(if page.state.is_some() { page.of(named, |node| node.state) } else { named });
         }
-        found
+        let everyone = release.state == ReleaseState::Active;
+        let beside = if everyone { store.releases().greys_beside(&[release.id]).await? } else { Vec::new() };
+        let except = nodes_elsewhere(&beside, release.id);
+        let concerned = ConcernedNodes { release: release.id, everyone, except: &except };
+        let nodes = store.deliveries().rollout_nodes(self.of, &concerned, page).await?;
+        Ok(nodes.into_iter().map(PagedNode::from).collect())
     }
-}
 
-/// Adds the releases that those known followed.
-async fn add_origins(store: &mut dyn Repositories, releases: &mut HashMap<ReleaseId, Release>) -> Result<()> {
-    let missing = |releases: &HashMap<ReleaseId, Release>| {
-        let origins = releases.values().filter_map(|release| release.origin);
-        origins.filter(|id| !releases.contains_key(id)).collect::<HashSet<_>>()
-    };
-    let mut wanted = missing(releases);
-    while !wanted.is_empty() {
-        for id in wanted {
-            match store.releases().by_id(id).await? {
-                Some(release) => drop(releases.insert(id, release)),
-                None => releases.values_mut().for_each(|release| {
-                    release.origin = release.origin.filter(|origin| *origin != id);
-                }),
-            }
+    /// Latency of the nodes that applied the release after it was published: whoever held it before says nothing about speed.
+    pub(super) async fn latency(
+        &self,
+        store: &mut dyn Repositories,
+        rollout: &Rollout,
+    ) -> Result<Option<Latency>> {
+        let Rollout { release, targets, .. } = rollout;
+        if *targets == 0 {
+            return Ok(None);
         }
-        wanted = missing(releases);
-    }
-    Ok(())
-}
-
-fn state(delivery: Option<&DeliveryRecord>, online: bool) -> NodeState {
-    let ack = delivery.and_then(|delivery| delivery.ack.as_ref());
-    match ack.map(|ack| ack.result) {
-        Some(AckResult::Applied) => NodeState::Applied,
-        Some(AckResult::Rejected) => NodeState::Rejected,
-        Some(AckResult::Failed) => NodeState::Failed,
-        None if !online => NodeState::Offline,
-        None if delivery.is_some_and(|delivery| delivery.sent.is_some()) => NodeState::Sent,
-        None => NodeState::Pending,
+        let since = release.publish_time;
+        let times = store.deliveries().applied_times(release.id, since).await?;
+        let took = |time: DateTime<Utc>| -> TimeDelta { time - since };
+        Ok(times.map(|times| Latency {
+            first: took(times.first),
+            median: took(times.median),
+            last: took(times.last),
+        }))
     }
 }
 
-/// State of a release of these parts: active as long as one of them is.
-fn state_of(parts: &[(Release, String)]) -> ReleaseState {
-    let is_in = |state: &ReleaseState| parts.iter().any(|(part, _)| part.state == *state);
-    let states =
-        [ReleaseState::Active, ReleaseState::Promoted, ReleaseState::Aborted, ReleaseState::Superseded];
-    states.into_iter().find(is_in).unwrap_or(ReleaseState::Superseded)
+/// Records of a release at nodes that are online, at those that are not, and at those that left.
+#[derive(Default)]
+struct Reached {
+    online: Option<ReachedNodes>,
+    not_online: Option<ReachedNodes>,
+    left: i64,
 }
 
-/// What became of a release at a node, from what became of its parts there: it is rejected or failed with one of them, and
-/// applied with all. A node need not say that it dropped a key.
-fn together(mut parts: Vec<(&Release, Option<DeliveryRecord>)>) -> Option<DeliveryRecord> {
-    if parts.len() > 1 && parts.iter().any(|(part, _)| part.version > 0) {
-        parts.retain(|(part, delivery)| part.version > 0 || delivery.is_some());
+#[derive(Clone, Copy, Default)]
+struct ReachedNodes {
+    all: i64,
+    /// Those that said nothing.
+    open: i64,
+}
+
+impl Reached {
+    fn add(&mut self, count: ReachCount, is_online: bool) {
+        let nodes = if is_online { &mut self.online } else { &mut self.not_online };
+        let nodes = nodes.get_or_insert_default();
+        nodes.all += count.nodes;
+        nodes.open += if count.is_acked { 0 } else { count.nodes };
+        self.left += if count.left { count.nodes } else { 0 };
     }
-    if parts.len() < 2 {
-        return parts.pop()?.1;
+
+    /// Those at nodes that are online, from whichever side was looked at.
+    fn online(&self, count: DeliveryCount, was_online_counted: bool) -> ReachedNodes {
+        if was_online_counted {
+            return self.online.unwrap_or_default();
+        }
+        let others = self.not_online.unwrap_or_default();
+        ReachedNodes { all: count.nodes - others.all, open: count.open() - others.open }
     }
-    let acks = parts.iter().map(|(_, delivery)| delivery.as_ref().and_then(|delivery| delivery.ack.as_ref()));
-    let by_result = |result| acks.clone().flatten().find(move |ack| ack.result == result);
-    let refusal = by_result(AckResult::Rejected).or_else(|| by_result(AckResult::Failed)).cloned();
-    let is_applied = acks.clone().all(|ack| ack.is_some());
-    let ack = refusal.or_else(|| acks.flatten().filter(|_| is_applied).max_by_key(|ack| ack.time).cloned());
-    let records = parts.iter().filter_map(|(_, delivery)| delivery.as_ref());
-    let sent = records.clone().filter_map(|delivery| delivery.sent).min();
-    let first = records.clone().next()?;
-    Some(DeliveryRecord { release: parts[0].0.id, node: first.node, sent, ack })
+}
+
+/// Counts of a full release, of which no node is elsewhere.
+fn of_full(
+    summary: &ReleaseSummary,
+    count: DeliveryCount,
+    census: NodeCensus,
+    reached: Option<&Reached>,
+) -> Counts {
+    let nothing = Reached::default();
+    let reached = reached.unwrap_or(&nothing);
+    let was_online_counted = census.online < census.offline + census.left;
+    let online = reached.online(count, was_online_counted);
+    let (mut pending, mut offline) = (0, count.open() - online.open);
+    if summary.active() > 0 && count.nodes < total(census) {
+        pending = census.online - online.all;
+        offline += census.offline - (count.nodes - online.all - reached.left);
+    }
+    [pending, online.open, count.applied, count.rejected, count.failed, offline]
+}
+
+fn total(census: NodeCensus) -> i64 {
+    census.online + census.offline + census.left
+}
+
+/// Targets and counts, where every target is in a state.
+fn of_all(counts: Counts) -> (usize, [usize; 6]) {
+    let counts = counts.map(|count| usize::try_from(count).unwrap_or_default());
+    (counts.iter().sum(), counts)
+}
+
+/// The nodes for which a grey release takes the place of each part of a full one.
+fn nodes_elsewhere(beside: &[GreysBeside], release: ReleaseId) -> Vec<&str> {
+    let mut lists = beside.iter().filter(|greys| greys.release == release);
+    let Some(first) = lists.next() else { return Vec::new() };
+    let others: Vec<HashSet<&str>> =
+        lists.map(|greys| greys.nodes.iter().map(String::as_str).collect()).collect();
+    let first = first.nodes.iter().map(String::as_str);
+    first.filter(|node| others.iter().all(|nodes| nodes.contains(node))).collect()
+}
+
+fn rollout(summary: ReleaseSummary, targets: usize, counts: [usize; 6]) -> Rollout {
+    let items = usize::try_from(summary.items()).unwrap_or_default();
+    let state = summary.state();
+    let ReleaseSummary { first, key, .. } = summary;
+    Rollout { release: super::release::Release { state, ..first }, key, items, targets, counts }
 }

@@ -9,7 +9,7 @@ use imbl::{OrdMap, OrdSet};
 
 use super::delta::{ConfigDelta, EffectiveItem, NodeConfig};
 use super::key_history::{GreyNodes, KeyHistory, ReleaseSpan};
-use super::release::{Deliverable, ReleaseId};
+use super::release::{Deliverable, PartId, ReleaseId};
 use crate::Epoch;
 use crate::config::authoring::OpeningKey;
 use crate::config::identifier::AppId;
@@ -37,6 +37,8 @@ pub(in crate::config) struct Profile {
     histories: Arc<KeyHistories>,
     configs: Mutex<HashMap<Vec<ReleaseId>, Arc<NodeConfig>>>,
     deltas: Mutex<HashMap<DeltaContent, Arc<ConfigDelta>>>,
+    /// The one delta of all nodes at a revision; `None` where there is none, and no entry where grey releases tell them apart.
+    common_deltas: Mutex<HashMap<i64, Option<Arc<ConfigDelta>>>>,
     memo: Mutex<HashMap<Box<str>, Arc<dyn Any + Send + Sync>>>,
 }
 
@@ -98,6 +100,8 @@ struct KeyHistories {
     changed: OrdSet<(i64, Arc<str>)>,
     /// Revisions in which remembered releases ended, with their key: ascending.
     ended: OrdSet<(i64, Arc<str>)>,
+    /// Releases that are active, by their first parts, with the keys of these parts.
+    active: OrdSet<(ReleaseId, Arc<str>)>,
 }
 
 impl KeyHistories {
@@ -133,12 +137,16 @@ impl KeyHistories {
         for revision in history.ends() {
             self.ended.remove(&(revision, key.clone()));
         }
+        for set in history.active_sets() {
+            self.active.remove(&(set, key.clone()));
+        }
         if let Some(grey) = history.active_grey() {
             self.greys.remove(&grey.release());
         }
         change(Arc::make_mut(&mut history));
         self.changed.extend(history.revisions().map(|revision| (revision, key.clone())));
         self.ended.extend(history.ends().map(|revision| (revision, key.clone())));
+        self.active.extend(history.active_sets().map(|set| (set, key.clone())));
         self.greys.extend(history.active_grey().map(|grey| (grey.release(), grey.clone())));
         self.by_key.insert(key, history);
     }
@@ -275,7 +283,17 @@ impl ConfigSnapshot {
         history.effective(key, node_id)
     }
 
-    /// The releases in effect at a node since `revision` or before, of those published at or after `since`.
+    /// The parts of a release that a node has to apply for it; none where it only takes keys from the node, or has ended.
+    pub(super) fn needed_parts(&self, profile: &str, node_id: &str, set: ReleaseId) -> Arc<[ReleaseId]> {
+        let Some(profile) = self.profiles.get(profile) else { return Arc::default() };
+        let (from, to) = ((set, Arc::from("")), (ReleaseId(set.0.saturating_add(1)), Arc::from("")));
+        let keys = profile.histories.active.range(from..to).map(|(_, key)| key);
+        let histories = keys.filter_map(|key| profile.histories.by_key.get(key));
+        histories.filter_map(|history| history.needed(node_id, set)).collect()
+    }
+
+    /// The releases in effect at a node since `revision` or before, of those published at or after `since`, by their first
+    /// parts.
     pub(super) fn recent(
         &self,
         profile: &str,
@@ -291,14 +309,8 @@ impl ConfigSnapshot {
         histories.filter_map(|history| history.recent(node_id, number, since)).collect()
     }
 
-    /// The newest remembered release that brought this version of a key to a node.
-    pub(super) fn release_of(
-        &self,
-        profile: &str,
-        node_id: &str,
-        key: &str,
-        version: i64,
-    ) -> Option<ReleaseId> {
+    /// The newest remembered part of a release that brought this version of a key to a node.
+    pub(super) fn release_of(&self, profile: &str, node_id: &str, key: &str, version: i64) -> Option<PartId> {
         self.history(profile, key)?.last_for(node_id, version)
     }
 
@@ -307,9 +319,13 @@ impl ConfigSnapshot {
     }
 
     fn difference(&self, profile: &Profile, node_id: &str, since: i64) -> Option<Arc<ConfigDelta>> {
-        let (mut items, mut removed) = (Vec::new(), Vec::new());
+        if let Some(common) = lock(&profile.common_deltas).get(&since) {
+            return common.clone();
+        }
+        let (mut items, mut removed, mut is_common) = (Vec::new(), Vec::new(), true);
         for key in profile.histories.changed_after(since) {
             let Some(history) = profile.histories.by_key.get(key) else { continue };
+            is_common &= history.is_same_for_all();
             let before = history.version_at(node_id, since);
             match history.effective(key, node_id) {
                 Some(item) if before != Some(item.version) => items.push(item),
@@ -318,7 +334,12 @@ impl ConfigSnapshot {
             }
         }
         let different = !items.is_empty() || !removed.is_empty();
-        different.then(|| self.share(profile, items, removed))
+        let delta = different.then(|| self.share(profile, items, removed));
+        let mut common = lock(&profile.common_deltas);
+        if is_common && common.len() < MAX_MEMOISED {
+            common.insert(since, delta.clone());
+        }
+        delta
     }
 
     /// The one delta with this content, new or memoised.

@@ -202,6 +202,20 @@ impl Batch {
         Ok(Self { state: BatchState::Reverting, is_forced: force, ..self.clone() })
     }
 
+    /// What an operator may ask of it as it stands, by the names of the API.
+    pub fn demands(&self) -> Vec<&'static str> {
+        let now = DateTime::UNIX_EPOCH;
+        let demands = [
+            ("execute", self.execute(self.limits, now).is_ok()),
+            ("pause", self.pause().is_ok()),
+            ("resume", self.resume(0, now).is_ok()),
+            ("retry", self.retry(now).is_ok()),
+            ("cancel", self.cancel().is_ok()),
+            ("revert", self.revert(false).is_ok()),
+        ];
+        demands.into_iter().filter(|(_, is_allowed)| *is_allowed).map(|(demand, _)| demand).collect()
+    }
+
     fn allow(&self, action: &str, states: &[BatchState]) -> Result<()> {
         if states.contains(&self.state) {
             return Ok(());
@@ -232,6 +246,8 @@ mod tests {
             let retried = batch.retry(now);
             assert_eq!(retried.is_ok(), allowed("paused held failed cancelled revert_failed"), "{state:?}");
             let reverted = batch.revert(false).is_ok();
+            assert_eq!(batch.demands().contains(&"revert"), reverted, "{state:?}");
+            assert_eq!(batch.demands().contains(&"resume"), allowed("paused held"), "{state:?}");
             assert_eq!(
                 reverted,
                 allowed("running paused held succeeded failed cancelled revert_failed"),

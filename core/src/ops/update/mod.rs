@@ -3,6 +3,7 @@
 mod agent;
 mod agents;
 mod batch;
+mod batch_list;
 mod batch_member;
 mod batch_step;
 mod batch_view;
@@ -24,6 +25,7 @@ mod updates;
 pub use agent::{Agent, AgentFacts, AgentRepository};
 pub use agents::{AgentCaller, AgentOrder, Agents, Enrolled, EnrollmentCode, MachineView, Poll};
 pub use batch::{Batch, BatchId, BatchLimits, BatchNumber, BatchRepository, BatchState, OnStop};
+pub use batch_list::BatchOverview;
 pub use batch_view::{BatchView, StateView};
 pub use batch_worker::BatchWorker;
 pub use batches::{BatchChanged, Batches};

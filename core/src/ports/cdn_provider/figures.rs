@@ -64,6 +64,24 @@ impl AreaLevel {
     }
 }
 
+/// A domain that a provider serves, as it is filed there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ServedDomain {
+    /// Domain, in lower case.
+    pub domain: String,
+    /// Name of the group that it is in, such as an area, a zone or a distribution; empty where there are none.
+    pub group: String,
+    /// Service or plan that it is served by, in the words of the provider; empty where it names none.
+    pub service: String,
+}
+
+impl ServedDomain {
+    /// A domain without a group and a service.
+    pub fn new(domain: impl Into<String>) -> Self {
+        Self { domain: domain.into(), group: String::new(), service: String::new() }
+    }
+}
+
 /// A file of an access log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFile {

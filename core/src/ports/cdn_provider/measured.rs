@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     AreaFigure, Batch, Capabilities, CdnProvider, Figures, LogContent, LogFile, ProviderError, Quota,
-    RemoteTask, Submissions, TaskState,
+    RemoteTask, ServedDomain, Submissions, TaskState,
 };
 
 /// Provider of a vendor whose calls are counted and timed.
@@ -71,6 +71,10 @@ impl CdnProvider for MeasuredProvider {
 
     async fn domains(&self) -> Result<Vec<String>, ProviderError> {
         self.measure("domains", self.0.domains()).await
+    }
+
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
+        self.measure("domains", self.0.services()).await
     }
 
     async fn series(

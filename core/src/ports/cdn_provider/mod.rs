@@ -17,7 +17,7 @@ pub use batch::{Batch, ItemState, Operation, Purge, RemoteTask, Submission, Subm
 pub use capabilities::{CallLimits, Capabilities, Prefix, Rate, Repeat};
 pub use edge_control::{EdgeControl, SessionStart};
 pub use error::ProviderError;
-pub use figures::{AreaFigure, AreaLevel, Figure, Figures, LogContent, LogFile, Quota};
+pub use figures::{AreaFigure, AreaLevel, Figure, Figures, LogContent, LogFile, Quota, ServedDomain};
 pub use providers::Providers;
 
 /// One content delivery network.
@@ -64,6 +64,11 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
     /// The domains it serves, in lower case.
     async fn domains(&self) -> Result<Vec<String>, ProviderError> {
         Err(self.unsupported("list domains"))
+    }
+
+    /// The domains it serves, with their groups and services. By default those of [`CdnProvider::domains`], without.
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
+        Ok(self.domains().await?.into_iter().map(ServedDomain::new).collect())
     }
 
     /// Traffic of domains by 5 minutes, of the buckets that begin from `from` on and before `to`.

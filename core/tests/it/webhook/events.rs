@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use pilothouse_conformance::doubles::{Reply, ScriptedProvider};
-use pilothouse_core::config::{AckResult, Selector};
+use pilothouse_core::config::{AckResult, Change, ContentChange, ItemChange, NewChangeSet, Report, Selector};
 use pilothouse_core::ports::ProviderError;
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_storage_memory::MemoryStorage;
@@ -70,6 +70,49 @@ async fn a_rejection_is_told_once_per_node() {
         ("release.rejected".to_owned(), with(item, said))
     };
     assert_eq!(events(&*fixture.storage).await[1..], ["n1", "n2"].map(rejected));
+}
+
+#[tokio::test]
+async fn a_set_is_one_event_and_its_rejection_one_per_node() {
+    let fixture = DeliveryFixture::with(subscribed()).await;
+    for node in ["n1", "n2"] {
+        fixture.register(node).await;
+    }
+    let change = |key: &str| Change {
+        key: key.to_owned(),
+        seen: None,
+        item: ItemChange::Content(ContentChange { value: Some("1".into()), ..ContentChange::default() }),
+    };
+    let set = NewChangeSet {
+        app: "app".into(),
+        profile: "dev".into(),
+        changes: ["k", "l", "m"].map(change).into(),
+        ..NewChangeSet::default()
+    };
+    let applied = fixture.pilothouse.change_sets().apply_and_publish(&fixture.owner, set).await.unwrap();
+    let release = applied.released.unwrap().release;
+    for node in ["n1", "n2"] {
+        let report = |(key, result): (&str, AckResult)| Report {
+            key: key.to_owned(),
+            version: 1,
+            result,
+            message: format!("not {key}"),
+        };
+        let results = [("k", AckResult::Rejected), ("l", AckResult::Applied), ("m", AckResult::Applied)];
+        let session = fixture.session().await.node("dev", node).await.unwrap();
+        session.ack(results.map(report).into()).await.unwrap();
+    }
+    let back = fixture.pilothouse.releases().roll_back(&fixture.owner, release).await.unwrap().release;
+    let about = |release: i64, version: i64| json!({"app": "app", "profile": "dev", "key": "k", "items": 3, "release": release, "version": version});
+    let published = json!({"by": "owner", "kind": "full", "targets": 2});
+    let rejected = |node: &str| with(about(release.0, 1), json!({"node": node, "message": "not k"}));
+    let expected = [
+        ("release.published", with(about(release.0, 1), published.clone())),
+        ("release.rejected", rejected("n1")),
+        ("release.rejected", rejected("n2")),
+        ("release.published", with(about(back.0, 0), published)),
+    ];
+    assert_eq!(events(&*fixture.storage).await, expected.map(|(event, data)| (event.to_owned(), data)));
 }
 
 #[tokio::test]

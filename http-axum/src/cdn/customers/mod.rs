@@ -4,6 +4,7 @@ mod cdn;
 mod company;
 mod domains;
 mod login;
+mod services;
 mod user;
 mod user_cdns;
 mod user_domains;
@@ -23,6 +24,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(user::post_cdn_user, user::delete_cdn_user))
         .routes(routes!(user::post_cdn_user_update))
         .routes(routes!(users::get_users))
+        .routes(routes!(services::get_services))
         .routes(routes!(
             user_domains::get_user_domains,
             user_domains::post_user_domains,

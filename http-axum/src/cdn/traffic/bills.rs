@@ -3,18 +3,18 @@
 use std::fmt::Write as _;
 
 use axum::extract::State;
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use pilothouse_core::Error;
-use pilothouse_core::cdn::{BillingRule, CustomerBill, Point};
+use pilothouse_core::cdn::{BillRun, BillingRule, CustomerBill, Point};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::series::SeriesPoint;
 use crate::args::Args;
 use crate::caller::Auth;
-use crate::envelope::{Done, Failure, done};
+use crate::envelope::{Done, Failure};
 use crate::optional_member::selector;
+use crate::row_stream::{RowPages, RowText, push_json, row_stream};
 use crate::state::ApiState;
 
 /// Month, rule and format.
@@ -59,39 +59,46 @@ pub(super) struct BillsRow {
 }
 
 /// Bills of all customers.
-#[derive(Serialize, ToSchema)]
+#[derive(ToSchema)]
 pub(super) struct BillsList {
     /// A row per customer and domain, by account id and name.
+    #[expect(dead_code, reason = "sent row by row; this documents the whole")]
     results: Vec<BillsRow>,
 }
 
-fn row(bill: CustomerBill, rule: BillingRule) -> BillsRow {
-    let CustomerBill { mail, domain, bill, flux, requests } = bill;
-    BillsRow {
-        login_email: mail,
-        domain,
-        rule: rule.name(),
-        bandwidth: bill.bandwidth,
-        points: bill.points.into_iter().map(SeriesPoint::from).collect(),
-        flux,
-        requests,
+impl From<CustomerBill> for BillsRow {
+    fn from(CustomerBill { mail, domain, rule, bill, flux, requests }: CustomerBill) -> Self {
+        let points = bill.points.into_iter().map(SeriesPoint::from).collect();
+        let (rule, bandwidth) = (rule.name(), bill.bandwidth);
+        Self { login_email: mail, domain, rule, bandwidth, points, flux, requests }
     }
 }
 
-const HEADER: &str = "login_email,domain,rule,bandwidth,points,flux,requests\r\n";
-
 /// Bills as RFC 4180 wants them. Points are the unix seconds at which they begin, with blanks between them.
-fn csv(bills: &[CustomerBill], rule: BillingRule) -> String {
-    let mut text = HEADER.to_owned();
-    for CustomerBill { mail, domain, bill, flux, requests } in bills {
-        let (mail, domain, bandwidth) = (field(mail), field(domain), bill.bandwidth);
+const CSV: RowText<CustomerBill> = RowText {
+    content_type: "text/csv; charset=utf-8",
+    before: "login_email,domain,rule,bandwidth,points,flux,requests\r\n",
+    between: "",
+    after: "",
+    write: |CustomerBill { mail, domain, rule, bill, flux, requests }, text| {
+        let (mail, domain, bandwidth) = (field(&mail), field(&domain), bill.bandwidth);
         let times: Vec<_> =
             bill.points.iter().map(|Point { time_stamp, .. }| time_stamp.to_string()).collect();
         let points = times.join(" ");
         // Writing into a string does not fail.
         let _ = write!(text, "{mail},{domain},{rule},{bandwidth},{points},{flux},{requests}\r\n");
+        Ok(())
+    },
+};
+
+const JSON: RowText<CustomerBill> = RowText::json_list(|bill, text| push_json(&BillsRow::from(bill), text));
+
+impl RowPages for BillRun {
+    type Row = CustomerBill;
+
+    async fn next_page(&mut self) -> Result<Option<Vec<CustomerBill>>, Error> {
+        self.next_bills().await
     }
-    text
 }
 
 /// A field, in quotes where it holds one, a comma or the end of a line. A mail that a spreadsheet would take for a formula
@@ -104,7 +111,7 @@ fn field(text: &str) -> String {
 /// Bills for a month, one per customer and domain, each as `/level3/billing` answers it for that domain.
 ///
 /// With `format=csv` a header line and a line per bill, as `text/csv`; `points` then are the unix seconds at which the points
-/// begin, with blanks between them.
+/// begin, with blanks between them. The answer is made while it is sent, and breaks off where that fails.
 #[utoipa::path(
     get,
     path = "/level3/bills",
@@ -130,12 +137,7 @@ pub(super) async fn get_bills(
         Some(_) => return Err(Error::invalid("format", "must be json or csv").into()),
     };
     let bills = api.pilothouse.billing().bills(&caller, month.parse()?, rule).await?;
-    if in_csv {
-        let content_type = [(header::CONTENT_TYPE, "text/csv; charset=utf-8")];
-        return Ok((content_type, csv(&bills, rule)).into_response());
-    }
-    let results = bills.into_iter().map(|bill| row(bill, rule)).collect();
-    Ok(done(BillsList { results })?.into_response())
+    Ok(row_stream(bills, if in_csv { CSV } else { JSON }).await?)
 }
 
 #[cfg(test)]

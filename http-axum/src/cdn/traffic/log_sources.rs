@@ -64,7 +64,8 @@ pub(super) struct LogSourceRow {
     /// Time at which whoever follows or ships it was last heard, to within a minute, in the server's zone.
     #[schema(example = "2016/09/13 15:44:08")]
     seen: String,
-    /// Bytes of the file of a followed log that were yet to be read at that time; `null` of others, and where it is not known.
+    /// Bytes of the file of a followed log that were yet to be read, as told once a minute; `null` of others, and where it is not
+    /// known.
     #[schema(required = true, example = 0)]
     unread: Option<i64>,
     /// Offset that a shipped log is wanted from next; `null` of others.

@@ -221,10 +221,9 @@ pub(super) async fn publish_list(
     let PublishListQuery { app, profile, key, start, count, before } = args;
     let page = Page::new(start, count.or(Some(LISTED)))?.before(before)?;
     let rollouts = api.pilothouse.rollouts().list(&caller, &app, &profile, key.as_deref(), page).await?;
-    let listed = rollouts.into_iter().map(|rollout| ListedReleaseInfo {
-        items: rollout.items.len(),
-        rollout: rollout_info(&api, rollout),
-    });
+    let listed = rollouts
+        .into_iter()
+        .map(|rollout| ListedReleaseInfo { items: rollout.items, rollout: rollout_info(&api, rollout) });
     data(listed.collect())
 }
 
@@ -251,12 +250,12 @@ pub(super) async fn publish_status(
     });
     let [start, count] = [page.start, page.count].map(|number| usize::try_from(number).unwrap_or_default());
     let page = NodePage { state: state.transpose()?, start, count };
-    let RolloutStatus { rollout, nodes, latency } =
+    let RolloutStatus { rollout, items, nodes, latency } =
         api.pilothouse.rollouts().status_page(&caller, ReleaseId(release), page).await?;
     let nodes = nodes.into_iter().map(|node| node_info(&api, node));
     let latency = latency.map(latency_info);
-    let items = rollout.items.iter().map(|item| ReleasedItemInfo {
-        key: item.key.clone(),
+    let items = items.into_iter().map(|item| ReleasedItemInfo {
+        key: item.key,
         config_id: item.item.0,
         version: item.version,
     });

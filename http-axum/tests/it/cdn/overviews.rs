@@ -62,7 +62,7 @@ async fn sums_are_told_apart_by_cdn_and_customer() {
         })
     };
     let sums = api.get(&operator, &uri(AUGUST + 1000)).await.ok();
-    let rows = [row("level3", "other", 4000, 1), row("level3", "user", 120, 2), row("qcloud", "user", 3, 1)];
+    let rows = [row("level3", "user", 120, 2), row("level3", "other", 4000, 1), row("qcloud", "user", 3, 1)];
     assert_eq!(sums, json!({"err": 0, "results": rows}), "the last bucket is beyond the end");
     assert_eq!(api.get(&fixture.user, &uri(AUGUST)).await.codes(), (200, 4));
     for query in [

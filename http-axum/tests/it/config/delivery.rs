@@ -313,6 +313,18 @@ async fn long_polls_wait_for_a_change() {
 }
 
 #[tokio::test]
+async fn a_longer_wait_is_cut_to_the_setting() {
+    let fixture = DeliveryApi::new().await;
+    fixture.register("11").await;
+    let uri = "/node/watch?app=app1&profile=dev&nodeId=11&wait=60";
+    let request = Request::get(uri).header("authorization", format!("Bearer {}", fixture.key));
+    // The routers of this API hold a long poll for 50 ms.
+    let answer = fixture.api.send(request.body(Body::empty()).unwrap());
+    let answer = timeout(Duration::from_secs(30), answer).await.unwrap().ok();
+    assert_eq!((&answer["data"]["Items"], &answer["data"]["Removed"]), (&json!([]), &json!([])));
+}
+
+#[tokio::test]
 async fn event_streams_carry_values_and_resume() {
     let fixture = DeliveryApi::new().await;
     let epoch = fixture.epoch().await;

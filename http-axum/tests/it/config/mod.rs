@@ -10,6 +10,7 @@ mod exchange;
 mod follow;
 mod forgotten;
 mod get_calls;
+mod grey_hold;
 mod parameters;
 mod pending;
 mod permissions;

@@ -4,3 +4,4 @@ mod cdn;
 mod company;
 mod customer;
 pub(super) mod domain;
+mod service;

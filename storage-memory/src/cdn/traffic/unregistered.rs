@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use imbl::OrdMap;
 use pilothouse_core::cdn::{
-    CdnId, LogFile, LogSourceId, OTHER_HOSTS, UnregisteredHost, UnregisteredLines, UnregisteredLinesId,
-    UnregisteredRepository, UnregisteredUsage,
+    CdnId, LogFile, LogSourceId, OTHER_HOSTS, UnregisteredHost, UnregisteredKey, UnregisteredLines,
+    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
 };
 use pilothouse_core::ports::StorageResult;
 
@@ -55,6 +55,16 @@ impl UnregisteredState {
         }
         rows.len() as u64
     }
+}
+
+/// Whether a row may be merged with others of its key.
+fn is_mergeable(row: &UnregisteredLines, undone: &HashSet<LogSourceId>) -> bool {
+    !row.is_open && !undone.contains(&row.source_id)
+}
+
+fn key_of(row: &UnregisteredLines) -> UnregisteredKey {
+    let &UnregisteredLines { cdn_id, ref host, day, ref file, .. } = row;
+    UnregisteredKey { cdn_id, host: host.clone(), day, is_merged: matches!(file, LogFile::Sealed(_)) }
 }
 
 fn first(count: i64) -> usize {
@@ -140,6 +150,30 @@ impl UnregisteredRepository for Transaction {
         let dropped: Vec<_> = state.of_cdn(cdn_id).take(first(count)).cloned().collect();
         state.remove(&dropped, true);
         Ok(())
+    }
+
+    async fn crowded(&mut self, rows: i64, count: i64) -> StorageResult<Vec<UnregisteredKey>> {
+        let cdn = &self.state().cdn;
+        let undone: HashSet<_> = cdn.log_undo.iter().map(|record| record.source_id).collect();
+        let mut counts = BTreeMap::<UnregisteredKey, i64>::new();
+        for row in cdn.unregistered.lines.iter().filter(|row| is_mergeable(row, &undone)) {
+            *counts.entry(key_of(row)).or_default() += 1;
+        }
+        let crowded = counts.into_iter().filter(|(_, found)| *found >= rows).map(|(key, _)| key);
+        Ok(crowded.take(first(count)).collect())
+    }
+
+    async fn of_key(&mut self, key: &UnregisteredKey, count: i64) -> StorageResult<Vec<UnregisteredLines>> {
+        let cdn = &self.state().cdn;
+        let undone: HashSet<_> = cdn.log_undo.iter().map(|record| record.source_id).collect();
+        let rows = cdn.unregistered.lines.iter().filter(|row| is_mergeable(row, &undone));
+        Ok(rows.filter(|row| key_of(row) == *key).take(first(count)).cloned().collect())
+    }
+
+    async fn delete(&mut self, ids: &[UnregisteredLinesId]) -> StorageResult<u64> {
+        let state = &mut self.state_mut()?.cdn.unregistered;
+        let found: Vec<_> = ids.iter().filter_map(|id| state.lines.get(*id).cloned()).collect();
+        Ok(state.remove(&found, false))
     }
 
     async fn count_dropped(&mut self, cdn_id: CdnId, host: &str, lines: i64) -> StorageResult<()> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pilothouse_core::Lease;
-use pilothouse_core::config::{AppId, LEASE, Node, NodeNumber, NodeRepository};
+use pilothouse_core::config::{AppId, LEASE, Node, NodeCensus, NodeNumber, NodeRepository};
 use pilothouse_core::ports::StorageResult;
 
 use crate::config::ConfigState;
@@ -38,6 +38,16 @@ impl ConfigState {
         };
         let kept = self.deliveries.iter().filter(|(pair, _)| there(pair));
         self.deliveries = kept.map(|(pair, delivery)| (*pair, delivery.clone())).collect();
+        self.remove_stray_part_acks();
+    }
+
+    /// Removes acknowledgements of parts whose delivery record is gone.
+    pub(crate) fn remove_stray_part_acks(&mut self) {
+        let kept = self
+            .part_acks
+            .iter()
+            .filter(|((release, node, _), _)| self.deliveries.contains_key(&(*release, *node)));
+        self.part_acks = kept.map(|(key, ack)| (*key, ack.clone())).collect();
     }
 }
 
@@ -79,6 +89,22 @@ impl NodeRepository for Transaction {
         let nodes = self.state().config.nodes.iter();
         let online = nodes.filter(|node| node.app == app && node.profile == profile && node.is_online(now));
         Ok(i64::try_from(online.count()).unwrap_or(i64::MAX))
+    }
+
+    async fn census(&mut self, app: AppId, profile: &str, now: DateTime<Utc>) -> StorageResult<NodeCensus> {
+        let mut census = NodeCensus::default();
+        for node in self.state().config.nodes.iter().filter(|node| node.app == app && node.profile == profile)
+        {
+            let counted = if node.left {
+                &mut census.left
+            } else if node.is_online(now) {
+                &mut census.online
+            } else {
+                &mut census.offline
+            };
+            *counted += 1;
+        }
+        Ok(census)
     }
 
     async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>> {

@@ -1,11 +1,12 @@
 //! Release repository over the state in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use pilothouse_core::Page;
 use pilothouse_core::config::{
-    AppId, Deliverable, ItemId, Release, ReleaseId, ReleaseKind, ReleaseRepository, ReleaseState,
+    AppId, Deliverable, GreysBeside, ItemId, PartId, Release, ReleaseId, ReleaseKind, ReleasePart,
+    ReleaseRepository, ReleaseSize, ReleaseState, ReleaseSummary, ReleasedItem,
 };
 use pilothouse_core::ports::StorageResult;
 
@@ -97,6 +98,85 @@ impl ReleaseRepository for Transaction {
         let parts = config.releases.iter().filter(|part| of.contains(&part.head()));
         let keyed = parts.filter_map(|part| Some((part.clone(), config.items.get(part.item)?.key.clone())));
         Ok(keyed.collect())
+    }
+
+    async fn summaries(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseSummary>> {
+        let config = &self.state().config;
+        let wanted: BTreeSet<ReleaseId> = releases.iter().copied().collect();
+        let mut summaries: BTreeMap<ReleaseId, ReleaseSummary> = BTreeMap::new();
+        for part in config.releases.iter().filter(|part| wanted.contains(&part.head())) {
+            if part.set.is_none()
+                && let Some(item) = config.items.get(part.item)
+            {
+                let (first, key) = (part.clone(), item.key.clone());
+                summaries.insert(part.id, ReleaseSummary { first, key, parts: [0; 4] });
+            }
+            if let Some(summary) = summaries.get_mut(&part.head()) {
+                summary.parts[part.state as usize] += 1;
+            }
+        }
+        Ok(summaries.into_values().collect())
+    }
+
+    async fn items_of(&mut self, release: ReleaseId) -> StorageResult<Vec<ReleasedItem>> {
+        let parts = self.parts(&[release]).await?.into_iter();
+        Ok(parts.map(|(part, key)| ReleasedItem { item: part.item, key, version: part.version }).collect())
+    }
+
+    async fn sizes(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseSize>> {
+        let wanted: BTreeSet<ReleaseId> = releases.iter().copied().collect();
+        let mut sizes: BTreeMap<ReleaseId, ReleaseSize> = BTreeMap::new();
+        for part in self.state().config.releases.iter().filter(|part| wanted.contains(&part.head())) {
+            let release = part.head();
+            let size = sizes.entry(release).or_insert(ReleaseSize { release, parts: 0, versions: 0 });
+            size.parts += 1;
+            size.versions += i64::from(part.version > 0);
+        }
+        Ok(sizes.into_values().filter(|size| size.parts > 1).collect())
+    }
+
+    async fn part_versions(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleasePart>> {
+        let wanted: BTreeSet<ReleaseId> = releases.iter().copied().collect();
+        let table = &self.state().config.releases;
+        let parts = table.iter().filter(|part| wanted.contains(&part.head()));
+        let part = |part: &Release| {
+            let origin = part.origin.and_then(|origin| table.get(origin));
+            let origin = origin.map(|origin| PartId { release: origin.head(), part: origin.id });
+            ReleasePart { release: part.head(), part: part.id, version: part.version, origin }
+        };
+        Ok(parts.map(part).collect())
+    }
+
+    async fn followers(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseId>> {
+        let wanted: BTreeSet<ReleaseId> = releases.iter().copied().collect();
+        let table = &self.state().config.releases;
+        let followers = table.iter().filter(|part| {
+            let origin = part.origin.and_then(|origin| table.get(origin));
+            origin.is_some_and(|origin| wanted.contains(&origin.head()))
+        });
+        let followers: BTreeSet<ReleaseId> = followers.map(Release::head).collect();
+        Ok(followers.into_iter().collect())
+    }
+
+    async fn greys_beside(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<GreysBeside>> {
+        let wanted: BTreeSet<ReleaseId> = releases.iter().copied().collect();
+        let active = self.state().config.releases.iter().filter(|held| held.state == ReleaseState::Active);
+        let active: Vec<&Release> = active.collect();
+        let mut lists: BTreeMap<ReleaseId, Option<BTreeSet<&[String]>>> = BTreeMap::new();
+        for part in active.iter().filter(|part| wanted.contains(&part.head())) {
+            let is_grey = |held: &&&Release| held.kind == ReleaseKind::Grey && held.item == part.item;
+            let grey = active.iter().find(is_grey).filter(|_| part.kind == ReleaseKind::Full);
+            let list = lists.entry(part.head()).or_insert_with(|| Some(BTreeSet::new()));
+            match (grey, list.as_mut()) {
+                (Some(grey), Some(list)) => drop(list.insert(&grey.nodes)),
+                _ => *list = None,
+            }
+        }
+        let lists = lists.into_iter().flat_map(|(release, lists)| {
+            let greys = move |nodes: &[String]| GreysBeside { release, nodes: nodes.to_vec() };
+            lists.into_iter().flatten().map(greys).collect::<Vec<_>>()
+        });
+        Ok(lists.collect())
     }
 
     async fn list_sets(

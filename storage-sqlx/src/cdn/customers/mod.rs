@@ -4,3 +4,4 @@ mod cdn;
 mod company;
 mod customer;
 mod domain;
+mod service;

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pilothouse_core::cdn::{
-    CdnId, LogFile, LogSourceId, OTHER_HOSTS, UnregisteredHost, UnregisteredLines, UnregisteredLinesId,
-    UnregisteredRepository, UnregisteredUsage,
+    CdnId, LogFile, LogSourceId, OTHER_HOSTS, UnregisteredHost, UnregisteredKey, UnregisteredLines,
+    UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
 };
 use pilothouse_core::ports::StorageResult;
 
@@ -22,11 +22,19 @@ statements! {
     ADD_HOST = "INSERT INTO unregistered_host (cdn_id, host, lines, bytes, chunks, dropped, newest) \
          VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT (cdn_id, host) DO UPDATE SET \
          lines = unregistered_host.lines + excluded.lines, bytes = unregistered_host.bytes + excluded.bytes, \
-         chunks = unregistered_host.chunks + excluded.chunks, newest = excluded.newest";
+         chunks = unregistered_host.chunks + excluded.chunks, newest = CASE WHEN excluded.newest > unregistered_host.newest \
+         THEN excluded.newest ELSE unregistered_host.newest END";
     IN_PACK = "SELECT * FROM unregistered_lines WHERE NOT sealed AND file = $1 AND start = $2";
     FIRST = "SELECT * FROM unregistered_lines WHERE cdn_id = $1 ORDER BY id LIMIT $2";
     EXPIRED = "SELECT * FROM unregistered_lines WHERE recorded < $1 ORDER BY id LIMIT $2";
     OF_SOURCE = "SELECT * FROM unregistered_lines WHERE source_id = $1 ORDER BY id";
+    CROWDED = "SELECT cdn_id, host, day, sealed FROM unregistered_lines l WHERE NOT is_open \
+         AND NOT EXISTS (SELECT 1 FROM log_undo WHERE log_undo.source_id = l.source_id) \
+         GROUP BY cdn_id, host, day, sealed HAVING COUNT(*) >= $1 LIMIT $2";
+    OF_KEY = "SELECT * FROM unregistered_lines l WHERE cdn_id = $1 AND host = $2 AND day = $3 AND sealed = $4 \
+         AND NOT is_open AND NOT EXISTS (SELECT 1 FROM log_undo WHERE log_undo.source_id = l.source_id) \
+         ORDER BY id LIMIT $5";
+    BY_IDS: pair = of_ids!("SELECT * FROM unregistered_lines WHERE id", "ORDER BY id");
     OF_HOST = "SELECT * FROM unregistered_lines WHERE cdn_id = $1 AND host = $2 ORDER BY id";
     DELETE: pair = of_ids!("DELETE FROM unregistered_lines WHERE id", "");
     REMOVE_FROM_HOST = "UPDATE unregistered_host SET lines = lines - $3, bytes = bytes - $4, chunks = chunks - $5, \
@@ -88,6 +96,17 @@ impl FromRow for UnregisteredHost {
 impl FromRow for UnregisteredUsage {
     fn from_row(row: &Row) -> StorageResult<Self> {
         Ok(Self { hosts: row.get("hosts")?, rows: row.get("chunks")?, bytes: row.get("bytes")? })
+    }
+}
+
+impl FromRow for UnregisteredKey {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        Ok(Self {
+            cdn_id: row.get("cdn_id")?,
+            host: row.get("host")?,
+            day: row.get("day")?,
+            is_merged: row.get("sealed")?,
+        })
     }
 }
 
@@ -204,6 +223,19 @@ impl UnregisteredRepository for Transaction {
 
     async fn drop_first(&mut self, cdn_id: CdnId, count: i64) -> StorageResult<()> {
         self.remove_lines(FIRST, values![cdn_id, count], true).await.map(|_| ())
+    }
+
+    async fn crowded(&mut self, rows: i64, count: i64) -> StorageResult<Vec<UnregisteredKey>> {
+        self.connection.all(CROWDED, values![rows, count]).await
+    }
+
+    async fn of_key(&mut self, key: &UnregisteredKey, count: i64) -> StorageResult<Vec<UnregisteredLines>> {
+        let UnregisteredKey { cdn_id, host, day, is_merged } = key;
+        self.connection.all(OF_KEY, values![*cdn_id, host, *day, *is_merged, count]).await
+    }
+
+    async fn delete(&mut self, gone: &[UnregisteredLinesId]) -> StorageResult<u64> {
+        self.remove_lines(BY_IDS, values![ids(gone)], false).await
     }
 
     async fn count_dropped(&mut self, cdn_id: CdnId, host: &str, lines: i64) -> StorageResult<()> {

@@ -4,3 +4,5 @@ mod acknowledgement;
 mod node;
 mod pending;
 mod release;
+mod release_row;
+mod rollout;

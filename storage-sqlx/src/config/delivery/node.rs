@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pilothouse_core::Lease;
-use pilothouse_core::config::{AppId, LEASE, Labels, Node, NodeNumber, NodeRepository};
+use pilothouse_core::config::{AppId, LEASE, Labels, Node, NodeCensus, NodeNumber, NodeRepository};
 use pilothouse_core::ports::{StorageError, StorageResult};
 
 use crate::row::{FromRow, Row};
@@ -35,6 +35,13 @@ statements! {
         "SELECT COUNT(*) FROM config_node WHERE app_id = $1 AND profile = $2 AND NOT has_left AND ",
         is_held!("lease_until", "$3", "$4")
     );
+    CENSUS = concat!(
+        "SELECT CAST(COALESCE(SUM(CASE WHEN NOT has_left AND ",
+        is_held!("lease_until", "$3", "$4"),
+        " THEN 1 ELSE 0 END), 0) AS BIGINT) AS online, \
+         CAST(COALESCE(SUM(CASE WHEN has_left THEN 1 ELSE 0 END), 0) AS BIGINT) AS gone, COUNT(*) AS nodes \
+         FROM config_node WHERE app_id = $1 AND profile = $2"
+    );
     PRESENT =
         "SELECT id, profile, node_id FROM config_node WHERE app_id = $1 AND NOT has_left ORDER BY id";
     RENEW: pair = of_ids!(
@@ -50,6 +57,9 @@ statements! {
         "ORDER BY config_node.id"
     );
     REMOVE_DRIFT = "DELETE FROM config_drift WHERE node_id = $1 AND key = $2";
+    /// In one statement, which counts the records of a release once; the foreign key would do so for each node.
+    PRUNE_DELIVERIES = "DELETE FROM config_delivery WHERE node_id IN (SELECT id FROM config_node WHERE lease_until < $1 \
+         ORDER BY lease_until, id LIMIT $2)";
     PRUNE = "DELETE FROM config_node WHERE id IN (SELECT id FROM config_node WHERE lease_until < $1 \
          ORDER BY lease_until, id LIMIT $2)";
 }
@@ -71,6 +81,13 @@ impl FromRow for Node {
             lease_until: row.get("lease_until")?,
             left: row.get("has_left")?,
         })
+    }
+}
+
+impl FromRow for NodeCensus {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        let [online, left, nodes]: [i64; 3] = [row.get("online")?, row.get("gone")?, row.get("nodes")?];
+        Ok(Self { online, offline: nodes - online - left, left })
     }
 }
 
@@ -121,6 +138,10 @@ impl NodeRepository for Transaction {
         self.connection.one(COUNT_ONLINE, values![app, profile, now, LEASE.latest_end(now)]).await
     }
 
+    async fn census(&mut self, app: AppId, profile: &str, now: DateTime<Utc>) -> StorageResult<NodeCensus> {
+        self.connection.one(CENSUS, values![app, profile, now, LEASE.latest_end(now)]).await
+    }
+
     async fn present(&mut self, app: AppId) -> StorageResult<Vec<(NodeNumber, String, String)>> {
         self.connection.all(PRESENT, values![app]).await
     }
@@ -159,6 +180,7 @@ impl NodeRepository for Transaction {
     }
 
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
+        self.connection.execute(PRUNE_DELIVERIES, values![before, count]).await?;
         self.connection.execute(PRUNE, values![before, count]).await
     }
 }

@@ -3,11 +3,12 @@
 use async_trait::async_trait;
 use pilothouse_core::Page;
 use pilothouse_core::config::{
-    AppId, Deliverable, ItemId, Release, ReleaseId, ReleaseKind, ReleaseRepository, ReleaseState,
+    AppId, Deliverable, GreysBeside, ItemId, Release, ReleaseId, ReleaseKind, ReleasePart, ReleaseRepository,
+    ReleaseSize, ReleaseState, ReleaseSummary, ReleasedItem,
 };
-use pilothouse_core::ports::{StorageError, StorageResult};
+use pilothouse_core::ports::StorageResult;
 
-use crate::row::{FromRow, Row};
+use super::release_row::PartState;
 use crate::statement::{of_ids, statements};
 use crate::transaction::Transaction;
 use crate::value::{Value, ids, values};
@@ -19,6 +20,35 @@ macro_rules! deliverables {
          JOIN config_item ON config_item.id = config_release.item_id \
          LEFT JOIN config_version ON config_version.item_id = config_release.item_id \
          AND config_version.version = config_release.version AND config_release.end_revision IS NULL "
+    };
+}
+
+/// Parts of the releases that are named by their first parts.
+macro_rules! part_versions {
+    ($among:literal) => {
+        concat!(
+            "SELECT COALESCE(part.set_id, part.id) AS head_id, part.id, part.version, origin.id AS origin_id, \
+             COALESCE(origin.set_id, origin.id) AS origin_head_id \
+             FROM config_release part LEFT JOIN config_release origin ON origin.id = part.origin WHERE part.id",
+            $among,
+            " AND part.set_id IS NULL OR part.set_id",
+            $among,
+            " ORDER BY part.id"
+        )
+    };
+}
+
+/// Releases with a part that followed one of the releases that are named by their first parts.
+macro_rules! followers {
+    ($among:literal) => {
+        concat!(
+            "SELECT DISTINCT COALESCE(follower.set_id, follower.id) AS head_id FROM (\
+             SELECT id FROM config_release WHERE set_id IS NULL AND id",
+            $among,
+            " UNION ALL SELECT id FROM config_release WHERE set_id",
+            $among,
+            ") wanted JOIN config_release follower ON follower.origin = wanted.id ORDER BY head_id"
+        )
     };
 }
 
@@ -53,6 +83,43 @@ statements! {
          WHERE config_release.id IN (SELECT value FROM json_each($1)) \
          OR set_id IN (SELECT value FROM json_each($1)) ORDER BY config_release.id",
     ];
+    SUMMARIES: pair = of_ids!(
+        "SELECT config_release.*, key FROM config_release JOIN config_item ON config_item.id = item_id \
+         WHERE set_id IS NULL AND config_release.id",
+        "ORDER BY config_release.id"
+    );
+    PART_STATES: pair = of_ids!(
+        "SELECT set_id, state, COUNT(*) AS parts FROM config_release WHERE set_id",
+        "GROUP BY set_id, state"
+    );
+    ITEMS_OF = "SELECT item_id, key, config_release.version FROM config_release \
+         JOIN config_item ON config_item.id = item_id \
+         WHERE config_release.id = $1 AND set_id IS NULL OR set_id = $1 ORDER BY config_release.id";
+    SIZES: pair = of_ids!(
+        "SELECT part.set_id, COUNT(*) + 1 AS parts, CAST(SUM(CASE WHEN part.version > 0 THEN 1 ELSE 0 END) \
+         + MAX(CASE WHEN head.version > 0 THEN 1 ELSE 0 END) AS BIGINT) AS versions \
+         FROM config_release part JOIN config_release head ON head.id = part.set_id WHERE part.set_id",
+        "GROUP BY part.set_id ORDER BY part.set_id"
+    );
+    PART_VERSIONS: pair = [
+        part_versions!(" = ANY(CAST($1 AS BIGINT[]))"),
+        part_versions!(" IN (SELECT value FROM json_each($1))"),
+    ];
+    FOLLOWERS: pair = [
+        followers!(" = ANY(CAST($1 AS BIGINT[]))"),
+        followers!(" IN (SELECT value FROM json_each($1))"),
+    ];
+    GREYS_BESIDE: pair = of_ids!(
+        "SELECT DISTINCT found.head_id, found.nodes FROM (\
+         SELECT DISTINCT COALESCE(part.set_id, part.id) AS head_id, grey.nodes FROM config_release grey \
+         CROSS JOIN config_release part WHERE grey.kind = 1 AND grey.state = 0 \
+         AND part.item_id = grey.item_id AND part.kind = 0 AND part.state = 0) found \
+         WHERE NOT EXISTS (SELECT 1 FROM config_release other \
+         WHERE (other.id = found.head_id OR other.set_id = found.head_id) AND other.state = 0 \
+         AND (other.kind <> 0 OR NOT EXISTS (SELECT 1 FROM config_release beside \
+         WHERE beside.item_id = other.item_id AND beside.kind = 1 AND beside.state = 0))) AND found.head_id",
+        ""
+    );
     LIST_SETS = "SELECT id FROM config_release WHERE app_id = $1 AND profile = $2 AND set_id IS NULL \
          AND id >= $3 AND id < $4 ORDER BY id DESC LIMIT $5";
     LIST_SETS_OF_KEY = "SELECT COALESCE(set_id, config_release.id) AS head FROM config_release \
@@ -90,48 +157,6 @@ const INSERT_PARTS_TAIL: &str = ") INSERT INTO config_release \
      SELECT item_id, part.version, kind, state, publisher, publish_time, part.revision, end_revision, nodes, origin, \
      set_id, title, change_set_id, app_id, profile \
      FROM part JOIN config_item ON config_item.id = item_id ORDER BY place";
-
-impl FromRow for Release {
-    fn from_row(row: &Row) -> StorageResult<Self> {
-        let kind = ReleaseKind::from_id(row.get("kind")?);
-        let state = ReleaseState::from_id(row.get("state")?);
-        let nodes: String = row.get("nodes")?;
-        Ok(Self {
-            id: row.get("id")?,
-            set: row.optional("set_id")?,
-            title: row.get("title")?,
-            change_set: row.optional("change_set_id")?,
-            item: row.get("item_id")?,
-            version: row.get("version")?,
-            kind: kind.ok_or(StorageError::Corrupt { what: "release kind" })?,
-            state: state.ok_or(StorageError::Corrupt { what: "release state" })?,
-            publisher: row.get("publisher")?,
-            publish_time: row.get("publish_time")?,
-            revision: row.get("revision")?,
-            end_revision: row.optional("end_revision")?,
-            nodes: nodes.split(',').filter(|node| !node.is_empty()).map(str::to_owned).collect(),
-            origin: row.optional("origin")?,
-        })
-    }
-}
-
-/// A release with the key of its item.
-impl FromRow for (Release, String) {
-    fn from_row(row: &Row) -> StorageResult<Self> {
-        Ok((Release::from_row(row)?, row.get("key")?))
-    }
-}
-
-impl FromRow for Deliverable {
-    fn from_row(row: &Row) -> StorageResult<Self> {
-        Ok(Self {
-            release: Release::from_row(row)?,
-            profile: row.get("profile")?,
-            key: row.get("key")?,
-            value: row.optional("value")?,
-        })
-    }
-}
 
 /// Every column but the id, in the order of the statements.
 fn columns(release: &Release) -> [Value<'_>; 13] {
@@ -206,6 +231,41 @@ impl ReleaseRepository for Transaction {
 
     async fn parts(&mut self, of: &[ReleaseId]) -> StorageResult<Vec<(Release, String)>> {
         self.connection.all(PARTS, values![ids(of)]).await
+    }
+
+    async fn summaries(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseSummary>> {
+        let mut summaries: Vec<ReleaseSummary> =
+            self.connection.all(SUMMARIES, values![ids(releases)]).await?;
+        let parts: Vec<PartState> = self.connection.all(PART_STATES, values![ids(releases)]).await?;
+        for PartState { release, state, parts } in parts {
+            if let Ok(at) = summaries.binary_search_by_key(&release, |summary| summary.first.id) {
+                summaries[at].parts[state as usize] += parts;
+            }
+        }
+        Ok(summaries)
+    }
+
+    async fn items_of(&mut self, release: ReleaseId) -> StorageResult<Vec<ReleasedItem>> {
+        self.connection.all(ITEMS_OF, values![release]).await
+    }
+
+    async fn sizes(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseSize>> {
+        self.connection.all(SIZES, values![ids(releases)]).await
+    }
+
+    async fn part_versions(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleasePart>> {
+        self.connection.all(PART_VERSIONS, values![ids(releases)]).await
+    }
+
+    async fn followers(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<ReleaseId>> {
+        self.connection.all(FOLLOWERS, values![ids(releases)]).await
+    }
+
+    async fn greys_beside(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<GreysBeside>> {
+        let mut beside: Vec<GreysBeside> = self.connection.all(GREYS_BESIDE, values![ids(releases)]).await?;
+        // Not ORDER BY: the order of texts would be that of the database's locale.
+        beside.sort_by(|one, other| (one.release, &one.nodes).cmp(&(other.release, &other.nodes)));
+        Ok(beside)
     }
 
     async fn list_sets(

@@ -3,8 +3,8 @@
 use pilothouse_conformance::Rng;
 use pilothouse_core::Page;
 use pilothouse_core::config::{
-    Ack, AckResult, ActiveGrey, AppId, AppKey, AppKeyId, DeliveryRecord, Node, NodeNumber, PendingItem,
-    Release,
+    Ack, AckResult, ActiveGrey, AppId, AppKey, AppKeyId, ConcernedNodes, DeliveryRecord, Node, NodeNumber,
+    NodePage, PartAck, PendingItem, ProfileAt, Release, ReleaseId,
 };
 use pilothouse_core::ports::Repositories;
 
@@ -30,6 +30,42 @@ fn comparable_key(mut key: AppKey, issued: &IssuedIds) -> AppKey {
 fn comparable_delivery(delivery: DeliveryRecord, issued: &IssuedIds) -> DeliveryRecord {
     let release = index_of(&issued.releases, delivery.release);
     DeliveryRecord { release, node: index_of(&issued.nodes, delivery.node), ..delivery }
+}
+
+/// Acknowledgements of some parts, each once.
+fn part_acks(reports: &[DeliveryRecord], issued: &IssuedIds, random: &mut Rng) -> Vec<PartAck> {
+    let said = reports.iter().filter_map(|report| Some((report, report.ack.clone()?)));
+    let said = said.map(|(report, ack)| {
+        let DeliveryRecord { release, node, .. } = *report;
+        PartAck { release, node, part: any_id(&issued.releases, random), ack }
+    });
+    said.collect()
+}
+
+/// Counts of releases, and of the nodes that the first of them concerns.
+async fn counts(
+    store: &mut dyn Repositories,
+    issued: &IssuedIds,
+    releases: &[ReleaseId; 2],
+    (app, profile): (AppId, &str),
+    random: &mut Rng,
+) -> String {
+    let counts = store.deliveries().counts(&releases[..1]).await.unwrap();
+    let counts: Vec<_> = counts.iter().map(|of| (of.nodes, of.applied, of.rejected, of.failed)).collect();
+    let of = ProfileAt { app, profile, now: random.moment() };
+    let (release, everyone) = (releases[0], random.chance(50));
+    let concerned = ConcernedNodes { release, everyone, except: &["22"] };
+    let states = store.deliveries().rollout_states(of, &concerned).await.unwrap();
+    let nodes = store.deliveries().rollout_nodes(of, &concerned, NodePage::WHOLE).await.unwrap();
+    let nodes: Vec<_> = nodes.iter().map(|node| (&*node.node_id, node.state, node.sent, &node.ack)).collect();
+    let reach = store.deliveries().reach(of, &releases[..1], everyone).await.unwrap();
+    let reach: Vec<_> = reach.iter().map(|of| (of.left, of.is_acked, of.nodes)).collect();
+    let times = store.deliveries().applied_times(release, random.moment()).await.unwrap();
+    let census = store.nodes().census(app, profile, of.now).await.unwrap();
+    let keys: Vec<_> = issued.nodes.iter().map(|node| (release, *node)).collect();
+    let acks = store.deliveries().part_acks(&keys).await.unwrap();
+    let acks: Vec<_> = acks.iter().map(|said| (index_of(&issued.releases, said.part), &said.ack)).collect();
+    format!("{counts:?}, {states:?}, {nodes:?}, {reach:?}, {times:?}, {census:?}, {acks:?}")
 }
 
 pub(super) fn node_id(random: &mut Rng) -> &'static str {
@@ -101,7 +137,8 @@ pub(super) async fn read(store: &mut dyn Repositories, issued: &IssuedIds, rando
             let held = store.deliveries().held(item, &nodes, random.i64(0..4)).await.unwrap();
             let held: Vec<_> =
                 held.iter().map(|held| (index_of(&issued.nodes, held.node), held.version)).collect();
-            format!("deliveries: {found:?}, {of_node:?}, {held:?}")
+            let counts = counts(store, issued, &releases, (app, profile), random).await;
+            format!("deliveries: {found:?}, {of_node:?}, {held:?}, {counts}")
         }
         7 => {
             let apps = [app, any_id(&issued.apps, random)];
@@ -222,6 +259,15 @@ pub(super) async fn write(store: &mut dyn Repositories, issued: &mut IssuedIds, 
                 }
             }
             store.deliveries().record(&reports, now).await.unwrap();
+            if random.chance(20) {
+                store.deliveries().replace_acks(&reports[..1]).await.unwrap();
+            }
+            if random.chance(30) {
+                store.deliveries().set_part_acks(&part_acks(&reports, issued, random)).await.unwrap();
+            }
+            if random.chance(10) {
+                store.deliveries().clear_part_acks(&[(reports[0].release, reports[0].node)]).await.unwrap();
+            }
             let shown: Vec<_> =
                 reports.into_iter().map(|report| comparable_delivery(report, issued)).collect();
             format!("record {shown:?}")

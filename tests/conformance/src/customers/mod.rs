@@ -4,3 +4,4 @@ pub(crate) mod cdn;
 pub(crate) mod company;
 pub(crate) mod customer;
 pub(crate) mod domain;
+pub(crate) mod service;

@@ -6,3 +6,4 @@ pub(crate) mod node;
 pub(crate) mod pending;
 pub(crate) mod race;
 pub(crate) mod release;
+pub(crate) mod rollout;

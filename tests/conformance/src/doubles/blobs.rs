@@ -56,10 +56,10 @@ impl BlobStore for MemoryBlobs {
     async fn append(&self, digest: Sha256Digest, size: i64, offset: i64, bytes: &[u8]) -> Result<BlobState> {
         tokio::task::yield_now().await;
         let mut blobs = self.lock();
-        let blob = blobs.entry(digest).or_insert_with(|| Blob { size, bytes: Vec::new() });
-        if blob.state().offset != offset {
+        if blobs.get(&digest).map_or(0, |blob| blob.state().offset) != offset {
             return Err(Error::conflict("the blob has grown meanwhile"));
         }
+        let blob = blobs.entry(digest).or_insert_with(|| Blob { size, bytes: Vec::new() });
         blob.bytes.extend_from_slice(bytes);
         let state = blob.state();
         if state.is_complete && sha256(&blob.bytes) != digest {
@@ -72,7 +72,8 @@ impl BlobStore for MemoryBlobs {
     async fn read(&self, sha256: Sha256Digest, offset: i64, most: usize) -> Result<Vec<u8>> {
         tokio::task::yield_now().await;
         let blobs = self.lock();
-        let bytes = &blobs.get(&sha256).ok_or_else(|| Error::not_found("the blob"))?.bytes;
+        let blob = blobs.get(&sha256).filter(|blob| blob.state().is_complete);
+        let bytes = &blob.ok_or_else(|| Error::not_found("the blob"))?.bytes;
         Ok(bytes.iter().skip(usize::try_from(offset).unwrap()).take(most).copied().collect())
     }
 
@@ -85,5 +86,17 @@ impl BlobStore for MemoryBlobs {
         tokio::task::yield_now().await;
         self.lock().remove(&sha256);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blob_store_conforms;
+
+    #[tokio::test]
+    async fn the_suite_of_blob_stores_passes() {
+        let blobs = MemoryBlobs::default();
+        blob_store_conforms(&blobs, &blobs).await;
     }
 }

@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
-use pilothouse_core::ports::{Repositories, Signal, Storage, StorageError, StorageResult, Topic, UnitOfWork};
+use pilothouse_core::ports::{
+    Repositories, Signal, Storage, StorageError, StorageResult, StoreInfo, Topic, UnitOfWork,
+};
 
 /// A store whose failures a test decides.
 #[derive(Debug)]
@@ -65,6 +67,10 @@ impl Storage for FaultyStorage {
 
     async fn ready(&self) -> StorageResult<()> {
         self.storage.ready().await
+    }
+
+    fn info(&self) -> StoreInfo {
+        self.storage.info()
     }
 
     async fn check_writable(&self) -> StorageResult<()> {

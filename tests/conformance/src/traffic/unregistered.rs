@@ -6,8 +6,8 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::Prunable;
 use pilothouse_core::cdn::{
-    CdnId, LogFile, LogSourceId, OTHER_HOSTS, UnregisteredHost, UnregisteredLines, UnregisteredLinesId,
-    UnregisteredUsage,
+    CdnId, DomainId, LogFile, LogSourceId, OTHER_HOSTS, UndoRecord, UnregisteredHost, UnregisteredKey,
+    UnregisteredLines, UnregisteredLinesId, UnregisteredUsage,
 };
 use pilothouse_core::ports::{Storage, UnitOfWork};
 
@@ -108,4 +108,61 @@ pub(crate) async fn dropped(storage: Arc<dyn Storage>) {
     let expected = [name(OTHER_HOSTS, 0, 16), name("x.test", 7, 0)];
     assert_eq!(listed(&mut work, cdn).await, expected);
     work.commit().await.unwrap();
+}
+
+/// Rows of one host, day and kind of file are a crowd together, without open ones and those of a log that can be forgotten;
+/// they are replaced without anything being counted as dropped.
+pub(crate) async fn crowds_are_replaced(storage: Arc<dyn Storage>) {
+    let (a, b) = (add_cdn(&storage, "a").await, add_cdn(&storage, "b").await);
+    let mut work = begin(&storage).await;
+    let of = |cdn, host, n| UnregisteredLines { is_open: false, ..lines(cdn, host, n) };
+    let merged = |n: i64| UnregisteredLines { file: LogFile::Sealed(format!("s{n}")), ..of(a, "x.test", n) };
+    let open = UnregisteredLines { is_open: true, ..of(a, "x.test", 5) };
+    let next_day = UnregisteredLines { day: day(1), ..of(a, "x.test", 6) };
+    let undone = of(a, "x.test", 8);
+    let others = [of(a, "y.test", 4), open, next_day, undone, of(b, "x.test", 9), merged(10)];
+    work.unregistered().insert(&others).await.unwrap();
+    let crowd = [of(a, "x.test", 1), of(a, "x.test", 2), of(a, "x.test", 3)];
+    work.unregistered().insert(&crowd).await.unwrap();
+    let record = UndoRecord {
+        source_id: LogSourceId(8),
+        domain_id: DomainId(1),
+        recorded: at(0),
+        options: String::new(),
+        pack: String::new(),
+        lines: 1,
+        counted_later: 0,
+        figures: Vec::new(),
+    };
+    work.log_undo().insert(&[record]).await.unwrap();
+    work.unregistered().count_dropped(a, "x.test", 77).await.unwrap();
+
+    let key = UnregisteredKey { cdn_id: a, host: "x.test".into(), day: day(0), is_merged: false };
+    assert_eq!(work.unregistered().crowded(4, 9).await.unwrap(), []);
+    assert_eq!(work.unregistered().crowded(3, 9).await.unwrap(), std::slice::from_ref(&key));
+    assert_eq!(work.unregistered().crowded(1, 9).await.unwrap().len(), 5);
+    assert_eq!(work.unregistered().crowded(1, 2).await.unwrap().len(), 2);
+    let found = work.unregistered().of_key(&key, 9).await.unwrap();
+    assert_eq!(found.iter().map(|row| row.lines).collect::<Vec<_>>(), [3, 4, 5]);
+    assert_eq!(work.unregistered().of_key(&key, 2).await.unwrap(), found[..2]);
+
+    let usage = work.unregistered().usage(a).await.unwrap();
+    let whole = UnregisteredLines { lines: 12, raw_length: 306, ..merged(11) };
+    work.unregistered().insert(&[whole]).await.unwrap();
+    let ids: Vec<_> = found.iter().map(|row| row.id).collect();
+    assert_eq!(work.unregistered().delete(&ids).await.unwrap(), 3);
+    assert_eq!(work.unregistered().delete(&ids).await.unwrap(), 0);
+    let after = UnregisteredUsage { rows: usage.rows - 2, ..usage };
+    assert_eq!(work.unregistered().usage(a).await.unwrap(), after);
+    let merged_key = UnregisteredKey { is_merged: true, ..key };
+    let merged = work.unregistered().of_key(&merged_key, 9).await.unwrap();
+    assert_eq!(merged.iter().map(|row| row.lines).collect::<Vec<_>>(), [12, 12]);
+    // The row that was merged last is no newer than the newest of the host.
+    for (host, n) in [("y.test", 20), ("x.test", 21), ("x.test", 19)] {
+        work.unregistered().insert(&[of(a, host, n)]).await.unwrap();
+    }
+    work.unregistered().drop_host(a).await.unwrap();
+    let hosts = listed(&mut work, a).await;
+    assert_eq!(hosts.iter().map(|(host, ..)| &**host).collect::<Vec<_>>(), [OTHER_HOSTS, "x.test"]);
+    assert_eq!(hosts[1].2, 77, "nothing more was dropped");
 }

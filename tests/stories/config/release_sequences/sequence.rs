@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use super::cluster::{Backup, Cluster};
 use super::{NODES, Tally};
 use crate::support::{
-    Answer, ApiClient, Content, Contents, FullReleases, KEYS, NodeEnvironment, NodeState, Operation, PROFILE,
+    Answer, ApiClient, Contents, FullReleases, KEYS, NodeEnvironment, NodeState, Operation, PROFILE,
     Protocol, ReleaseBackup, ReleaseHistory, TIMEOUT, TestNode,
 };
 

@@ -37,7 +37,9 @@ impl VendorCalls {
     pub fn new(pilothouse: Pilothouse) -> Self {
         let providers = pilothouse.providers().iter();
         let vendors = providers.filter(|(_, provider)| provider.capabilities().is_vendor);
-        let memories = vendors.map(|(cdn, _)| (cdn.to_owned(), Mutex::default())).collect();
+        let memory = |can| Mutex::new(VendorMemory::new(can));
+        let memories =
+            vendors.map(|(cdn, provider)| (cdn.to_owned(), memory(provider.capabilities()))).collect();
         let name = pilothouse.ids().uuid().simple().to_string();
         Self { pilothouse, name, memories }
     }

@@ -34,6 +34,15 @@ pub(super) struct VendorMemory {
 }
 
 impl VendorMemory {
+    /// Memory of a vendor that was not called yet. Its buckets fill from now on, so that one that rests has its burst.
+    pub(super) fn new(can: &Capabilities) -> Self {
+        let mut new = Self::default();
+        for operation in Operation::ALL {
+            new.bucket(can, operation);
+        }
+        new
+    }
+
     /// Limits of a call, with what was learnt.
     pub(super) fn limits(&self, can: &Capabilities, operation: Operation) -> CallLimits {
         let limits = can.limits(operation);
@@ -137,4 +146,28 @@ impl VendorMemory {
 
 fn is_spent_by(quota: &Quota, operation: Operation, group: &str) -> bool {
     quota.operation == operation && (quota.groups.is_empty() || quota.groups.iter().any(|own| own == group))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::ports::{Rate, Repeat};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_rested_has_the_whole_burst() {
+        let rate = Rate { calls: 5, period: Duration::from_mins(1), burst: 3 };
+        let limits = CallLimits::items(100).with_rate(Some(rate));
+        let can = Capabilities::vendor("v", Repeat::Free).with_limits(Operation::PurgeUrls, limits);
+        for (rest, calls) in [(Duration::ZERO, 1), (Duration::from_mins(5), 3)] {
+            let mut memory = VendorMemory::new(&can);
+            sleep(rest).await;
+            for _ in 0..calls {
+                assert_eq!(memory.wait(&can, Operation::PurgeUrls), Duration::ZERO, "after {rest:?}");
+                memory.take(&can, Operation::PurgeUrls);
+            }
+            assert!(memory.wait(&can, Operation::PurgeUrls) > Duration::ZERO, "after {rest:?}");
+        }
+    }
 }

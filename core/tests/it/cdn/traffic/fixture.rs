@@ -117,9 +117,13 @@ impl TrafficFixture {
 
     /// Downloads the log of a domain and day by its link, and compares the size with the announced one.
     pub(crate) async fn download(&self, domain: usize, day: NaiveDate) -> Option<String> {
-        let name = format!("d{domain}.example.com");
+        self.download_of(&format!("d{domain}.example.com"), day).await
+    }
+
+    /// The same by the name of the domain.
+    pub(crate) async fn download_of(&self, name: &str, day: NaiveDate) -> Option<String> {
         let downloads = self.pilothouse.log_downloads();
-        let listed = downloads.logs(&self.caller, None, &name, day..=day).await.unwrap().remove(0);
+        let listed = downloads.logs(&self.caller, None, name, day..=day).await.unwrap().remove(0);
         let log = downloads.open_log(&listed.link?).await.unwrap();
         let content: Vec<Vec<u8>> = log.content.try_collect().await.unwrap();
         let content = content.concat();

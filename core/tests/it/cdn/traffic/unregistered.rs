@@ -1,11 +1,14 @@
 //! Kept-aside lines of unregistered hosts: their limits, their age, and their files.
 
 use chrono::NaiveDate;
-use pilothouse_core::cdn::{Batch, BatchUnregistered, Cell, DomainId, Figures, KeptLines, LogFile};
+use pilothouse_core::account::{Caller, Groups, Scope};
+use pilothouse_core::cdn::{
+    Batch, BatchUnregistered, Cell, DomainId, Figures, KeptLines, LogFile, TrafficQuery,
+};
 use pilothouse_core::ports::Storage;
 use pilothouse_core::{ErrorKind, Prunable};
 
-use super::fixture::{DAY, NOW, TrafficFixture};
+use super::fixture::{DAY, NOW, TrafficFixture, query};
 
 const GIB: i64 = 1 << 30;
 
@@ -41,6 +44,13 @@ impl TrafficFixture {
         hosts.into_iter().map(|host| (host.host, host.lines, host.dropped)).collect()
     }
 
+    /// Gives the customer a domain.
+    async fn register(&self, name: &str) {
+        let operator = Caller { groups: Groups::all(), scope: Scope::Account, ..self.caller.clone() };
+        let domains = self.pilothouse.domains();
+        domains.add(&operator, &self.caller.mail, "level3", &[name.to_owned()]).await.unwrap();
+    }
+
     async fn has_pack(&self, pack: &str) -> bool {
         let mut snapshot = self.storage.read().await.unwrap();
         let files = snapshot.unregistered().files().await.unwrap();
@@ -66,6 +76,74 @@ async fn more_than_a_gibibyte_drops_the_oldest() {
     );
     fixture.keep_aside("new.example.com", "b001", 1).await;
     assert_eq!(fixture.unregistered().await, [host("new.example.com", 2, 0), host("old.example.com", 4, 16)]);
+}
+
+/// Two hosts that are asked for in every batch of a followed log, for seven days: their rows are merged, and nothing is dropped.
+#[tokio::test]
+async fn busy_hosts_are_kept_for_seven_days_in_few_rows() {
+    const BATCHES: i64 = 7 * 72;
+    const LINES: i64 = 40;
+    const STEP: i64 = 1200;
+    let fixture = TrafficFixture::new(1).await;
+    let (mut expected, mut flux) = (String::new(), 0);
+    for batch in 0..BATCHES {
+        let now = NOW + batch * STEP;
+        let day = chrono::DateTime::from_timestamp(now + 8 * 3600, 0).unwrap().date_naive();
+        let (mut content, mut unregistered) = (Vec::new(), Vec::new());
+        for n in 0..LINES {
+            for host in ["busy.example.com", "other.example.com"] {
+                let text = format!("{host} {batch} {n}\n");
+                let length = i64::try_from(text.len()).unwrap();
+                let offset = i64::try_from(content.len()).unwrap();
+                content.extend_from_slice(text.as_bytes());
+                let (domain_id, is_open) = (DomainId::UNSAVED, false);
+                let kept =
+                    KeptLines { domain_id, day, offset, length, lines: 1, raw_length: length, is_open };
+                let figures = Figures { flux: n, requests: 1, ..Figures::default() };
+                let cells = vec![Cell { domain_id, bucket: now / 300, figures }];
+                let (first, last) = (now + n, now + n);
+                unregistered.push(BatchUnregistered {
+                    host: host.into(),
+                    first,
+                    last,
+                    kept,
+                    cells,
+                    city_cells: Vec::new(),
+                });
+                if host == "busy.example.com" {
+                    expected += &text;
+                    flux += n;
+                }
+            }
+        }
+        let pack = format!("p{batch}");
+        fixture.archive.write_pack(&pack, content);
+        let batch = Batch { pack, unregistered, ..fixture.batch().await };
+        fixture.pilothouse.log_intake().record(batch).await.unwrap();
+        fixture.maintain().await;
+        fixture.advance(STEP);
+    }
+    let lines = BATCHES * LINES;
+    let hosts = fixture.unregistered().await;
+    assert_eq!(hosts, [host("busy.example.com", lines, 0), host("other.example.com", lines, 0)]);
+    let mut snapshot = fixture.storage.read().await.unwrap();
+    let rows = snapshot.unregistered().usage(fixture.edge.cdn_id).await.unwrap().rows;
+    drop(snapshot);
+    // Of a host and day fewer than 32 rows of each kind.
+    assert!(rows <= 2 * 8 * 2 * 31, "{rows} rows of {} lines", 2 * lines);
+
+    fixture.register("busy.example.com").await;
+    let mut stored = String::new();
+    for n in 0..8 {
+        let day = day() + chrono::Days::new(n);
+        stored += &fixture.download_of("busy.example.com", day).await.unwrap_or_default();
+    }
+    assert!(stored == expected, "{} of {} bytes, or in another order", stored.len(), expected.len());
+    let asked =
+        TrafficQuery { domains: vec!["busy.example.com".to_owned()], ..query(NOW, NOW + BATCHES * STEP) };
+    let fluxs = fixture.pilothouse.traffic().fluxs(&fixture.caller, &asked).await.unwrap();
+    assert_eq!(fluxs.iter().map(|point| point.value).sum::<i64>(), flux);
+    assert_eq!(fixture.unregistered().await, [host("other.example.com", lines, 0)]);
 }
 
 /// Of every kind an eighth may go in a day, so the rows of one day go over days.

@@ -8,4 +8,5 @@ mod release_set;
 mod rollout;
 mod rollout_follow;
 mod server_clocks;
+mod set_delivery;
 mod watch;

@@ -154,10 +154,8 @@ async fn a_set_is_one_revision_and_one_event_for_each_node_and_goes_back_as_one(
     );
     let rollouts = fixture.pilothouse.rollouts();
     let listed = rollouts.list(&fixture.owner, "app", "dev", Some("new"), Page::default()).await.unwrap();
-    let shown: Vec<_> = listed
-        .iter()
-        .map(|rollout| (rollout.release.id, rollout.release.state, rollout.items.len()))
-        .collect();
+    let shown: Vec<_> =
+        listed.iter().map(|rollout| (rollout.release.id, rollout.release.state, rollout.items)).collect();
     assert_eq!(shown[0], (forth.release, ReleaseState::Active, 3));
     assert_eq!(shown[1], (back.release, ReleaseState::Superseded, 3));
     assert_eq!(shown[3], (grey, ReleaseState::Promoted, 3));
@@ -228,10 +226,20 @@ async fn a_node_has_applied_a_set_when_it_applied_every_key() {
     fixture.ack_key("11", "b", 1, AckResult::Applied).await;
     fixture.ack_key("22", "b", 1, AckResult::Rejected).await;
     assert_eq!(states().await, [NodeState::Applied, NodeState::Rejected]);
+    // Nodes that come back, also to a server that knows nothing of what was sent, are where they were.
+    drop(watches);
+    for server in [fixture.pilothouse.clone(), fixture.server()] {
+        for node in ["11", "22"] {
+            let session = fixture.session_on(&server).await.node("dev", node).await.unwrap();
+            assert_eq!(ready(&mut session.watch(revision(2)).await.unwrap()), None);
+        }
+        server.housekeep().await.unwrap();
+        assert_eq!(states().await, [NodeState::Applied, NodeState::Rejected]);
+    }
     // A later release of one key leaves the rest of the set in effect.
     let part = fixture.release_changes(&[("b", "2")], Selector::default()).await.unwrap().release;
     let rollout = fixture.pilothouse.rollouts().status(&fixture.owner, release).await.unwrap().rollout;
-    assert_eq!((rollout.release.state, rollout.items.len()), (ReleaseState::Active, 3));
+    assert_eq!((rollout.release.state, rollout.items), (ReleaseState::Active, 3));
     let rollouts = fixture.pilothouse.rollouts();
     let refused = rollouts.status(&fixture.owner, ReleaseId(part.0 - 1)).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Forbidden, "a part is no release of its own, as an unknown one");

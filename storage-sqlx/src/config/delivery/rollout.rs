@@ -1,0 +1,143 @@
+//! Statements of rollouts: the nodes that a release concerns, with their states.
+
+use chrono::{DateTime, Utc};
+use pilothouse_core::config::{AppliedTimes, LEASE, NodeState, ProfileAt, ReachCount, RolloutNode};
+use pilothouse_core::ports::{StorageError, StorageResult};
+
+use super::acknowledgement::ack;
+use crate::row::{FromRow, Row};
+use crate::statement::{among_texts, is_held, statements};
+use crate::value::Value;
+
+/// Condition that a node is online. The parameters `$1` to `$4` are those of [`values_of`].
+macro_rules! is_online {
+    () => {
+        concat!("(NOT has_left AND ", is_held!("lease_until", "$3", "$4"), ")")
+    };
+}
+
+/// The nodes of a profile with their state in the release `$6`, by the position in [`NodeState::ALL`].
+macro_rules! nodes_of_release {
+    () => {
+        concat!(
+            "(SELECT config_node.id AS number, config_node.node_id AS name, has_left, config_delivery.release_id, \
+             sent, result, message, acked, CAST(CASE WHEN result = 1 THEN 2 WHEN result = 2 THEN 3 \
+             WHEN result = 3 THEN 4 WHEN NOT ",
+            is_online!(),
+            " THEN 5 WHEN sent IS NOT NULL THEN 1 ELSE 0 END AS BIGINT) AS state FROM config_node \
+             LEFT JOIN config_delivery ON config_delivery.release_id = $6 \
+             AND config_delivery.node_id = config_node.id WHERE app_id = $1 AND profile = $2) node"
+        )
+    };
+}
+
+/// Condition that a full release concerns a node.
+macro_rules! concerned {
+    ($before:expr, $after:literal) => {
+        among_texts!(
+            concat!($before, " WHERE (release_id IS NOT NULL OR $7 AND NOT has_left AND NOT (name"),
+            "$5",
+            concat!("))", $after)
+        )
+    };
+}
+
+statements! {
+    pub(super) NODES: pair = concerned!(
+        concat!("SELECT * FROM ", nodes_of_release!()),
+        " AND $8 IN (-1, state) ORDER BY number LIMIT $9 OFFSET $10"
+    );
+    pub(super) STATES: pair =
+        concerned!(concat!("SELECT state, COUNT(*) AS nodes FROM ", nodes_of_release!()), " GROUP BY state");
+    pub(super) NAMED: pair = among_texts!(
+        concat!("SELECT * FROM ", nodes_of_release!(), " WHERE name"),
+        "$5",
+        "ORDER BY number"
+    );
+    /// Looks up each pair: the nodes are the smaller part of a profile, and the records those of many releases.
+    pub(super) REACH: pair = [
+        concat!(
+            "SELECT wanted.id AS release_id, has_left, result IS NOT NULL AS is_acked, COUNT(*) AS nodes \
+             FROM config_node CROSS JOIN unnest(CAST($5 AS BIGINT[])) wanted (id) \
+             CROSS JOIN LATERAL (SELECT result FROM config_delivery \
+             WHERE release_id = wanted.id AND node_id = config_node.id LIMIT 1) found \
+             WHERE app_id = $1 AND profile = $2 AND ",
+            is_online!(),
+            " = $6 GROUP BY wanted.id, has_left, result IS NOT NULL ORDER BY wanted.id, has_left, is_acked"
+        ),
+        concat!(
+            "SELECT release_id, has_left, result IS NOT NULL AS is_acked, COUNT(*) AS nodes \
+             FROM config_node CROSS JOIN json_each($5) wanted CROSS JOIN config_delivery \
+             ON release_id = wanted.value AND config_delivery.node_id = config_node.id \
+             WHERE app_id = $1 AND profile = $2 AND ",
+            is_online!(),
+            " = $6 GROUP BY release_id, has_left, result IS NOT NULL ORDER BY release_id, has_left, is_acked"
+        ),
+    ];
+    pub(super) APPLIED_TIMES = "SELECT acked FROM (SELECT acked, ROW_NUMBER() OVER (ORDER BY acked) AS place, \
+         COUNT(*) OVER () AS total FROM config_delivery WHERE release_id = $1 AND result = 1 AND acked >= $2) timed \
+         WHERE place IN (1, (total + 1) / 2, total) ORDER BY place";
+}
+
+/// The parameters of these statements: app, profile, and the moment with the latest end of a lease that is believed then.
+pub(super) fn values_of<'a>(
+    of: ProfileAt<'a>,
+    others: impl IntoIterator<Item = Value<'a>>,
+) -> Vec<Value<'a>> {
+    let ProfileAt { app, profile, now } = of;
+    let profile = [app.into(), profile.into(), now.into(), LEASE.latest_end(now).into()];
+    profile.into_iter().chain(others).collect()
+}
+
+/// Times of the first, the median and the last, of which some may be one.
+pub(super) fn applied_times(times: &[DateTime<Utc>]) -> Option<AppliedTimes> {
+    let (first, last) = times.first().zip(times.last())?;
+    Some(AppliedTimes { first: *first, median: times[(times.len() - 1) / 2], last: *last })
+}
+
+/// Number of nodes in a state.
+pub(super) struct StateCount {
+    state: usize,
+    nodes: i64,
+}
+
+/// Numbers by state, zero where there is no node.
+pub(super) fn counted(rows: Vec<StateCount>) -> StorageResult<[i64; 6]> {
+    let mut counts = [0; 6];
+    for StateCount { state, nodes } in rows {
+        *counts.get_mut(state).ok_or(StorageError::Corrupt { what: "node state" })? = nodes;
+    }
+    Ok(counts)
+}
+
+impl FromRow for StateCount {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        let state: i64 = row.get("state")?;
+        Ok(Self { state: usize::try_from(state).unwrap_or(usize::MAX), nodes: row.get("nodes")? })
+    }
+}
+
+impl FromRow for ReachCount {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        Ok(Self {
+            release: row.get("release_id")?,
+            left: row.get("has_left")?,
+            is_acked: row.get("is_acked")?,
+            nodes: row.get("nodes")?,
+        })
+    }
+}
+
+impl FromRow for RolloutNode {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        let state: i64 = row.get("state")?;
+        let state = usize::try_from(state).ok().and_then(|state| NodeState::ALL.get(state).copied());
+        Ok(Self {
+            number: row.get("number")?,
+            node_id: row.get("name")?,
+            state: state.ok_or(StorageError::Corrupt { what: "node state" })?,
+            sent: row.optional("sent")?,
+            ack: ack(row)?,
+        })
+    }
+}
