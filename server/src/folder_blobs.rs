@@ -16,11 +16,14 @@ use pilothouse_core::ports::{BlobState, BlobStore, Ids, RandomIds};
 use pilothouse_core::{Error, Result};
 use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
+use tokio::sync::Semaphore;
 
 use crate::running_hash::RunningHashes;
 
 /// File with the id of the folder.
 const ID: &str = "folder-id";
+/// Pieces that are read at the same time. Each takes a thread, and the allocator keeps some memory for every thread.
+const READERS: usize = 4;
 /// Bytes that are hashed at a time.
 const PIECE: usize = 1 << 16;
 
@@ -33,6 +36,8 @@ pub(crate) struct FolderBlobs {
     /// Serialises appending within the process; the lock of the part file does so between processes. With the hashes of begun
     /// blobs, so that a long one is not read again at its end.
     appending: Arc<Mutex<RunningHashes>>,
+    /// Turns of those who read pieces.
+    reading: Arc<Semaphore>,
 }
 
 impl FolderBlobs {
@@ -40,7 +45,8 @@ impl FolderBlobs {
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
         fs::create_dir_all(folder)?;
         File::open(folder)?.sync_all()?;
-        Ok(Self { folder: Arc::new(folder.to_owned()), refusal: None, appending: Arc::default() })
+        let reading = Arc::new(Semaphore::new(READERS));
+        Ok(Self { folder: Arc::new(folder.to_owned()), refusal: None, appending: Arc::default(), reading })
     }
 
     /// Random id of the folder, which stands in it: whoever sees the same one sees the same folder.
@@ -272,13 +278,15 @@ impl BlobStore for FolderBlobs {
     }
 
     async fn read(&self, sha256: Sha256Digest, offset: i64, most: usize) -> Result<Vec<u8>> {
+        let _turn =
+            self.reading.acquire().await.map_err(|error| Error::Internal(format!("a blob: {error}")))?;
         self.blocking(move |this| {
             let mut file = File::open(this.complete(sha256)).map_err(|error| match error.kind() {
                 ErrorKind::NotFound => Error::not_found("the blob"),
                 _ => failed(error),
             })?;
             file.seek(SeekFrom::Start(offset.unsigned_abs())).map_err(failed)?;
-            let mut bytes = Vec::new();
+            let mut bytes = Vec::with_capacity(most);
             file.take(most as u64).read_to_end(&mut bytes).map_err(failed)?;
             Ok(bytes)
         })
