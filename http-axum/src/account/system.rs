@@ -3,9 +3,10 @@
 use axum::extract::State;
 use chrono::{DateTime, Utc};
 use pilothouse_core::{SystemInfo, Unset, WorkerStatus};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::args::Args;
 use crate::caller::Auth;
 use crate::envelope::{Info, Reply, info};
 use crate::state::ApiState;
@@ -78,6 +79,10 @@ impl From<SystemInfo> for ServerState {
     }
 }
 
+/// Nothing is asked for.
+#[derive(Deserialize)]
+pub(super) struct SystemQuery {}
+
 /// Version, store, background jobs of the server that answers, and what is not set up.
 #[utoipa::path(
     get,
@@ -87,6 +92,10 @@ impl From<SystemInfo> for ServerState {
     extensions(("x-permission" = json!("group 9"))),
     responses((status = 200, description = "The state.", body = Info<ServerState>)),
 )]
-pub(super) async fn get_system(State(api): State<ApiState>, Auth(caller): Auth) -> Reply<Info<ServerState>> {
+pub(super) async fn get_system(
+    State(api): State<ApiState>,
+    Auth(caller): Auth,
+    Args(SystemQuery {}): Args<SystemQuery>,
+) -> Reply<Info<ServerState>> {
     info(api.pilothouse.system().info(&caller).await?.into())
 }

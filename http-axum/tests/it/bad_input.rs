@@ -72,11 +72,9 @@ async fn run((inputs, usual): (&str, u64), mut fresh: impl AsyncFnMut() -> Seede
     for n in 0..usize::try_from(env_number(inputs, usual)).unwrap() {
         let call = &calls[n % calls.len()];
         let input = Input::new(call, &mut rng);
-        // A watch may wait for news, which is what it is for.
-        let may_wait = call.operation.id() == "get_node_watch";
-        let limit = Duration::from_secs(if may_wait { 1 } else { 60 });
+        let limit = Duration::from_secs(if call.may_wait() { 1 } else { 60 });
         let Ok(answer) = timeout(limit, input.send(&api, call)).await else {
-            assert!(may_wait, "input {n}: {input:?}");
+            assert!(call.may_wait(), "input {n}: {input:?}");
             continue;
         };
         let described = || format!("input {n}: {input:?} was answered {} {}", answer.status, answer.body);
@@ -147,7 +145,7 @@ struct Input {
 impl Input {
     fn new(call: &Call, rng: &mut Rng) -> Self {
         let mut arguments = call.existing.clone();
-        if call.operation.id() == "get_node_watch" {
+        if call.may_wait() {
             arguments["wait"] = json!(0);
         }
         let mut misspelt = None;

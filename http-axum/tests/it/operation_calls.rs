@@ -66,6 +66,11 @@ pub(crate) fn calls(api: &SeededApi) -> Vec<Call> {
 }
 
 impl Call {
+    /// Whether it may be answered only when there is news, which is what it is for.
+    pub(crate) fn may_wait(&self) -> bool {
+        ["get_node_watch", "get_publish_follow"].contains(&self.operation.id())
+    }
+
     /// The URI and the body that carry these arguments.
     pub(crate) fn request(&self, arguments: &Value) -> (String, Option<Value>) {
         let has_body = self.operation.body().is_some();
