@@ -200,7 +200,7 @@ pub trait DeliveryRepository: Send {
         concerned: &ConcernedNodes<'_>,
         page: NodePage,
     ) -> StorageResult<Vec<RolloutNode>>;
-    /// Counts the nodes that a full release concerns, in the order of [`NodeState::ALL`].
+    /// Counts the nodes that a full release concerns, in the order of [`NodeState::ALL`](super::NodeState::ALL).
     async fn rollout_states(
         &mut self,
         of: ProfileAt<'_>,
