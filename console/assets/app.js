@@ -68,6 +68,16 @@
     if (choice && choice !== event.target) choice.checked = true;
   });
 
+  // A live part begins again by itself once it has begun; where nobody answered at first, it is begun here.
+  document.addEventListener("htmx:error", (event) => {
+    const part = event.target;
+    const url = part.getAttribute?.("hx-sse:connect");
+    if (!url) return;
+    setTimeout(() => {
+      if (part.isConnected && !part._htmx?.sse) htmx.ajax("GET", url, { source: part });
+    }, 2000);
+  });
+
   document.addEventListener("htmx:after:swap", () => {
     const field = document.querySelector("[data-focus]");
     if (field) field.focus();

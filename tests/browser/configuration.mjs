@@ -101,9 +101,12 @@ export async function configuration({ page, node, server, serve, startNode, chec
   const nodeEnded = ended(node.child);
   node.child.kill("SIGKILL");
   await nodeEnded;
+  outage.isOn = true;
+  // The first request of the live part is lost, as one that meets the kill.
+  await page.route("**/live?*", (route) => route.abort(), { times: 1 });
   await page.keyboard.press("p");
   await page.getByText("Applied 0 / 1").waitFor();
-  outage.isOn = true;
+  await page.waitForLoadState("load");
   const serverEnded = ended(server.child);
   server.child.kill("SIGKILL");
   await serverEnded;
