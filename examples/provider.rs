@@ -12,7 +12,7 @@ use axum::routing::{get, put};
 use axum::{Json, Router};
 use pilothouse_core::ports::{
     Batch, CallLimits, Capabilities, CdnProvider, ItemState, Operation, ProviderError, Providers, RemoteTask,
-    Repeat, Submission, Submissions, TaskState,
+    Repeat, ServedDomain, Submission, Submissions, TaskState,
 };
 use pilothouse_core::{Pilothouse, Settings};
 use pilothouse_storage_memory::MemoryStorage;
@@ -83,13 +83,13 @@ impl CdnProvider for Acme {
         Ok(states)
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         let answer = self.call(self.http.get(format!("{}/domains", self.url))).await?;
         Ok(answer
             .as_array()
             .into_iter()
             .flatten()
-            .filter_map(|name| Some(name.as_str()?.to_owned()))
+            .filter_map(|name| Some(ServedDomain::new(name.as_str()?)))
             .collect())
     }
 }

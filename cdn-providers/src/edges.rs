@@ -8,8 +8,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use pilothouse_core::cdn::{check_cdn_name, domain_name};
 use pilothouse_core::ports::{
-    Batch, Capabilities, CdnProvider, EdgeControl, Operation, Prefix, ProviderError, SessionStart,
-    Submission, Submissions,
+    Batch, Capabilities, CdnProvider, EdgeControl, Operation, Prefix, ProviderError, ServedDomain,
+    SessionStart, Submission, Submissions,
 };
 use pilothouse_core::{Error, Result, check_text};
 use reqwest::Client;
@@ -263,12 +263,12 @@ impl CdnProvider for Edges {
         Ok(outcomes.into_iter().map(|outcome| outcome.map(|()| Submission::Done)).collect())
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         if self.domains.is_empty() {
             let provider = self.name.clone();
             return Err(ProviderError::Unsupported { provider, operation: "list domains" });
         }
-        Ok(self.domains.clone())
+        Ok(self.domains.iter().map(ServedDomain::new).collect())
     }
 }
 

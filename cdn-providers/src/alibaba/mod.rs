@@ -133,10 +133,6 @@ impl CdnProvider for Alibaba {
         Ok(hosts.iter().cloned().map(Ok).collect())
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
-        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
-    }
-
     async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         let (mut served, mut seen) = (Vec::new(), 0);
         for page in 1..=MAX_PAGES {

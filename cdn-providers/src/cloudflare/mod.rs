@@ -149,10 +149,6 @@ impl CdnProvider for Cloudflare {
         self.zones_of(hosts).await
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
-        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
-    }
-
     async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         self.proxied_names().await
     }

@@ -160,10 +160,6 @@ impl CdnProvider for CloudFront {
         self.distributions_of(hosts).await
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
-        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
-    }
-
     async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         self.served_names().await
     }

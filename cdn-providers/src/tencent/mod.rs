@@ -153,10 +153,6 @@ impl CdnProvider for Tencent {
         self.areas_of(hosts).await
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
-        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
-    }
-
     async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         self.active_services().await
     }

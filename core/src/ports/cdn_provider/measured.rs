@@ -69,10 +69,6 @@ impl CdnProvider for MeasuredProvider {
         self.measure("groups", self.0.groups(hosts)).await
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
-        self.measure("domains", self.0.domains()).await
-    }
-
     async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         self.measure("domains", self.0.services()).await
     }

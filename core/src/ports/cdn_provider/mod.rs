@@ -61,14 +61,14 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
         Ok(vec![Ok(String::new()); hosts.len()])
     }
 
-    /// The domains it serves, in lower case.
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+    /// The domains it serves, in lower case, with their groups and services where it has any.
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
         Err(self.unsupported("list domains"))
     }
 
-    /// The domains it serves, with their groups and services. By default those of [`CdnProvider::domains`], without.
-    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
-        Ok(self.domains().await?.into_iter().map(ServedDomain::new).collect())
+    /// The names of [`CdnProvider::services`].
+    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
+        Ok(self.services().await?.into_iter().map(|served| served.domain).collect())
     }
 
     /// Traffic of domains by 5 minutes, of the buckets that begin from `from` on and before `to`.

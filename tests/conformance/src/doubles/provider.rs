@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use pilothouse_core::ports::{
-    Batch, Capabilities, CdnProvider, Prefix, ProviderError, Submission, Submissions,
+    Batch, Capabilities, CdnProvider, Prefix, ProviderError, ServedDomain, Submission, Submissions,
 };
 use tokio::sync::Notify;
 
@@ -117,8 +117,9 @@ impl CdnProvider for ScriptedProvider {
         Ok(outcomes.into_iter().map(|outcome| outcome.map(|()| Submission::Done)).collect())
     }
 
-    async fn domains(&self) -> Result<Vec<String>, ProviderError> {
-        self.domains.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
+        let domains = self.domains.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        Ok(domains.into_iter().map(ServedDomain::new).collect())
     }
 }
 
