@@ -210,29 +210,12 @@ mod tests {
 
     use super::*;
     use crate::ops::update::{Agent, BatchId};
-    use crate::ops::{BatchLimits, MachineNumber, Phase, Sha256Digest, TaskId};
+    use crate::ops::{BatchLimits, MachineNumber, Phase, TaskId};
 
     use OrderState::{Conflict, Expired, Failed, Pending, Queued, Reverted, Running, Succeeded, Unknown};
 
     fn now() -> DateTime<Utc> {
         DateTime::from_timestamp(1_480_471_675, 0).unwrap()
-    }
-
-    fn content() -> FileContent {
-        FileContent {
-            task_id: TaskId(Uuid::nil()),
-            sha256: Sha256Digest([7; 32]),
-            size: 3,
-            mode: None,
-            owner: None,
-            group: None,
-            expect_sha256: None,
-            check: None,
-            reload: None,
-            confirm_seconds: 0,
-            not_before: None,
-            deadline_seconds: 3600,
-        }
     }
 
     fn member(n: i64, state: OrderState, is_online: bool) -> Member {
@@ -254,7 +237,7 @@ mod tests {
 
     /// States of the orders after a step, and that of the batch.
     fn stepped(batch: &Batch, members: &mut [Member], at: DateTime<Utc>) -> BatchState {
-        let Some(step) = batch.step(members, &content(), at).unwrap() else { return batch.state };
+        let Some(step) = batch.step(members, &FileContent::plain(), at).unwrap() else { return batch.state };
         for OrderChange { old, new } in step.changes {
             let member = members.iter_mut().find(|member| member.order == old).unwrap();
             member.order = new;
@@ -312,7 +295,11 @@ mod tests {
         assert_eq!(states(&all), ["failed", "reverting", "cancelled", "running", "cancelled"]);
         assert!(all[3].order.is_cancelling);
         let batch = Batch { state: BatchState::Reverting, ..batch };
-        assert_eq!(batch.step(&all, &content(), now()).unwrap(), None, "what is under way is awaited");
+        assert_eq!(
+            batch.step(&all, &FileContent::plain(), now()).unwrap(),
+            None,
+            "what is under way is awaited"
+        );
         all[3].order.state = Succeeded;
         stepped(&batch, &mut all, now());
         assert_eq!(states(&all)[3], "reverting", "it swapped before it could be told");
@@ -331,13 +318,17 @@ mod tests {
         stepped(&batch, &mut all, now());
         assert_eq!(states(&all), ["pending", "pending", "succeeded"], "one is called back");
         let late = now() + TimeDelta::seconds(3601);
-        assert_eq!(batch.step(&all, &content(), now() + TimeDelta::seconds(3600)).unwrap(), None);
+        assert_eq!(batch.step(&all, &FileContent::plain(), now() + TimeDelta::seconds(3600)).unwrap(), None);
         stepped(&batch, &mut all, late);
         assert_eq!(states(&all), ["expired", "expired", "succeeded"]);
         assert_eq!(stepped(&batch, &mut all, late), BatchState::Failed);
         let mut once = member(1, Queued, false);
         once.order.tries = 1;
-        assert_eq!(batch.step(&[once], &content(), now()).unwrap(), None, "an agent had it already");
+        assert_eq!(
+            batch.step(&[once], &FileContent::plain(), now()).unwrap(),
+            None,
+            "an agent had it already"
+        );
     }
 
     #[test]
@@ -346,7 +337,7 @@ mod tests {
         assert_eq!(stepped(&batch, &mut members(&[Succeeded; 3]), now()), BatchState::Succeeded);
         assert_eq!(stepped(&batch, &mut members(&[Succeeded, Failed]), now()), BatchState::Failed);
         let paused = batch.pause().unwrap();
-        assert_eq!(paused.step(&members(&[Pending, Pending]), &content(), now()).unwrap(), None);
+        assert_eq!(paused.step(&members(&[Pending, Pending]), &FileContent::plain(), now()).unwrap(), None);
     }
 
     #[test]
@@ -358,7 +349,9 @@ mod tests {
         let batch = Batch { state: BatchState::RevertFailed, ..running(BatchLimits::default()) };
         let mut all = members(&[Conflict, OrderState::RevertFailed, Conflict]);
         all[2].order.action = OrderAction::Revert;
-        let again = |force| batch.revert(force).unwrap().revert_again(&all, &content(), now()).unwrap().len();
+        let again = |force| {
+            batch.revert(force).unwrap().revert_again(&all, &FileContent::plain(), now()).unwrap().len()
+        };
         assert_eq!((again(false), again(true)), (2, 3));
         let mut swapping = member(1, Running, true);
         swapping.order.phase = Some(Phase::Swap);

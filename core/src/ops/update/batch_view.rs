@@ -1,13 +1,13 @@
 //! Views of batches: how far each is, with a row for every machine; and what is in a state.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use super::batch_member::{Member, failures, members};
 use super::batches::content;
-use super::updates::{LOOK, MOST_WAIT, offline_reason, reason};
+use super::news::NewsWait;
+use super::updates::{offline_reason, reason};
 use super::{Batch, BatchId, BatchState, Batches, OrderState, OrderView};
 use crate::account::{Caller, Group};
 use crate::ports::Repositories;
@@ -50,19 +50,12 @@ impl Batches<'_> {
         wait: i64,
     ) -> Result<BatchView> {
         self.0.require(caller, Group::ReadTasks)?;
-        if !(0..=MOST_WAIT).contains(&wait) {
-            return Err(Error::invalid("wait", "must be from 0 to 60"));
-        }
-        let wait = Duration::from_secs(wait.unsigned_abs());
-        let clock = self.0.clock();
-        let begun = clock.monotonic();
+        let wait = NewsWait::begin(self.0.clock(), wait)?;
         loop {
             let view = self.view(batch_id).await?;
-            let left = wait.saturating_sub(clock.monotonic().saturating_sub(begun));
-            if since != Some(view.since) || left.is_zero() {
+            if since != Some(view.since) || !wait.goes_on().await {
                 return Ok(view);
             }
-            tokio::time::sleep(left.min(LOOK)).await;
         }
     }
 

@@ -185,6 +185,27 @@ pub struct FileContent {
 }
 
 #[cfg(test)]
+impl FileContent {
+    /// A content of three bytes that asks for nothing else, to begin within an hour.
+    pub(super) fn plain() -> Self {
+        Self {
+            task_id: TaskId(uuid::Uuid::nil()),
+            sha256: Sha256Digest([7; 32]),
+            size: 3,
+            mode: None,
+            owner: None,
+            group: None,
+            expect_sha256: None,
+            check: None,
+            reload: None,
+            confirm_seconds: 0,
+            not_before: None,
+            deadline_seconds: 3600,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -12,6 +12,7 @@ mod batches;
 mod blob_removal;
 mod blobs;
 mod content;
+mod news;
 mod order;
 mod order_event;
 mod order_repository;

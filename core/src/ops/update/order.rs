@@ -303,25 +303,8 @@ mod tests {
         DateTime::from_timestamp(1_480_471_675, 0).unwrap()
     }
 
-    fn content() -> FileContent {
-        FileContent {
-            task_id: TaskId(uuid::Uuid::nil()),
-            sha256: Sha256Digest([7; 32]),
-            size: 3,
-            mode: None,
-            owner: None,
-            group: None,
-            expect_sha256: None,
-            check: None,
-            reload: None,
-            confirm_seconds: 0,
-            not_before: None,
-            deadline_seconds: 3600,
-        }
-    }
-
     fn at(state: OrderState) -> FileOrder {
-        FileOrder { state, machine: Some(MACHINE), ..FileOrder::pending(content().task_id) }
+        FileOrder { state, machine: Some(MACHINE), ..FileOrder::pending(FileContent::plain().task_id) }
     }
 
     #[test]
@@ -329,11 +312,11 @@ mod tests {
         for state in OrderState::ALL {
             let order = at(*state);
             let allowed = |names: &str| names.split(' ').any(|name| name == state.as_str());
-            let executed = order.execute(MACHINE, &content(), now());
+            let executed = order.execute(MACHINE, &FileContent::plain(), now());
             assert_eq!(executed.is_ok(), allowed("pending"), "execute {state:?}");
-            let reverted = order.revert(&content(), false, now());
+            let reverted = order.revert(&FileContent::plain(), false, now());
             assert_eq!(reverted.is_ok(), allowed("succeeded conflict revert_failed"), "revert {state:?}");
-            let retried = order.retry(MACHINE, &content(), now());
+            let retried = order.retry(MACHINE, &FileContent::plain(), now());
             assert_eq!(retried.is_ok(), allowed("failed expired cancelled conflict revert_failed"));
             assert_eq!(order.cancel().is_ok(), allowed("pending queued running"), "cancel {state:?}");
         }
@@ -341,7 +324,7 @@ mod tests {
 
     #[test]
     fn a_lost_lease_queues_again_three_times() {
-        let mut order = at(OrderState::Pending).execute(MACHINE, &content(), now()).unwrap();
+        let mut order = at(OrderState::Pending).execute(MACHINE, &FileContent::plain(), now()).unwrap();
         for tries in 1..=3 {
             let claimed = order.claim("a", now());
             assert_eq!((claimed.attempt, claimed.state), (tries, OrderState::Running));
@@ -353,27 +336,28 @@ mod tests {
 
     #[test]
     fn a_lease_lost_from_the_swap_on_is_unknown() {
-        let claimed = at(OrderState::Pending).execute(MACHINE, &content(), now()).unwrap().claim("a", now());
+        let claimed =
+            at(OrderState::Pending).execute(MACHINE, &FileContent::plain(), now()).unwrap().claim("a", now());
         let swapping = FileOrder { phase: Some(Phase::Swap), ..claimed };
         assert!(swapping.cancel().is_err());
         let lapsed = swapping.lapse(now() + TimeDelta::seconds(61)).unwrap();
         assert_eq!((lapsed.state, lapsed.due, lapsed.lease_until), (OrderState::Unknown, None, None));
-        assert!(lapsed.is_held() && lapsed.revert(&content(), true, now()).is_err());
+        assert!(lapsed.is_held() && lapsed.revert(&FileContent::plain(), true, now()).is_err());
     }
 
     #[test]
     fn a_lease_of_a_clock_ahead_is_over() {
-        let order = at(OrderState::Pending).execute(MACHINE, &content(), now()).unwrap();
+        let order = at(OrderState::Pending).execute(MACHINE, &FileContent::plain(), now()).unwrap();
         let claimed = order.claim("a", now() + TimeDelta::hours(1));
         assert_eq!(claimed.lapse(now()).unwrap().state, OrderState::Queued);
     }
 
     #[test]
     fn what_nobody_begins_expires() {
-        let order = at(OrderState::Pending).execute(MACHINE, &content(), now()).unwrap();
+        let order = at(OrderState::Pending).execute(MACHINE, &FileContent::plain(), now()).unwrap();
         assert_eq!(order.lapse(now() + TimeDelta::seconds(3600)), None);
         assert_eq!(order.lapse(now() + TimeDelta::seconds(3601)).unwrap().state, OrderState::Expired);
-        let plan = at(OrderState::Pending).plan(MACHINE, &content(), now()).unwrap();
+        let plan = at(OrderState::Pending).plan(MACHINE, &FileContent::plain(), now()).unwrap();
         assert_eq!(plan.lapse(now() + TimeDelta::seconds(3601)).unwrap().state, OrderState::Pending);
     }
 }

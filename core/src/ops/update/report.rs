@@ -233,6 +233,7 @@ impl FileOrder {
 mod tests {
     use super::*;
     use crate::ErrorKind;
+    use crate::ops::FileContent;
     use crate::ops::{MachineNumber, TaskId};
 
     fn now() -> DateTime<Utc> {
@@ -303,19 +304,11 @@ mod tests {
     #[test]
     fn past_the_swap_the_old_file_is_asked_for() {
         let swapped = running(OrderAction::Update).report(&progress(1, Phase::Swap, 80), now()).unwrap();
-        let content = |deadline_seconds| crate::ops::FileContent {
+        let content = |deadline_seconds| FileContent {
             task_id: swapped.task_id,
-            sha256: Sha256Digest([1; 32]),
-            size: 1,
-            mode: None,
-            owner: None,
-            group: None,
-            expect_sha256: None,
-            check: None,
-            reload: None,
             confirm_seconds: 30,
-            not_before: None,
             deadline_seconds,
+            ..FileContent::plain()
         };
         assert!(
             running(OrderAction::Update).revert(&content(60), false, now()).is_err(),

@@ -1,20 +1,14 @@
 //! Orders for tasks with a content: execute, revert, cancel, retry, plan, and how far they are.
 
-use std::time::Duration;
-
 use chrono::{DateTime, Utc};
 
+use super::news::NewsWait;
 use super::order_event::count_ended;
 use super::{Agent, FileContent, FileOrder, OrderAction, OrderState};
 use crate::account::{Caller, CallerTransaction, Entry, Group, digest};
 use crate::ops::{Machine, MachineNumber, Task, TaskId};
 use crate::ports::{Repositories, Topic, UnitOfWork};
 use crate::{Error, Pilothouse, Result};
-
-/// The longest wait for news in seconds.
-pub(super) const MOST_WAIT: i64 = 60;
-/// Interval between looks at the store while somebody waits; the answer comes at most this late.
-pub(super) const LOOK: Duration = Duration::from_millis(500);
 
 /// The use cases of orders. Each names the machine that the order is bound to; empty for a task that was never ordered.
 #[derive(Clone, Copy, Debug)]
@@ -90,20 +84,12 @@ impl Updates<'_> {
         wait: i64,
     ) -> Result<OrderView> {
         self.0.require(caller, Group::ReadTasks)?;
-        if !(0..=MOST_WAIT).contains(&wait) {
-            return Err(Error::invalid("wait", "must be from 0 to 60"));
-        }
-        let wait = Duration::from_secs(wait.unsigned_abs());
-        let clock = self.0.clock();
-        let begun = clock.monotonic();
+        let wait = NewsWait::begin(self.0.clock(), wait)?;
         loop {
             let view = self.view(task_id).await?;
-            let is_news = since.is_none_or(|since| view.order.version > since);
-            let left = wait.saturating_sub(clock.monotonic().saturating_sub(begun));
-            if is_news || left.is_zero() {
+            if since.is_none_or(|since| view.order.version > since) || !wait.goes_on().await {
                 return Ok(view);
             }
-            tokio::time::sleep(left.min(LOOK)).await;
         }
     }
 
