@@ -326,6 +326,7 @@ impl Accounts<'_> {
 }
 
 impl Account {
+    /// An account that is not stored yet, with the hash of its password.
     pub(crate) fn from_new(new: NewAccount, password: Option<String>) -> Self {
         let NewAccount { name, mail, department, groups, .. } = new;
         Self {

@@ -6,7 +6,7 @@ use super::document::AccountRecord;
 use super::row_id::RowKind;
 use super::transaction::ImportTransaction;
 use crate::Result;
-use crate::account::{Account, AccountId, Entry, check_identity, check_imported_password};
+use crate::account::{Account, Entry, NewAccount, check_identity, check_imported_password};
 use crate::text::fold_name;
 
 impl ImportTransaction<'_> {
@@ -51,14 +51,5 @@ fn account(record: &AccountRecord) -> Result<Account> {
     check_identity(&name, &mail, &department)?;
     let groups = record.permissions.parse()?;
     let password = check_imported_password(record.password.as_deref())?;
-    Ok(Account {
-        id: AccountId::UNSAVED,
-        name,
-        mail,
-        department,
-        groups,
-        password,
-        is_disabled: false,
-        version: 1,
-    })
+    Ok(Account::from_new(NewAccount { name, mail, passwd: String::new(), department, groups }, password))
 }
