@@ -280,10 +280,8 @@ pub(crate) async fn post_approve(
 ) -> Answer {
     let place = Place::of(&visitor, app, profile).await?;
     let (set, _) = find(&visitor, &place, id).await?;
-    match visitor.pilothouse().change_sets().approve(&visitor.caller, set.id).await {
-        Ok(()) => Ok(visitor.done(&next.path(&place, id), "approved")),
-        Err(error) => again(&visitor, place, id, Choice::default(), error).await,
-    }
+    let done = visitor.pilothouse().change_sets().approve(&visitor.caller, set.id).await;
+    decided(&visitor, place, id, &next, done.map(|()| "approved")).await
 }
 
 /// Takes the set back.
@@ -294,9 +292,21 @@ pub(crate) async fn post_discard(
 ) -> Answer {
     let place = Place::of(&visitor, app, profile).await?;
     let (set, _) = find(&visitor, &place, id).await?;
-    match visitor.pilothouse().change_sets().discard(&visitor.caller, set.id).await {
-        Ok(()) => Ok(visitor.done(&next.path(&place, id), "saved")),
-        Err(error) => again(&visitor, place, id, Choice::default(), error).await,
+    let done = visitor.pilothouse().change_sets().discard(&visitor.caller, set.id).await;
+    decided(&visitor, place, id, &next, done.map(|()| "saved")).await
+}
+
+/// Leads on with a notice, or shows the page with what is wrong.
+async fn decided(
+    visitor: &Visitor,
+    place: Place,
+    id: i64,
+    next: &Next,
+    notice: Result<&'static str>,
+) -> Answer {
+    match notice {
+        Ok(notice) => Ok(visitor.done(&next.path(&place, id), notice)),
+        Err(error) => again(visitor, place, id, Choice::default(), error).await,
     }
 }
 
