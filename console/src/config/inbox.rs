@@ -215,7 +215,7 @@ pub(crate) struct Grey {
 
 /// Makes a grey release the full one, unless nodes refuse it.
 pub(crate) async fn post_promote(visitor: Visitor, Form(grey): Form<Grey>) -> Answer {
-    visitor.pilothouse().releases().promote(&visitor.caller, ReleaseId(grey.release)).await?;
+    visitor.pilothouse().releases().promote(&visitor.caller, ReleaseId(grey.release), false).await?;
     Ok(visitor.done("/inbox", "saved"))
 }
 

@@ -202,11 +202,7 @@ pub(crate) async fn post_promote(
 ) -> Answer {
     let place = Place::of(&visitor, app, profile).await?;
     let releases = visitor.pilothouse().releases();
-    let released = if force {
-        releases.promote_forced(&visitor.caller, ReleaseId(id)).await?
-    } else {
-        releases.promote(&visitor.caller, ReleaseId(id)).await?
-    };
+    let released = releases.promote(&visitor.caller, ReleaseId(id), force).await?;
     Ok(visitor.done(&format!("{}/releases/{}", place.path(), released.release), "saved"))
 }
 

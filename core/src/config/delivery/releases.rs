@@ -83,18 +83,9 @@ impl Releases<'_> {
     }
 
     /// Makes a grey release the full one; needs permission 9. Also where its items have newer versions by now: a key that
-    /// it deletes and that has one stays as a draft. Refused while a node rejects or fails it.
-    pub async fn promote(&self, caller: &Caller, id: ReleaseId) -> Result<Released> {
-        self.promote_unless(caller, id, false).await
-    }
-
-    /// Promotes a grey release as [`Self::promote`] does, also while nodes reject or fail it.
-    pub async fn promote_forced(&self, caller: &Caller, id: ReleaseId) -> Result<Released> {
-        self.promote_unless(caller, id, true).await
-    }
-
+    /// it deletes and that has one stays as a draft. Refused while a node rejects or fails it, unless it is forced.
     #[tracing::instrument(level = "debug", skip_all)]
-    async fn promote_unless(&self, caller: &Caller, id: ReleaseId, is_forced: bool) -> Result<Released> {
+    pub async fn promote(&self, caller: &Caller, id: ReleaseId, is_forced: bool) -> Result<Released> {
         let mut work = self.0.write_as(caller).await?;
         let grey = self.lock_grey(&mut work, caller, id).await?;
         if !is_forced {

@@ -29,7 +29,7 @@ async fn releases_are_told() {
     let grey = fixture.publish("2", &to_nodes("n1")).await;
     releases.abort(&fixture.owner, grey).await.unwrap();
     let again = fixture.publish("3", &to_nodes("n1")).await;
-    let promoted = releases.promote(&fixture.owner, again).await.unwrap().release;
+    let promoted = releases.promote(&fixture.owner, again, false).await.unwrap().release;
     releases.abort(&fixture.owner, again).await.unwrap_err();
     let about = |release: i64, version: i64| {
         let item = json!({"app": "app", "profile": "dev", "key": "k", "by": "owner", "items": 1});

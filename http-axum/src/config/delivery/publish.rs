@@ -113,12 +113,8 @@ pub(super) async fn publish_promote(
     Writer(caller): Writer,
     Args(args): Args<PublishPromote>,
 ) -> Reply<Data<ReleaseInfo>> {
-    let (releases, id) = (api.pilothouse.releases(), ReleaseId(args.release));
-    let promoted = match args.force {
-        Some(true) => releases.promote_forced(&caller, id).await?,
-        _ => releases.promote(&caller, id).await?,
-    };
-    data(release_info(promoted))
+    let (id, is_forced) = (ReleaseId(args.release), args.force.unwrap_or(false));
+    data(release_info(api.pilothouse.releases().promote(&caller, id, is_forced).await?))
 }
 
 /// Takes a grey release back: its nodes are told to go back to the last full one.

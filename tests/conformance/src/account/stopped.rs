@@ -163,7 +163,7 @@ impl StopFixture {
             "config.approve": pilothouse.items().approve(by, &name("new"), None),
             "config.delete": pilothouse.items().delete(by, &name("new"), None),
             "publish": pilothouse.releases().publish(by, self.item, &Selector::default(), None),
-            "release.promote": pilothouse.releases().promote(by, promoted),
+            "release.promote": pilothouse.releases().promote(by, promoted, false),
             "release.abort": pilothouse.releases().abort(by, aborted),
             "key.create": pilothouse.app_keys().create(by, "app"),
             "key.create (brought)": pilothouse.app_keys().bring(by, "app", "a-secret-of-another-system"),

@@ -139,7 +139,7 @@ impl PermissionFixture {
             "delete published" => items.delete(by, live, None).await,
             "approve" => items.approve(by, draft, None).await,
             "publish" => releases.publish(by, objects.live_id, &Selector::default(), None).await.map(drop),
-            "promote" => releases.promote(by, objects.release).await.map(drop),
+            "promote" => releases.promote(by, objects.release, false).await.map(drop),
             "abort" => releases.abort(by, objects.release).await,
             "update app" => pilothouse.apps().update(by, "app", UpdateApp::default()).await,
             // The app has items, so whoever may delete it is told of the conflict.

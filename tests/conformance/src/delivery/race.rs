@@ -91,7 +91,7 @@ pub(crate) async fn grey_release_ends_once(storage: Arc<dyn Storage>) {
                 match n {
                     0 => releases.publish(&by, id, &Selector::default(), None).await.map(|_| ()),
                     n if n % 2 == 0 => releases.abort(&by, grey).await,
-                    _ => releases.promote(&by, grey).await.map(|_| ()),
+                    _ => releases.promote(&by, grey, false).await.map(|_| ()),
                 }
             }
         })

@@ -105,7 +105,10 @@ async fn a_set_is_one_revision_and_one_event_for_each_node_and_goes_back_as_one(
     let again = fixture.release(content.clone(), to_nodes("22")).await.unwrap().release;
     assert_eq!(ready(&mut one), delta(&[("a", "1"), ("gone", "1")], &["new"]));
     assert_eq!(ready(&mut two), delta(&[("a", "2"), ("new", "2")], &["gone"]));
-    assert_eq!(releases.promote(&fixture.owner, grey.release).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(
+        releases.promote(&fixture.owner, grey.release, false).await.unwrap_err().kind(),
+        ErrorKind::Conflict
+    );
     let planned = releases.preview_rollback(&fixture.owner, again).await.unwrap();
     assert_eq!(planned.iter().map(|item| (item.from, item.to)).collect::<Vec<_>>(), [(2, 1), (0, 1), (1, 0)]);
     assert_eq!(releases.roll_back(&fixture.owner, again).await.unwrap().release, again, "it is the abort");
@@ -117,7 +120,7 @@ async fn a_set_is_one_revision_and_one_event_for_each_node_and_goes_back_as_one(
     assert_eq!(fixture.set_state(set).await, ChangeSetState::Approved);
     let grey = fixture.release(content.clone(), to_nodes("11")).await.unwrap().release;
     assert_eq!(ready(&mut one), delta(&[("a", "2"), ("new", "2")], &["gone"]));
-    let promoted = releases.promote(&fixture.owner, grey).await.unwrap();
+    let promoted = releases.promote(&fixture.owner, grey, false).await.unwrap();
     assert_eq!((promoted.kind, promoted.items), (ReleaseKind::Full, 3));
     assert_eq!((ready(&mut one), ready(&mut two)), (None, delta(&[("a", "2"), ("new", "2")], &["gone"])));
     let items = fixture.pilothouse.items();
@@ -259,14 +262,14 @@ async fn a_grey_release_holds_while_a_node_of_it_refuses() {
     let releases = fixture.pilothouse.releases();
     fixture.ack_key("11", "a", 1, AckResult::Failed).await;
     fixture.ack_key("22", "b", 1, AckResult::Rejected).await;
-    let refused = releases.promote(&fixture.owner, grey).await.unwrap_err();
+    let refused = releases.promote(&fixture.owner, grey, false).await.unwrap_err();
     let why = "the release holds, as nodes reject or fail it: 11, 22; force=true promotes it all the same";
     assert_eq!((refused.kind(), &*refused.to_string()), (ErrorKind::Conflict, why));
     fixture.clock.advance(chrono::TimeDelta::seconds(1));
     fixture.ack_key("11", "a", 1, AckResult::Applied).await;
-    let refused = releases.promote(&fixture.owner, grey).await.unwrap_err();
+    let refused = releases.promote(&fixture.owner, grey, false).await.unwrap_err();
     assert_eq!(refused.to_string(), why.replace("11, ", ""));
-    assert_eq!(releases.promote_forced(&fixture.owner, grey).await.unwrap().items, 2);
+    assert_eq!(releases.promote(&fixture.owner, grey, true).await.unwrap().items, 2);
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ async fn a_grey_release_reaches_only_the_selected_nodes() {
     releases.abort(&fixture.owner, listed[0].release.id).await.unwrap();
     assert_eq!((ready_change(&mut one), ready_change(&mut two)), (None, Some((1, "first".into()))));
     assert_eq!(
-        releases.promote(&fixture.owner, listed[2].release.id).await.unwrap_err().kind(),
+        releases.promote(&fixture.owner, listed[2].release.id, false).await.unwrap_err().kind(),
         ErrorKind::Conflict
     );
 
@@ -64,7 +64,7 @@ async fn a_grey_release_reaches_only_the_selected_nodes() {
     assert_eq!((grey_at, ready_change(&mut two)), (Some((4, "last".into())), None));
     // Promotion publishes the version that the nodes have, not the one written since.
     fixture.approved("written later").await;
-    let promoted = releases.promote(&fixture.owner, grey).await.unwrap();
+    let promoted = releases.promote(&fixture.owner, grey, false).await.unwrap();
     assert_eq!((ready_change(&mut one), ready_change(&mut two)), (None, Some((4, "last".into()))));
     let item = fixture.pilothouse.items().find(&fixture.owner, &item_name("app", "k")).await.unwrap();
     assert_eq!((item.published_version, item.published_value.as_str()), (4, "last"));
@@ -120,7 +120,7 @@ async fn the_status_of_a_release_counts_the_acknowledgements_of_its_nodes() {
     assert_eq!(fixture.states(grey).await.keys().collect::<Vec<_>>(), ["11", "22"]);
     assert!(ready_change(&mut watches[0]).is_some());
     fixture.ack("11", 2, AckResult::Applied).await;
-    let promoted = fixture.pilothouse.releases().promote(&fixture.owner, grey).await.unwrap().release;
+    let promoted = fixture.pilothouse.releases().promote(&fixture.owner, grey, false).await.unwrap().release;
     let found = fixture.states(promoted).await;
     assert_eq!(found["11"], (NodeState::Applied, 2, "Applied 2".into()));
     assert_eq!(found["33"], state(NodeState::Pending, 0));
@@ -147,7 +147,7 @@ async fn delivery_records_of_ended_releases_are_pruned_after_92_days() {
     let grey = fixture.publish("second", &to_nodes("11")).await;
     assert!(ready_change(&mut watch).is_some());
     fixture.ack("11", 2, AckResult::Applied).await;
-    let promoted = fixture.pilothouse.releases().promote(&fixture.owner, grey).await.unwrap().release;
+    let promoted = fixture.pilothouse.releases().promote(&fixture.owner, grey, false).await.unwrap().release;
     let applied = async || {
         fixture.pilothouse.housekeep().await.unwrap();
         let list = fixture

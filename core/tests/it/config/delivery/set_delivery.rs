@@ -146,7 +146,7 @@ async fn a_release_that_repeats_versions_takes_over_what_nodes_said_of_them() {
     let session = fixture.session_on(&other).await.node("dev", "22").await.unwrap();
     let mut two = session.watch(0).await.unwrap();
     take(&mut two);
-    let promoted = fixture.pilothouse.releases().promote(&fixture.owner, grey).await.unwrap().release;
+    let promoted = fixture.pilothouse.releases().promote(&fixture.owner, grey, false).await.unwrap().release;
     assert_eq!(fixture.state(promoted, "11").await, NodeState::Applied);
     assert_eq!(fixture.state(promoted, "22").await, NodeState::Pending);
     other.flush_reports().await.unwrap();

@@ -83,7 +83,7 @@ impl Simulation<'_> {
         let versions: Vec<_> = keys.iter().map(|key| (*key, next.grey.remove(key).unwrap().0)).collect();
         self.greys.retain(|_, of| *of != release);
         if promote {
-            let made = server.releases().promote(&self.caller, release).await.unwrap().release;
+            let made = server.releases().promote(&self.caller, release, false).await.unwrap().release;
             self.record_full(made, &versions, &mut next);
         } else {
             server.releases().abort(&self.caller, release).await.unwrap();
