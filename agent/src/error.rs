@@ -87,7 +87,7 @@ pub enum Refusal {
         path: String,
         /// Refused place.
         place: String,
-        /// What it holds.
+        /// Contents of that place, which are the reason.
         why: &'static str,
     },
     /// A folder above the file, or of an `allow` line, is a symbolic link.
@@ -101,7 +101,7 @@ pub enum Refusal {
     Unfit {
         /// Path of the order.
         path: String,
-        /// What stands there, with its article.
+        /// Kind of the file that is there, with its article.
         what: &'static str,
     },
     /// `expect_sha256` is not the hash of the file.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::Sha256Hex;
 use crate::metadata::FileMetadata;
 
-/// What stood, stands or shall stand at a path.
+/// Version of a file at a path, past, present or to come.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]

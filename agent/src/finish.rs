@@ -113,7 +113,7 @@ impl Agent {
         self.look(&record.path).map(|found| record.side(&found))
     }
 
-    /// What follows a swap: the reload, and the old file where that fails or the confirm window was interrupted. Without
+    /// End of an update after its swap: the reload, and the old file where that fails or the confirm window broke off. Without
     /// a server the window ends with the reload; with one, when a report after it arrived.
     fn after_swap(
         &self,

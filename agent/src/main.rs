@@ -135,7 +135,7 @@ struct HistoryLine<'a> {
     outcome: Outcome<'a>,
     old_sha256: Option<&'a str>,
     new_sha256: Option<&'a str>,
-    /// What a forced revert overwrote, which is kept as long as the backup.
+    /// File that a forced revert overwrote, kept as long as the backup.
     overwritten_sha256: Option<&'a str>,
     backup: bool,
 }

@@ -42,7 +42,7 @@ impl Display for TaskId {
     }
 }
 
-/// What an order asks for.
+/// Action of an order on its file.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -87,7 +87,7 @@ pub struct Order {
     pub task_id: TaskId,
     /// Attempt of the task, from 1; a lower one than was seen is stale.
     pub attempt: u32,
-    /// What to do.
+    /// Action to carry out.
     pub action: Action,
     /// File to replace.
     pub path: TargetPath,

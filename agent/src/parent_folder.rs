@@ -52,7 +52,7 @@ impl ParentFolder {
         Ok(Self { folder, name: path.target.name().to_owned(), path: target })
     }
 
-    /// What stands at the path: hashed, with its metadata, and with the reason for which it may not be replaced.
+    /// File at the path: hashed, with its metadata, and with the reason for which it may not be replaced.
     pub(crate) fn find(&self) -> Result<Found> {
         let Some(before) = self.stat()? else {
             return Ok(Found { version: FileVersion::Absent, open: None });

@@ -19,12 +19,12 @@ pub struct TaskResult {
     pub new_sha256: Option<Sha256Hex>,
     /// Whether this run changed the file, for good.
     pub changed: bool,
-    /// What an update would do; only for a plan.
+    /// Preview of the update; only for a plan.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub plan: Option<Plan>,
 }
 
-/// What an update would do.
+/// Preview of an update.
 #[derive(Clone, Debug, Eq, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct Plan {

@@ -14,7 +14,7 @@ use crate::staging::{Source, swap};
 use crate::task_record::{Phase, State, TaskRecord, temporary_name};
 use crate::update::size;
 
-/// What is known before a revert writes anything.
+/// State of the file and its backup before a revert writes anything.
 #[derive(Debug)]
 struct Preflight {
     parent: ParentFolder,

@@ -6,7 +6,7 @@ use crate::file_version::{FileVersion, Side};
 use crate::order::{Action, TaskId};
 use crate::path::TargetPath;
 
-/// How far an attempt has come.
+/// Progress of an attempt.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -52,15 +52,15 @@ pub struct TaskRecord {
     pub path: TargetPath,
     /// Unix time of the record in seconds.
     pub time: u64,
-    /// What was done last: an update or a revert.
+    /// Action done last: an update or a revert.
     pub action: Action,
-    /// How far that has come.
+    /// Progress of that action.
     pub phase: Phase,
-    /// What the update found, and what its backup holds.
+    /// Version that the update found and its backup holds.
     pub old: FileVersion,
-    /// What the update wrote.
+    /// Version that the update wrote.
     pub new: FileVersion,
-    /// What a revert found, where that was not `new`.
+    /// Version that a revert found, where that was not `new`.
     pub overwritten: Option<FileVersion>,
     /// Name of the temporary file in the folder of the file.
     pub temporary: String,
@@ -77,7 +77,7 @@ pub struct TaskRecord {
 }
 
 impl TaskRecord {
-    /// What the action found.
+    /// Version that the action found.
     pub(crate) fn before(&self) -> &FileVersion {
         match self.action {
             Action::Revert => self.overwritten.as_ref().unwrap_or(&self.new),
@@ -85,7 +85,7 @@ impl TaskRecord {
         }
     }
 
-    /// What the action leads to.
+    /// Version that the action leads to.
     pub(crate) fn after(&self) -> &FileVersion {
         match self.action {
             Action::Revert => &self.old,

@@ -18,7 +18,7 @@ use crate::task_record::{Phase, State, TaskRecord, temporary_name};
 /// Mode of a new file where the order gives none.
 const DEFAULT_MODE: u32 = 0o644;
 
-/// What is known before anything is written.
+/// State of the file before anything is written.
 #[derive(Debug)]
 struct Preflight {
     parent: ParentFolder,

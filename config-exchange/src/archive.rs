@@ -10,7 +10,7 @@ use zip::{CompressionMethod, ZipArchive, ZipWriter};
 use crate::failure::{Failure, Result};
 use crate::limits::{MAX_BYTES, MAX_FILES};
 
-/// What the directory of an archive begins each file with.
+/// Signature that begins each file in the directory of an archive.
 const DIRECTORY_ENTRY: &[u8] = b"PK\x01\x02";
 
 /// File of an archive.

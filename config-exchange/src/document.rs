@@ -22,11 +22,11 @@ pub struct Entry {
 pub struct Document {
     /// The entries, in the order of the file.
     pub entries: Vec<Entry>,
-    /// What was left out.
+    /// Entries that were left out.
     pub dropped: Dropped,
 }
 
-/// What was left out of a file: a text each, with file and line.
+/// Entries left out of a file: a text each, with file and line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dropped {
     texts: Vec<String>,

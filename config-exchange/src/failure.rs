@@ -10,7 +10,7 @@ pub type Result<T, E = Failure> = std::result::Result<T, E>;
 pub struct Failure {
     /// File, with the line where there is one.
     pub place: String,
-    /// What is wrong, with the limit.
+    /// Fault of the file, with the limit.
     pub reason: String,
 }
 

@@ -13,7 +13,7 @@ use crate::yaml::{Content, Documents, NodeId, documents};
 const METADATA: &str = ".metadata.yml";
 /// Metadata before: lines with app names.
 const OLD_METADATA: &str = ".meta.yml";
-/// What r-nacos writes where there is nothing.
+/// Text that r-nacos writes for an absent value.
 const IGNORED: &str = ".ignore";
 /// Group of configurations that name none.
 const DEFAULT_GROUP: &str = "DEFAULT_GROUP";

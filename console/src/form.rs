@@ -81,7 +81,7 @@ pub(crate) fn filled(text: &str) -> Option<&str> {
     Some(text.trim()).filter(|text| !text.is_empty())
 }
 
-/// What is escaped in a part of a URL.
+/// Characters that are escaped in a part of a URL.
 const PART: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Text as one part of a URL: a value of its query, or what is between two slashes.

@@ -204,7 +204,7 @@ pub(crate) struct Page {
     /// Whether passwords go over a network as they are.
     pub(crate) is_unencrypted: bool,
     pub(crate) notice: &'static str,
-    /// Why a form was not done; empty where nothing is wrong.
+    /// Reason why a form was not done; empty where nothing is wrong.
     pub(crate) problem: String,
     pub(crate) timezone: Tz,
 }

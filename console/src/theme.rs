@@ -14,7 +14,7 @@ pub(crate) const CHOICE: &str = "pilothouse-theme";
 /// Colours of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Theme {
-    /// What the system of the browser wants.
+    /// Theme of the browser's system.
     #[default]
     System,
     Light,
@@ -39,7 +39,7 @@ impl FromStr for Theme {
 impl Theme {
     const ALL: [Self; 3] = [Self::System, Self::Light, Self::Dark];
 
-    /// What the sender of a request chose.
+    /// Theme that the sender of a request chose.
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         cookie(headers, CHOICE).and_then(|name| name.parse().ok()).unwrap_or_default()
     }
@@ -64,7 +64,7 @@ impl Theme {
         self != Self::System
     }
 
-    /// What may be chosen in its place.
+    /// Themes to choose from, this one among them.
     pub(crate) fn choices(self) -> [Choice; 3] {
         Self::ALL.map(|theme| Choice { theme, is_current: theme == self })
     }

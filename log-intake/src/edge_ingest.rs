@@ -67,7 +67,7 @@ pub enum IngestFileError {
     NotForgotten {
         /// Name of the log as it was given.
         name: String,
-        /// What it is instead.
+        /// Reason, which goes on after the name.
         reason: &'static str,
     },
     /// Failure while reading or recording. What was recorded before stays, and the next attempt goes on there.

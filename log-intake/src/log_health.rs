@@ -13,7 +13,7 @@ const LINES: i64 = 100;
 /// Least share of unreadable lines that is told, in percent.
 const GARBLED: i64 = 10;
 
-/// What is to be told of a log.
+/// News of a log to be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum HealthReport {
     /// It cannot be read, for this reason.

@@ -47,7 +47,7 @@ struct Inner {
     pilothouse: Pilothouse,
     /// Whether other servers may be on the store, which says then which bucket all of them use.
     is_shared: bool,
-    /// Why the bucket is not used, once that is known.
+    /// Reason why the bucket is not used, once that is known.
     refusal: OnceCell<Option<&'static str>>,
     running: Mutex<RunningHashes>,
     complete: Mutex<BTreeMap<Sha256Digest, Remembered>>,
@@ -118,7 +118,7 @@ impl BucketBlobs {
         refusal.map_or(Ok(()), |why| Err(Error::Unavailable(why.to_owned())))
     }
 
-    /// What there is of a blob.
+    /// Stored pieces of a blob.
     async fn list(&self, sha256: Sha256Digest) -> Result<Option<Content>> {
         let listed = self.0.objects.list(Some(&prefix(sha256))).try_collect::<Vec<_>>();
         let listed = timeout(LIMIT, listed).await.map_err(|_| silent())?;

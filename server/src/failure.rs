@@ -30,7 +30,7 @@ impl Failure {
         Self { text: text.into(), status: 1 }
     }
 
-    /// What was only tried would change something: exit status 3.
+    /// Difference found by a dry run: exit status 3.
     pub(crate) fn would_change(text: impl Into<String>) -> Self {
         Self { text: text.into(), status: 3 }
     }

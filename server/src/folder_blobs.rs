@@ -31,7 +31,7 @@ const PIECE: usize = 1 << 16;
 #[derive(Clone, Debug)]
 pub(crate) struct FolderBlobs {
     folder: Arc<PathBuf>,
-    /// Why it is not used.
+    /// Reason why the folder is not used.
     refusal: Option<Arc<str>>,
     /// Serialises appending within the process; the lock of the part file does so between processes. With the hashes of begun
     /// blobs, so that a long one is not read again at its end.

@@ -35,7 +35,7 @@ struct AttemptState {
     phase: &'static str,
     percent: u32,
     renewed: Instant,
-    /// Why it is to stop before the swap.
+    /// Reason to stop before the swap.
     stop: Option<String>,
 }
 
@@ -59,7 +59,7 @@ impl Attempt {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the attempt is to stop, if it is.
+    /// Reason why the attempt is to stop, if it is.
     pub(super) fn stop(&self) -> Option<String> {
         let state = self.state();
         let is_late = state.renewed.elapsed() > RENEWED_WITHIN;

@@ -13,7 +13,7 @@ use crate::limits::{MAX_BYTES, MAX_ENTRIES};
 use crate::profile::Profile;
 use crate::properties;
 
-/// What to take from an archive.
+/// Selection from an archive.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Selection<'a> {
     /// The environment; needed where the archive has several.
@@ -166,7 +166,7 @@ fn select<'a>(
     Ok(namespaces)
 }
 
-/// What the file of a namespace says, by keys.
+/// Entries of the file of a namespace, by keys.
 fn document(namespace: &NamespaceFile<'_>) -> Result<Document> {
     let NamespaceFile { namespace, file, .. } = *namespace;
     let path = &*file.path;

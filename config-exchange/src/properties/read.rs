@@ -83,7 +83,7 @@ pub(super) fn parse(file: &str, text: &str) -> Result<Vec<Line>> {
     Ok(lines)
 }
 
-/// What Java takes for blank.
+/// Characters that Java takes for blank.
 const BLANKS: [char; 3] = [' ', '\t', '\u{c}'];
 
 /// A comment line, without its mark.

@@ -132,7 +132,7 @@ impl<'d, 'f> Flattener<'d, 'f> {
         Ok(all)
     }
 
-    /// What a merge key names: a map, or a list of maps.
+    /// Maps that a merge key names: one, or a list of them.
     fn sources(&self, id: NodeId) -> Result<Vec<NodeId>> {
         let node = self.documents.node(id);
         match &node.content {

@@ -55,7 +55,7 @@ fn acked(edge: &EdgeProgress) -> usize {
     edge.count(CellState::Acked)
 }
 
-/// What an edge says of the first URL that it has not confirmed.
+/// Reason of an edge for the first URL that it has not confirmed.
 fn complaint(edge: &EdgeProgress) -> &str {
     edge.cells.iter().find(|cell| !cell.reason.is_empty()).map_or("", |cell| &cell.reason)
 }

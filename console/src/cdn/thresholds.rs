@@ -49,7 +49,7 @@ pub(crate) struct Typed {
 struct Row {
     domain: String,
     threshold: Option<Threshold>,
-    /// What stands in the form, of the one that is edited.
+    /// Fields of the form, of the threshold that is edited.
     typed: Option<Typed>,
 }
 

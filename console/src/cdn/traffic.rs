@@ -102,7 +102,7 @@ fn classes(total: &Figures) -> [ClassRow; 4] {
     ]
 }
 
-/// What the pages of traffic ask for.
+/// Query of the pages of traffic.
 struct Asked {
     whose: Whose,
     query: TrafficQuery,

@@ -72,7 +72,7 @@ struct ItemRow {
     lines: Vec<DiffLine>,
 }
 
-/// What the caller may do about a set as it is.
+/// Actions on a set that the caller may take in its present state.
 struct Rights {
     may_approve: bool,
     may_publish: bool,
@@ -194,7 +194,7 @@ pub(crate) async fn get_change_set(
     html(&page(&visitor, place, id, (shown.start, Choice::default())).await?)
 }
 
-/// How many nodes a choice would reach, as the percentage of one of the set's items has it.
+/// Number of nodes that a choice would reach, as the percentage of one of the set's items has it.
 async fn preview(visitor: &Visitor, place: &Place, id: i64, choice: &Choice) -> Result<Option<Preview>> {
     let selector = choice.chosen().selector()?;
     let (_, items) = find(visitor, place, id).await?;

@@ -13,7 +13,7 @@ use crate::page::{Names, Page, Visitor, html};
 /// Change sets of one page.
 const ROWS: i64 = 50;
 
-/// What of the list is shown.
+/// Part of the list that is shown.
 #[derive(Deserialize)]
 pub(crate) struct Shown {
     /// State by its name; empty for all.

@@ -32,7 +32,7 @@ fn format_name(format: impl Borrow<Format>) -> &'static str {
     }
 }
 
-/// What was filled in, without the file.
+/// Fields that were filled in, without the file.
 #[derive(Default)]
 struct Typed {
     format: String,
@@ -123,7 +123,7 @@ impl Import {
     }
 }
 
-/// What an entry changes: what it does not say stays.
+/// Changes of an entry: what it does not say stays.
 fn change(entry: Entry) -> Change {
     let Entry { key, value, description } = entry;
     let description = Some(description).filter(|description| !description.is_empty());

@@ -70,7 +70,7 @@ struct GreyRow {
     grey: PendingGrey,
 }
 
-/// What the caller may in each profile, asked once.
+/// Rights of the caller in each profile, asked once.
 struct Places<'a> {
     visitor: &'a Visitor,
     held: HashMap<(String, String), Option<Permission>>,

@@ -12,7 +12,7 @@ const SHOWN: usize = 200;
 /// The most bytes of values that are compared, which bounds the time it takes.
 const COMPARED: usize = 4 << 20;
 
-/// What changes would do, in the order given.
+/// Preview of changes, in the order given.
 #[derive(Default)]
 pub(super) struct Planned {
     pub(super) rows: Vec<PlannedRow>,
@@ -24,12 +24,12 @@ pub(super) struct Planned {
     pub(super) refused: usize,
 }
 
-/// What one change would do.
+/// Preview of one change.
 pub(super) struct PlannedRow {
     pub(super) key: String,
     pub(super) action: ChangeAction,
     pub(super) diff: Vec<DiffLine>,
-    /// Why it cannot be done; empty where it can.
+    /// Reason why it cannot be done; empty where it can.
     pub(super) error: String,
 }
 

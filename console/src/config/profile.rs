@@ -15,7 +15,7 @@ const ROWS: usize = 1000;
 /// The most characters of a value in the table.
 const SHOWN: usize = 300;
 
-/// What of the table is shown.
+/// Part of the table that is shown.
 #[derive(Default, Deserialize)]
 pub(crate) struct Shown {
     /// `changed` or `unapproved`; else all.

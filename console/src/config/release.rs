@@ -27,7 +27,7 @@ pub(crate) struct ReleasePath {
     pub(super) id: i64,
 }
 
-/// What of the nodes is shown.
+/// Part of the nodes that is shown.
 #[derive(Clone, Default, Deserialize)]
 pub(crate) struct Shown {
     /// `problems` or `applied`; else all.

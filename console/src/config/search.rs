@@ -13,7 +13,7 @@ use crate::page::{Page, Visitor, html, html_again};
 /// Items of one page.
 const ROWS: i64 = 100;
 
-/// What is looked for, and where.
+/// Text of the search, and its scope.
 #[derive(Default, Deserialize)]
 pub(crate) struct SearchQuery {
     #[serde(default)]

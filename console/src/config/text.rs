@@ -124,7 +124,7 @@ pub(crate) async fn post_text(
     }
 }
 
-/// What became of an edited text.
+/// Outcome of an edited text.
 enum Edit {
     Saved(Response),
     Shown { planned: Planned, dropped: Vec<String>, refusal: Option<Error> },
@@ -221,7 +221,7 @@ fn shown(entry: Entry) -> Entry {
     read.unwrap_or(entry)
 }
 
-/// What a version said.
+/// Entry as a version had it.
 async fn old(visitor: &Visitor, place: &Place, key: &str, version: i64) -> Result<Option<Entry>> {
     let query = HistoryQuery { before: Some(version + 1), count: Some(1), has_values: true };
     let rows = match visitor.pilothouse().items().history(&visitor.caller, &place.item(key), query).await {

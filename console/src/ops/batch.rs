@@ -105,7 +105,7 @@ async fn live(visitor: &Visitor, mut view: BatchView) -> Result<Fragment, Failur
     Ok(Fragment { html, is_final: false })
 }
 
-/// What may be asked of a batch as it stands.
+/// Demands that the caller may make on a batch in its present state.
 fn demands(visitor: &Visitor, view: &BatchView) -> Vec<&'static str> {
     if !visitor.caller.holds(Group::ExecuteTasks) {
         return Vec::new();

@@ -101,7 +101,7 @@ async fn form(visitor: &Visitor, typed: New) -> Result<NewPage, Failure> {
     Ok(NewPage { page, typed, kinds })
 }
 
-/// What a link fills in.
+/// Fields that a link fills in.
 #[derive(Deserialize)]
 pub(crate) struct Prefilled {
     #[serde(default)]

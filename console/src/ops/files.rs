@@ -54,7 +54,7 @@ pub(crate) async fn get_files(visitor: Visitor) -> Answer {
     html(&form(&visitor, None, String::new()).await?)
 }
 
-/// What a form with a file holds.
+/// Fields of a form with a file.
 #[derive(Default)]
 struct Sent {
     name: String,

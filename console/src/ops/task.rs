@@ -71,7 +71,7 @@ async fn order(visitor: &Visitor, id: TaskId) -> Result<Option<OrderView>, Failu
     }
 }
 
-/// What may be asked of an order as it stands.
+/// Demands that the caller may make on an order in its present state.
 fn demands(visitor: &Visitor, view: &OrderView) -> Vec<&'static str> {
     let OrderView { order, content, .. } = view;
     let now = visitor.pilothouse().clock().now();

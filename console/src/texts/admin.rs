@@ -58,7 +58,7 @@ impl super::Texts {
         }
     }
 
-    /// What a server does without while a part is not set up.
+    /// Abilities that a server lacks while a part is not set up.
     pub(crate) fn unset(&self, part: impl Borrow<Unset>) -> &'static str {
         match *part.borrow() {
             Unset::Cdns => self.of("no cdn: nothing can be refreshed", "未配置 CDN，不能刷新"),

@@ -19,7 +19,7 @@ impl Texts {
         if self.is_chinese() { chinese } else { english }
     }
 
-    /// What a group permits.
+    /// Operations that a group permits.
     pub(crate) fn group(&self, group: impl Borrow<Group>) -> &'static str {
         match *group.borrow() {
             Group::ReadTasks => self.of("read tasks", "查看任务"),

@@ -109,7 +109,7 @@ impl super::Texts {
         }
     }
 
-    /// What happens to a batch at which too many machines failed.
+    /// Reaction of a batch to too many failed machines.
     pub(crate) fn on_stop(&self, name: &str) -> &'static str {
         match name {
             "revert" => self.of("put the old files back", "回退全部文件"),
@@ -117,7 +117,7 @@ impl super::Texts {
         }
     }
 
-    /// What a plan would do to the file.
+    /// Effect of a plan on the file.
     pub(crate) fn planned(&self, action: &str) -> &'static str {
         match action {
             "create" => self.of("create it", "新建"),

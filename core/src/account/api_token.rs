@@ -11,7 +11,7 @@ use crate::ports::LockKey;
 use crate::text::check_visible;
 use crate::{Error, Result, check_text};
 
-/// What the text of an API token begins with, by which scanners know a leaked one.
+/// Beginning of the text of an API token, by which scanners know a leaked one.
 const PREFIX: &str = "ph_";
 /// The longest life of an API token in days.
 const MOST_DAYS: i64 = 366;

@@ -12,7 +12,7 @@ pub enum Scope {
     Account,
     /// Only the cdn family, from `/level3/login`.
     Cdn,
-    /// What the account may do, within the limits of an API token.
+    /// Everything that the account may do, within the limits of an API token.
     Api,
     /// Only the console, from a log-in there.
     Console,

@@ -5,7 +5,7 @@ use crate::Result;
 use crate::config::{Permission, permission_on_all};
 use crate::ports::Repositories;
 
-/// What a caller may change of an account.
+/// Members of an account that a caller may change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changeable {
     /// Whether it may change and delete the account.
@@ -15,7 +15,7 @@ pub struct Changeable {
 }
 
 impl Accounts<'_> {
-    /// What the caller may change of each of some accounts, by the rules of [`Accounts::update`]. Refuses nobody, and counts
+    /// Members of some accounts that the caller may change, by the rules of [`Accounts::update`]. Refuses nobody, and counts
     /// no refusal.
     pub async fn changeable(&self, caller: &Caller, accounts: &[Account]) -> Result<Vec<Changeable>> {
         let mut snapshot = self.0.storage().read().await?;
@@ -32,7 +32,7 @@ impl Accounts<'_> {
     }
 }
 
-/// What the caller may on `all` apps, where its token opens them.
+/// Rights of the caller on `all` apps, where its token opens them.
 pub(super) async fn held_on_all(
     repositories: &mut dyn Repositories,
     caller: &Caller,

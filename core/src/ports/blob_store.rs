@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use crate::Result;
 use crate::ops::Sha256Digest;
 
-/// How far a blob has come.
+/// State of a blob in a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BlobState {
     /// Size of the whole blob in bytes.

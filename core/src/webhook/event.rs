@@ -30,7 +30,7 @@ pub enum EventKind {
     LoginLocked,
     /// A domain is beyond a threshold, or an edge or its log is out of order.
     AlarmBegun,
-    /// What an alarm told of is over.
+    /// End of the episode that an alarm told of.
     AlarmEnded,
     /// An update of a file or its revert failed, or its machine is silent since the file may have been replaced.
     UpdateFailed,

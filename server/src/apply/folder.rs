@@ -40,7 +40,7 @@ pub(super) fn profiles(folder: &Path) -> Result<(Vec<FolderProfile>, Vec<String>
     Ok((profiles, notes))
 }
 
-/// What a folder holds, by name, without hidden files.
+/// Entries of a folder, by name, without hidden files.
 fn members(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error| Failure::failed(folder.display(), error);
     let mut members = Vec::new();

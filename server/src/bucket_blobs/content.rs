@@ -18,7 +18,7 @@ pub(super) struct Piece {
     pub(super) length: i64,
 }
 
-/// What there is of a blob: pieces without a hole, from its beginning.
+/// Stored pieces of a blob, without a hole, from its beginning.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Content {
     /// Size of the whole.

@@ -38,7 +38,7 @@ pub(super) struct Values<'a> {
     pub(super) values: &'a [Option<i64>],
 }
 
-/// What became of the episode of an open alarm, and the episodes after it.
+/// Course of the episode of an open alarm, and the episodes after it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Continued {
     /// The episode as it is now; `None` where the figures it was raised for are not there any more.
@@ -60,7 +60,7 @@ impl Values<'_> {
         self.with_ends(self.go_on(Vec::new(), floor))
     }
 
-    /// What became of the episode of an open alarm.
+    /// Course of the episode of an open alarm.
     pub(super) fn go_on_with(&self, open: Episode) -> Continued {
         let is_in_sight = open.begun >= self.first;
         let mut before = Vec::new();

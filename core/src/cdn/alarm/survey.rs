@@ -51,7 +51,7 @@ pub(super) struct Survey<'a> {
     pilothouse: &'a Pilothouse,
     repositories: &'a mut dyn Repositories,
     now: DateTime<Utc>,
-    /// What is looked at; everything where there is none.
+    /// Scope of the look; everything where there is none.
     only: Option<&'a HashSet<AlarmKey>>,
     /// Open alarms that were not looked at yet.
     open: HashMap<AlarmKey, Alarm>,
@@ -76,7 +76,7 @@ impl FigureSink for NameFigures {
 }
 
 impl<'a> Survey<'a> {
-    /// What there is to change, and the alarms that were open before.
+    /// Changes to make, and the alarms that were open before.
     pub(super) async fn run(
         pilothouse: &'a Pilothouse,
         repositories: &'a mut dyn Repositories,

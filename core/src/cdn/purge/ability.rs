@@ -29,7 +29,7 @@ pub(super) fn check_provider(
     })
 }
 
-/// What a provider purges that cannot purge by tag, for the refusal of tags.
+/// Kinds of purge of a provider without tags, for the refusal of tags.
 fn purge_ability(can: &Capabilities) -> &'static str {
     match (can.purge_urls, can.purge_prefix) {
         (false, _) => "it purges nothing",

@@ -122,7 +122,7 @@ impl Billing<'_> {
         Ok(bill_of(&counted, fluxs, query.rule, self.0.settings().timezone))
     }
 
-    /// What counts of a month now. Refuses one that has not begun.
+    /// Span of a month that counts now. Refuses one that has not begun.
     pub(super) fn counted(self, month: Month) -> Result<CountedMonth> {
         let Range { start, end } = month.buckets(self.0.settings().timezone);
         let now = self.0.clock().now().timestamp().div_euclid(BUCKET_SECONDS);

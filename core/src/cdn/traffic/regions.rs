@@ -68,7 +68,7 @@ struct VendorDomains {
     to: DateTime<Utc>,
 }
 
-/// What a vendor told of its domains.
+/// Answer of a vendor about its domains.
 #[derive(Default)]
 struct VendorAreas {
     figures: Vec<AreaFigure>,
@@ -175,7 +175,7 @@ impl Traffic<'_> {
 }
 
 impl Pilothouse {
-    /// What a vendor is to be asked about its domains.
+    /// Questions to a vendor about its domains.
     async fn vendor_domains(
         &self,
         repositories: &mut dyn Repositories,

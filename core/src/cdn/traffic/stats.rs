@@ -18,7 +18,7 @@ use crate::{Error, Result};
 /// The most figures of one answer: as many as 400 days have buckets, and some.
 const MAX_FIGURES: i64 = (MAX_DAYS + 2) * BUCKETS_OF_DAY;
 
-/// What the figures are told apart by.
+/// Dimension that the figures are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatsBy {
     /// Names of domains; of one name on several cdns the figures are added up.
@@ -71,7 +71,7 @@ impl StatsStep {
 pub struct StatsQuery {
     /// Customer, domains and times; both times are rounded down to their step, which is included.
     pub traffic: TrafficQuery,
-    /// What the figures are told apart by; together where there is none.
+    /// Dimension that the figures are grouped by; one sum where there is none.
     pub by: Option<StatsBy>,
     /// Length of a step.
     pub step: StatsStep,

@@ -9,7 +9,7 @@ use crate::config::delivery::{AppSession, ConfigSnapshot};
 use crate::config::identifier::AppId;
 use crate::{Epoch, Result};
 
-/// What other apps share, or shared, with an app under the name of a namespace.
+/// Namespaces that other apps share, or shared, with an app under one name.
 #[derive(Clone, Debug)]
 pub struct NamespaceShare {
     /// Session of the app that shares it; `None` where it was withdrawn, and for the clients of that app itself.
@@ -25,13 +25,13 @@ pub struct NamespaceShare {
 /// Content of a namespace for one client, and the parts that it is made of.
 #[derive(Clone, Debug)]
 pub struct ClientNamespace<'a> {
-    /// What the client gets.
+    /// Namespace as the client gets it.
     pub content: Arc<NamespaceContent>,
     /// Profile that it comes from; of two, that of the client's own app.
     pub profile: &'a str,
-    /// What the client's own app has there, by profile.
+    /// Content of the client's own app there, by profile.
     pub own: Option<(&'a str, Arc<NamespaceContent>)>,
-    /// What the sharing app has there, by profile.
+    /// Content of the sharing app there, by profile.
     pub shared: Option<(&'a str, Arc<NamespaceContent>)>,
 }
 

@@ -46,7 +46,7 @@ pub struct Change {
     pub item: ItemChange,
 }
 
-/// What a change makes of its key.
+/// Effect of a change on its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ItemChange {
     /// Creates the item, which takes a value, or makes a new version of it; what is not given stays.
@@ -64,7 +64,7 @@ pub struct Applied {
     pub changes: Vec<AppliedChange>,
 }
 
-/// What was done about a change, or would be.
+/// Outcome of a change, or its preview.
 #[derive(Debug)]
 pub struct AppliedChange {
     /// The key.
@@ -77,7 +77,7 @@ pub struct AppliedChange {
     pub from: i64,
     /// The version that the item has now; 0 for a deletion.
     pub version: i64,
-    /// Why it cannot be done, in a dry run.
+    /// Reason why it cannot be done, in a dry run.
     pub error: Option<Error>,
 }
 
@@ -93,7 +93,7 @@ impl PreparedSet {
         self.new.dry_run
     }
 
-    /// What would be done.
+    /// Preview of what an apply would do.
     pub(in crate::config) fn planned(self) -> Applied {
         let changes = self.planned.into_iter().map(|planned| planned.applied).collect();
         Applied { change_set: None, changes }

@@ -14,7 +14,7 @@ use crate::{Error, ErrorKind, Result};
 /// The most keys that a refusal explains.
 const MAX_EXPLAINED: usize = 20;
 
-/// What is known of the items that a set is about.
+/// State of the items that a set is about.
 #[derive(PartialEq, Eq)]
 pub(super) struct Known {
     pub(super) heads: BTreeMap<String, ItemHead>,
@@ -31,7 +31,7 @@ pub(super) struct Planned {
     pub(super) is_staged: bool,
 }
 
-/// What the store holds of the keys of a set.
+/// Items of the store under the keys of a set.
 pub(super) async fn known(store: &mut dyn Repositories, app: &App, new: &NewChangeSet) -> Result<Known> {
     let heads = store.items().heads(app.id, &new.profile, &new.keys()).await?;
     let heads: BTreeMap<String, ItemHead> = heads.into_iter().map(|head| (head.key.clone(), head)).collect();

@@ -39,7 +39,7 @@ pub struct ItemSearch<'a> {
     pub count: i64,
 }
 
-/// What a search looks for, and where.
+/// Text of a search, and its scope.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchFilter {
     /// The text, letter by letter: 1 to 256 bytes.
@@ -76,7 +76,7 @@ pub enum FoundIn {
     Value,
 }
 
-/// What a search found, by id.
+/// Items that a search found, by id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SearchResult {
     /// The items that were found.

@@ -21,7 +21,7 @@ pub struct NodeDetail {
     pub last_seen: DateTime<Utc>,
     /// Revision of the app that `items` are of.
     pub revision: i64,
-    /// What it should hold, and the keys of which it said that it holds something else, by key.
+    /// Items that it should hold, and the keys of which it said that it holds something else, by key.
     pub items: Vec<NodeItem>,
 }
 

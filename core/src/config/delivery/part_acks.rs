@@ -12,7 +12,7 @@ use super::report_buffer::BufferedAck;
 use crate::Result;
 use crate::ports::UnitOfWork;
 
-/// What a node said of a release of several parts, where that is not the same of all of them.
+/// Acknowledgements of a node by part of a release, where they are not the same for all parts.
 pub(super) struct PartialReport {
     pub(super) release: ReleaseId,
     pub(super) node: NodeNumber,

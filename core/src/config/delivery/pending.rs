@@ -100,11 +100,11 @@ pub trait PendingRepository: Send {
 pub struct PendingChange {
     /// Name of the app.
     pub app: String,
-    /// What waits there.
+    /// Rows that wait there.
     pub subject: PendingSubject,
 }
 
-/// What waits in an app.
+/// Pending rows of an app.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PendingSubject {
     /// A version of one item.
@@ -158,7 +158,7 @@ pub struct Pending {
 }
 
 impl Releases<'_> {
-    /// What waits in the apps and profiles that the caller may read: in each list at most [`Page::count`] rows, change sets
+    /// Pending work of the apps and profiles that the caller may read: in each list at most [`Page::count`] rows, change sets
     /// first, by id. Change sets are shown where the caller has permission 1, and stand for those of their items that are as the
     /// set made them; elsewhere the items are shown.
     pub async fn pending(&self, caller: &Caller, page: Page) -> Result<Pending> {

@@ -26,7 +26,7 @@ pub struct NewReleaseSet {
     pub app: String,
     /// The profile: 1 to 64 of `[A-Za-z0-9._-]`, not `.` or `..`.
     pub profile: String,
-    /// What it releases.
+    /// Content to release.
     pub content: ReleaseContent,
     /// The nodes it is for.
     pub selector: Selector,
@@ -34,7 +34,7 @@ pub struct NewReleaseSet {
     pub title: String,
 }
 
-/// What a release of several items releases.
+/// Content of a release of several items.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReleaseContent {
     /// The versions and deletions of a change set.
@@ -159,7 +159,7 @@ impl Releases<'_> {
 /// Answer of an apply that publishes.
 #[derive(Debug)]
 pub struct AppliedRelease {
-    /// What was done about each key.
+    /// Outcome of each key.
     pub applied: Applied,
     /// The release that was made; `None` in a dry run, and where nothing was to release.
     pub released: Option<Released>,

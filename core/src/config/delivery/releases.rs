@@ -216,7 +216,7 @@ async fn refuse_held(repositories: &mut dyn Repositories, grey: &LockedGrey) -> 
     )))
 }
 
-/// How many versions before the current one are looked at for one that could be published in its place.
+/// Number of versions before the current one that are looked at for one that could be published in its place.
 const LOOKED_AT: i64 = 20;
 
 /// The version of an item to publish, which is approved: that one, or the current. Where the current is not, the error

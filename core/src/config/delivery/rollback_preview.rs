@@ -21,7 +21,7 @@ pub struct RolledBackItem {
 }
 
 impl Releases<'_> {
-    /// What [`Releases::roll_back`] would do now, item by item; needs permission 9. Refuses what that would refuse.
+    /// Preview of [`Releases::roll_back`], item by item; needs permission 9. Refuses what that would refuse.
     pub async fn preview_rollback(&self, caller: &Caller, id: ReleaseId) -> Result<Vec<RolledBackItem>> {
         let absent = || Error::not_found("the release");
         let mut snapshot = self.0.storage().read().await?;

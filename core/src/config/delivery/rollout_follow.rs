@@ -24,7 +24,7 @@ const MAX_FOLLOWS: usize = 256;
 /// Time after which somebody who was refused may try again.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
-/// What changed in a rollout since a follower was last told.
+/// Change of a rollout since a follower was last told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolloutChange {
     /// Release with the number of nodes in each state.
@@ -84,14 +84,14 @@ pub struct RolloutFollow {
     shared: Arc<SharedStatus>,
     ended: watch::Receiver<u64>,
     _place: OwnedSemaphorePermit,
-    /// What the follower was told of the nodes, by node id.
+    /// Nodes as the follower was told of them, by node id.
     told: HashMap<String, ToldNode>,
-    /// What it was told of all together; `None` before the first change.
+    /// Counts and latency as the follower was told; `None` before the first change.
     told_rollout: Option<(Rollout, Option<Latency>)>,
     is_settled: bool,
 }
 
-/// What a follower knows of a node.
+/// Node as a follower knows it.
 #[derive(Debug, PartialEq, Eq)]
 struct ToldNode {
     state: NodeState,
@@ -166,7 +166,7 @@ impl RolloutFollow {
         Ok(status)
     }
 
-    /// What is new in a status; `None` where nothing is.
+    /// News of a status; `None` where nothing is new.
     fn change(&mut self, status: &RolloutStatus) -> Option<RolloutChange> {
         let RolloutStatus { rollout, nodes, latency, .. } = status;
         let changed = |node: &&NodeRollout| self.told.get(&node.node_id) != Some(&ToldNode::of(node));

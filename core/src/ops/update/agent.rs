@@ -13,7 +13,7 @@ pub(super) const ALIVE: TimeDelta = TimeDelta::seconds(65);
 /// Time for which a refused instance is shown after its last poll: it asks at least once a minute.
 const DUPLICATE_SHOWN: TimeDelta = TimeDelta::minutes(5);
 
-/// What an agent says about its machine.
+/// Facts of a machine as its agent tells them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AgentFacts {
     /// Host name.
@@ -61,7 +61,7 @@ pub struct Agent {
     pub last_seen: Option<DateTime<Utc>>,
     /// Last time that another instance asked while this one was alive.
     pub duplicate_seen: Option<DateTime<Utc>>,
-    /// What it said at its enrolment.
+    /// Facts told at the enrolment.
     pub facts: AgentFacts,
 }
 

@@ -63,7 +63,7 @@ named! {
 }
 
 named! {
-    /// What happens when too many machines failed.
+    /// Reaction to too many failed machines.
     OnStop {
         /// Nobody begins any more, and an operator decides.
         Hold = "hold",
@@ -81,7 +81,7 @@ pub struct BatchLimits {
     pub batch_size: i64,
     /// Failures at which it stops: 1 to 1000.
     pub max_failures: i64,
-    /// What happens then.
+    /// Reaction once more than `max_failures` machines failed.
     pub on_stop: OnStop,
 }
 
@@ -202,7 +202,7 @@ impl Batch {
         Ok(Self { state: BatchState::Reverting, is_forced: force, ..self.clone() })
     }
 
-    /// What an operator may ask of it as it stands, by the names of the API.
+    /// Demands that an operator may make in its present state, by the names of the API.
     pub fn demands(&self) -> Vec<&'static str> {
         let now = DateTime::UNIX_EPOCH;
         let demands = [

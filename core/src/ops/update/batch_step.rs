@@ -13,7 +13,7 @@ pub(super) struct OrderChange {
     pub(super) new: FileOrder,
 }
 
-/// What changes at once.
+/// Changes of one step, made in one transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) batch: Batch,
@@ -127,7 +127,7 @@ impl Batch {
         Ok(Step { batch: Self { state, ..self.clone() }, changes })
     }
 
-    /// What an operator's revert asks for beyond that of a step: reverts that failed before, and by force the files that were
+    /// Additions of an operator's revert to that of a step: reverts that failed before, and by force the files that were
     /// changed.
     pub(super) fn revert_again(
         &self,

@@ -18,7 +18,7 @@ use crate::{Error, Result};
 pub struct BatchView {
     /// Batch.
     pub batch: Batch,
-    /// Why it does not go on by itself; else empty.
+    /// Reason why it does not go on by itself; else empty.
     pub reason: String,
     /// Tasks in each state; those in which none is are left out.
     pub counts: BTreeMap<OrderState, i64>,
@@ -108,7 +108,7 @@ impl Batches<'_> {
     }
 }
 
-/// Why a task of a batch is not under way.
+/// Reason why a task of a batch is not under way.
 async fn row_reason(
     repositories: &mut dyn Repositories,
     batch: &Batch,
@@ -127,7 +127,7 @@ async fn row_reason(
 }
 
 impl Batch {
-    /// Why it does not go on by itself.
+    /// Reason why it does not go on by itself.
     fn reason(&self, all: &[Member], now: DateTime<Utc>) -> String {
         let is_waiting = |member: &&Member| member.order.state == OrderState::Pending;
         match self.state {

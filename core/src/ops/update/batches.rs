@@ -27,7 +27,7 @@ pub struct BatchChanged {
     pub machines: Vec<String>,
 }
 
-/// What an operator asks of a batch.
+/// Demand of an operator on a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
     Execute(BatchLimits),

@@ -15,7 +15,7 @@ const UNNAMED_LIFE: TimeDelta = TimeDelta::hours(24);
 pub struct Blobs<'a>(pub(crate) &'a Pilothouse);
 
 impl Blobs<'_> {
-    /// How far a blob has come; needs group 1.
+    /// Received bytes of a blob; needs group 1.
     pub async fn find(&self, caller: &Caller, sha256: Sha256Digest) -> Result<BlobState> {
         self.0.require(caller, Group::ReadTasks)?;
         self.0.blob_store()?.find(sha256).await?.ok_or_else(|| Error::not_found("the blob"))
@@ -74,7 +74,7 @@ impl Blobs<'_> {
     }
 }
 
-/// What became of a piece.
+/// Outcome of a piece that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Appended {
     /// It was taken; the state says how far the blob is.

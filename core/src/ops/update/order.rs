@@ -16,7 +16,7 @@ const PAUSE: TimeDelta = TimeDelta::seconds(5);
 /// The longest pause before an order is given again.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::minutes(5);
 
-/// What was ordered for a task, and how far it has come.
+/// Order for a task's file, with the progress of its attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileOrder {
     /// Task.
@@ -25,11 +25,11 @@ pub struct FileOrder {
     pub machine: Option<MachineNumber>,
     /// State. A plan leaves it as it is.
     pub state: OrderState,
-    /// What was asked for last.
+    /// Action asked for last.
     pub action: OrderAction,
     /// Whether a revert may overwrite a file that was changed since.
     pub is_forced: bool,
-    /// How far the attempt has come.
+    /// Phase of the attempt.
     pub phase: Option<Phase>,
     /// Progress of the attempt: 0 to 99, and 100 with the outcome.
     pub percent: i64,

@@ -108,7 +108,7 @@ async fn copy(store: &dyn BlobStore, release: &dyn Release, sha256: Sha256Digest
     }
 }
 
-/// How many of the bytes belong to the blob; a file may have grown since it was opened.
+/// Number of bytes that belong to the blob; a file may have grown since it was opened.
 fn least(bytes: &[u8], rest: i64) -> usize {
     bytes.len().min(usize::try_from(rest).unwrap_or(usize::MAX))
 }

@@ -58,7 +58,7 @@ pub struct OrderReport {
     pub attempt: i64,
     /// Number that grows with every report; an earlier one changes nothing.
     pub seq: i64,
-    /// How far the attempt has come.
+    /// Phase of the attempt.
     pub phase: Phase,
     /// Progress, 0 to 100.
     pub percent: i64,
@@ -72,7 +72,7 @@ pub struct OrderReport {
     pub log: String,
 }
 
-/// What the agent is to do next.
+/// Command to the agent, for its next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
     /// Go on.
@@ -99,7 +99,7 @@ impl Command {
 pub struct ReportAnswer {
     /// End of the lease by the store's clock.
     pub lease_until: DateTime<Utc>,
-    /// What the agent is to do next.
+    /// Command to the agent, for its next step.
     pub command: Command,
 }
 
@@ -136,7 +136,7 @@ impl FileOrder {
         }
     }
 
-    /// What the agent is to do after a report.
+    /// Command to the agent after a report.
     pub(super) fn command(&self) -> Command {
         match (self.is_cancelling, self.may_have_swapped()) {
             (false, _) => Command::Go,

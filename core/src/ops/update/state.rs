@@ -58,7 +58,7 @@ named! {
 }
 
 named! {
-    /// What an order asks for.
+    /// Action of an order on its file.
     OrderAction {
         /// Replaces or creates the file.
         Update = "update",
@@ -70,7 +70,7 @@ named! {
 }
 
 named! {
-    /// How far an agent has come. The order is that of the procedure.
+    /// Phase of an attempt; the order is that of the procedure.
     Phase {
         /// Whatever can be refused is refused.
         Preflight = "preflight",

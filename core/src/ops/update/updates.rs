@@ -23,11 +23,11 @@ pub struct OrderView {
     pub content: FileContent,
     /// Name of the machine; empty before the first order, and where the machine was deleted.
     pub machine: String,
-    /// Why a queued order is not under way; else empty.
+    /// Reason why a queued order is not under way; else empty.
     pub reason: String,
 }
 
-/// What a caller asks of an order.
+/// Demand of a caller on an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Demand {
     Execute,
@@ -138,7 +138,7 @@ async fn machine_name<R: Repositories + ?Sized>(repositories: &mut R, order: &Fi
     Ok(found.map(|machine| machine.machine_name).unwrap_or_default())
 }
 
-/// Why a due order is not under way.
+/// Reason why a due order is not under way.
 async fn waiting_reason(
     repositories: &mut dyn Repositories,
     order: &FileOrder,
@@ -150,7 +150,7 @@ async fn waiting_reason(
     Ok(reason(order, agent.as_ref(), held.first(), now))
 }
 
-/// Why a due order is not under way, as the agent of its machine and what that holds tell.
+/// Reason why a due order is not under way, by the agent of its machine and what that holds.
 pub(super) fn reason(
     order: &FileOrder,
     agent: Option<&Agent>,
@@ -168,7 +168,7 @@ pub(super) fn reason(
     }
 }
 
-/// Why an agent takes no orders; `None` of one that polls.
+/// Reason why an agent takes no orders; `None` of one that polls.
 pub(super) fn offline_reason(agent: Option<&Agent>, now: DateTime<Utc>) -> Option<String> {
     let Some(agent) = agent.filter(|agent| agent.is_enrolled()) else {
         return Some("the machine has no agent".to_owned());

@@ -43,7 +43,7 @@ pub struct Capabilities {
     pub urls_per_second: Option<u32>,
     /// Names of the edges that every URL has to reach. A vendor that hides its edges has one, by its own name.
     pub edges: Vec<String>,
-    /// What a vendor makes of a batch that it gets twice.
+    /// Effect of a batch that a vendor gets twice.
     pub repeat: Repeat,
     /// Limits of a vendor's calls. An operation without an entry has the default.
     pub limits: BTreeMap<Operation, CallLimits>,
@@ -198,7 +198,7 @@ impl Prefix {
     }
 }
 
-/// What a vendor makes of a batch that it gets twice.
+/// Effect of a batch that a vendor gets twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Repeat {

@@ -100,7 +100,7 @@ pub struct LogFile {
 /// Content of an access log: a gzip file, in pieces.
 pub type LogContent = BoxStream<'static, Result<Vec<u8>, ProviderError>>;
 
-/// What is left of a quota.
+/// Rest of a quota.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quota {
     /// Operation that it is spent by, an item at a time.

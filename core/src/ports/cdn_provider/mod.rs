@@ -106,7 +106,7 @@ pub trait CdnProvider: Debug + Send + Sync + 'static {
         Err(self.unsupported("fetch logs"))
     }
 
-    /// What is left of its quotas.
+    /// Rest of each of its quotas.
     async fn quota(&self) -> Result<Vec<Quota>, ProviderError> {
         Err(self.unsupported("tell quotas"))
     }

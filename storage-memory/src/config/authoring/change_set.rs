@@ -18,7 +18,7 @@ pub(crate) struct ChangeSetRow {
 }
 
 impl ChangeSetRow {
-    /// What the set changes, by id of the item.
+    /// Changes of the set, by id of the item.
     pub(crate) fn changes(&self) -> &[ChangedItem] {
         &self.items
     }

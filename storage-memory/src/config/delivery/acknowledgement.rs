@@ -33,7 +33,7 @@ impl ConfigState {
         self.part_acks.range(range).map(|((_, _, part), ack)| (*part, ack))
     }
 
-    /// What a node acknowledged of a part of a release.
+    /// Acknowledgement of a node for a part of a release.
     fn ack_of(&self, part: &Release, node: NodeNumber) -> Option<&Ack> {
         let key = (part.head(), node);
         match self.part_acks_of(key).next() {

@@ -29,7 +29,7 @@ pub(super) struct Cutting {
     pub(super) left: Vec<VendorBatch>,
     /// Ids of those of which nothing is left.
     pub(super) used_up: Vec<String>,
-    /// What the batch spends of quotas that customers have a share of.
+    /// Spending of the batch from quotas that customers have a share of.
     pub(super) spending: Vec<VendorSpending>,
 }
 

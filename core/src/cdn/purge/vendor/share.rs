@@ -66,7 +66,7 @@ impl Shares {
         None
     }
 
-    /// What a batch spends, by customer and quota.
+    /// Spending of a batch, by customer and quota.
     pub(super) fn spending(&self, batch: &VendorBatch) -> Vec<VendorSpending> {
         let mut items: BTreeMap<AccountId, i64> = BTreeMap::new();
         for item in &batch.items {
