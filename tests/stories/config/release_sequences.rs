@@ -1,8 +1,10 @@
 //! Random sequences of releases of single keys and of sets, with nodes that join, leave and crash, servers that are killed
-//! meanwhile, and stores that are restored. On every protocol a node holds exactly the items released to it, at every
+//! meanwhile, stores that are restored, and apps that are created again. On every protocol a node holds exactly the items released to it, at every
 //! revision and in the end, and never a part of a set.
 
+mod campaign;
 mod cluster;
+mod histories;
 mod publishing;
 mod sequence;
 
@@ -11,12 +13,13 @@ use std::time::Duration;
 use pilothouse_test_support::{env_number, postgres_or_skip};
 
 use self::cluster::Cluster;
-use self::sequence::Sequence;
+use self::sequence::{Access, Sequence};
 use crate::support::Protocol;
 
 /// Operations of a sequence.
 const STEPS: usize = 30;
-/// Step before which the store is backed up in every other sequence, and the one before which it is restored.
+/// Step before which the store is backed up in every other sequence, and the one before which it is restored; in every third
+/// of these only one publish is lost.
 const BACKED_UP: usize = 8;
 const RESTORED: usize = 18;
 /// The nodes of a sequence; the first of each protocol run from the beginning.
@@ -33,8 +36,8 @@ pub(super) const NODES: [(&str, Protocol); 10] = [
     ("10.9.0.2/canary", Protocol::Apollo),
 ];
 
-/// Number of sequences that are run at least, 3 unless `PILOTHOUSE_TEST_KILLS` says otherwise, and of sets that are
-/// published at least, `PILOTHOUSE_TEST_SETS`. The first seed is `PILOTHOUSE_TEST_SEED`.
+/// Number of sequences, 3 unless `PILOTHOUSE_TEST_KILLS` says otherwise, and of sets of the campaign, 100 unless
+/// `PILOTHOUSE_TEST_SETS` does. The first seed is `PILOTHOUSE_TEST_SEED`.
 struct Extent {
     first: u64,
     sequences: u64,
@@ -46,7 +49,7 @@ impl Extent {
         Self {
             first: env_number("PILOTHOUSE_TEST_SEED", 1),
             sequences: env_number("PILOTHOUSE_TEST_KILLS", 3),
-            sets: env_number("PILOTHOUSE_TEST_SETS", 1),
+            sets: env_number("PILOTHOUSE_TEST_SETS", 100),
         }
     }
 }
@@ -74,10 +77,12 @@ pub(super) struct Tally {
     pub(super) interrupted: u32,
     pub(super) carried_out: u32,
     pub(super) refused: u32,
-    /// Sets of changes that were to be published, releases that were taken back, and restores of the store.
+    /// Sets of changes that were published, releases that were taken back, and restores of the store.
     pub(super) sets: u64,
     pub(super) rollbacks: u32,
     pub(super) restores: u32,
+    /// Apps that were deleted and created again.
+    pub(super) recreations: u32,
     /// Observations of nodes, and observed values.
     pub(super) observations: usize,
     pub(super) values: usize,
@@ -89,9 +94,9 @@ async fn run_sequences(on: &str, mut cluster: Cluster) {
     let extent = Extent::of_environment();
     let mut tally = Tally::default();
     let mut done = 0;
-    while done < extent.sequences || tally.sets < extent.sets {
+    while done < extent.sequences {
         let seed = extent.first + done;
-        let mut sequence = Sequence::new(seed, &mut cluster, &mut tally).await;
+        let mut sequence = Sequence::new(seed, Access::Alone(&mut cluster), &mut tally).await;
         for (node, _) in &NODES[..5] {
             sequence.join(node);
         }
@@ -99,6 +104,8 @@ async fn run_sequences(on: &str, mut cluster: Cluster) {
             // A restore takes as long as a whole sequence without one.
             match step {
                 _ if seed.is_multiple_of(2) => {}
+                RESTORED if seed.is_multiple_of(3) => sequence.lose_publish().await,
+                _ if seed.is_multiple_of(3) => {}
                 BACKED_UP => sequence.back_up().await,
                 RESTORED => sequence.restore().await,
                 _ => {}

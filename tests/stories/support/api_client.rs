@@ -37,6 +37,11 @@ impl Answer {
         matches!(self.codes(), (200, 0 | 200))
     }
 
+    /// Whether the store had no time for the call, and nothing was done.
+    pub(crate) fn is_overload(&self) -> bool {
+        self.status == 503 && self.body["done"] == "no"
+    }
+
     /// HTTP status, and the code in the envelope of the family.
     pub(crate) fn codes(&self) -> (u16, i64) {
         let code = self.body.get("code").or_else(|| self.body.get("err"));

@@ -8,9 +8,10 @@ use hmac::{Hmac, KeyInit, Mac};
 use reqwest::{RequestBuilder, Url};
 use serde_json::{Value as Json, json};
 use sha1::Sha1;
+use tokio::time::sleep;
 
 use super::release_model::{KEYS, ObservedAt};
-use super::test_node::{NodeTask, PROFILE, lock, value};
+use super::test_node::{NodeTask, PROFILE, RETRY_DELAY, lock, value};
 
 /// The namespaces of [`KEYS`]: name, keys, and the prefix of these keys outside Apollo.
 const NAMESPACES: [(&str, &[&str], &str); 2] =
@@ -47,8 +48,14 @@ impl NodeTask {
             url.query_pairs_mut().extend_pairs(pairs);
             let request = self.signed(url);
             let Some(answer) = self.answer(request).await else { continue };
-            if answer.status() == 304 {
-                continue;
+            match answer.status().as_u16() {
+                304 => continue,
+                // The app is deleted.
+                401 => {
+                    sleep(RETRY_DELAY).await;
+                    continue;
+                }
+                _ => {}
             }
             assert_eq!(answer.status(), 200, "{}", self.id);
             let Ok(notifications) = answer.json::<Vec<Json>>().await else { continue };
@@ -92,6 +99,11 @@ impl NodeTask {
             let Some(answer) = self.answer(request).await else { continue };
             match answer.status().as_u16() {
                 304 => break None,
+                // The app is deleted.
+                401 => {
+                    sleep(RETRY_DELAY).await;
+                    continue;
+                }
                 // Nothing has been published in the namespace yet.
                 404 => break Some(json!({"configurations": {}, "releaseKey": ""})),
                 status => assert_eq!(status, 200, "{}", self.id),

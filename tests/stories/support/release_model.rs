@@ -204,10 +204,20 @@ impl ReleaseHistory {
         ReleaseBackup(self.last().models.clone())
     }
 
+    /// Whether something was published since the last restore or the last creation of the app.
+    pub(crate) fn has_changed(&self) -> bool {
+        self.last().models.len() > 1
+    }
+
+    /// Goes on without anything released, in the epoch of an app that was created again.
+    pub(crate) fn create_again(&mut self, epoch: i64) {
+        self.restore(&ReleaseBackup(vec![ReleaseModel::default()]), epoch);
+    }
+
     /// Goes on from a backup, in a new epoch.
     pub(crate) fn restore(&mut self, backup: &ReleaseBackup, epoch: i64) {
         let known = self.last().epoch;
-        assert!(known.is_none_or(|known| known < epoch), "a restore goes from epoch {known:?} to {epoch}");
+        assert!(known.is_none_or(|known| known < epoch), "from epoch {known:?} to {epoch}");
         self.0.push(Lineage { epoch: Some(epoch), models: backup.0.clone() });
     }
 

@@ -17,7 +17,9 @@ use super::release_model::{KEYS, NodeItems, Observation, ObservedAt, Value};
 
 pub(crate) const PROFILE: &str = "dev";
 /// Delay of a retry.
-const RETRY_DELAY: Duration = Duration::from_millis(10);
+pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(10);
+/// Code of a request whose key is none, as while its app is deleted.
+const UNKNOWN_KEY: i64 = 3;
 
 /// Protocol of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,16 +51,23 @@ pub(crate) struct NodeEnvironment {
 impl NodeEnvironment {
     /// Creates an app with a key on these servers.
     pub(crate) async fn create(root: &ApiClient, app: &str, servers: &[TestServer]) -> Self {
-        root.post("/app/create", json!({"app": app, "appType": 0, "name": app, "charger": ROOT})).await.ok();
-        let key = root.post("/app/key/create", json!({"app": app})).await.ok();
-        Self {
+        let environment = Self {
             http: crate::support::http_client().build().unwrap(),
             urls: servers.iter().map(TestServer::url).collect(),
             app: app.to_owned(),
-            key: key["data"]["Key"].as_str().unwrap().to_owned(),
+            key: format!("test-secret-of-{app}"),
             folder: Arc::new(TempDir::new().unwrap()),
             observations: Arc::default(),
-        }
+        };
+        environment.create_app(root).await;
+        environment
+    }
+
+    /// Creates the app, where there is none, and brings its key along: an app that is created again has the same.
+    pub(crate) async fn create_app(&self, root: &ApiClient) {
+        let Self { app, key, .. } = self;
+        root.post("/app/create", json!({"app": app, "appType": 0, "name": app, "charger": ROOT})).await.ok();
+        root.post("/app/key/create", json!({"app": app, "secret": key})).await.ok();
     }
 
     /// The observations since this was last called.
@@ -158,10 +167,14 @@ impl NodeTask {
         }
     }
 
-    /// The data of a successful answer; `None` if the connection breaks, and where the server does not know the node, as
-    /// after a restore, and has registered it again.
+    /// The data of a successful answer; `None` if the connection breaks, while the app is deleted, and where the server does
+    /// not know the node, as after a restore, and has registered it again.
     async fn data(&mut self, answer: Response) -> Option<Json> {
         let body: Json = answer.json().await.ok()?;
+        if body["code"] == UNKNOWN_KEY {
+            sleep(RETRY_DELAY).await;
+            return None;
+        }
         if body["code"] == 6 {
             self.register().await;
             return None;
@@ -182,6 +195,10 @@ impl NodeTask {
                 continue;
             };
             if let Ok(body) = answer.json::<Json>().await {
+                if body["code"] == UNKNOWN_KEY {
+                    sleep(RETRY_DELAY).await;
+                    continue;
+                }
                 assert_eq!(body["code"], 0, "{}: {body}", self.id);
                 return;
             }

@@ -64,7 +64,6 @@ impl Sequence<'_> {
             None => json!({"key": change.key, "delete": true}),
         });
         let changed: Vec<Json> = changed.collect();
-        self.tally.sets += 1;
         let grey = selector != json!({});
         let place = json!({"app": self.environment.app, "profile": PROFILE});
         let with = |mut more: Json| {
@@ -73,11 +72,16 @@ impl Sequence<'_> {
         };
         if !grey && self.rng.bool() {
             let apply = with(json!({"changes": changed, "publish": true}));
-            self.release("/config/apply", apply, Operation::Publish { contents, grey }).await;
+            let operation = Operation::Publish { contents, grey };
+            self.tally.sets += u64::from(self.release("/config/apply", apply, operation).await);
             return;
         }
         let apply = with(json!({"changes": changed, "approve": true}));
-        let applied = self.root.post("/config/apply", apply).await.ok()["data"].clone();
+        let applied = self.root.post("/config/apply", apply).await;
+        if applied.is_overload() {
+            return;
+        }
+        let applied = applied.ok()["data"].clone();
         for change in applied["Changes"].as_array().unwrap() {
             if let Some(content) = contents.get_mut(change["Key"].as_str().unwrap())
                 && content.version == UNKNOWN
@@ -87,7 +91,8 @@ impl Sequence<'_> {
         }
         let mut arguments = with(selector);
         arguments["changeset"] = applied["ChangeSet"].clone();
-        self.release("/publish/set", arguments, Operation::Publish { contents, grey }).await;
+        let operation = Operation::Publish { contents, grey };
+        self.tally.sets += u64::from(self.release("/publish/set", arguments, operation).await);
     }
 
     /// Changes of a set: new texts for some keys, and the deletion of some that exist.

@@ -7,6 +7,7 @@ use pilothouse_test_support::Rng;
 use serde_json::{Value as Json, json};
 use tokio::time::sleep;
 
+use super::campaign::SharedCluster;
 use super::cluster::{Backup, Cluster};
 use super::{NODES, Tally};
 use crate::support::{
@@ -14,14 +15,36 @@ use crate::support::{
     Protocol, ReleaseBackup, ReleaseHistory, TIMEOUT, TestNode,
 };
 
-/// Profile of a node that only asks for the app's revision.
-const PROBE: &str = "probe";
 /// The latest full releases that are taken back.
 const ROLLED_BACK: usize = 4;
 
+/// Access of a sequence to the servers.
+pub(super) enum Access<'a> {
+    /// The only sequence, which kills and restores them itself.
+    Alone(&'a mut Cluster),
+    /// One of several.
+    Shared(SharedCluster),
+}
+
+impl Access<'_> {
+    pub(super) fn cluster(&self) -> &Cluster {
+        match self {
+            Self::Alone(cluster) => cluster,
+            Self::Shared(shared) => shared.cluster(),
+        }
+    }
+
+    pub(super) fn alone(&mut self) -> &mut Cluster {
+        match self {
+            Self::Alone(cluster) => cluster,
+            Self::Shared(_) => unreachable!("others use the servers"),
+        }
+    }
+}
+
 /// A sequence under way.
 pub(super) struct Sequence<'a> {
-    pub(super) cluster: &'a mut Cluster,
+    pub(super) access: Access<'a>,
     pub(super) tally: &'a mut Tally,
     pub(super) root: ApiClient,
     /// Duration of the last call without a kill, from which the moment of a kill is drawn.
@@ -32,9 +55,9 @@ pub(super) struct Sequence<'a> {
     /// The full releases so far.
     pub(super) fulls: FullReleases,
     /// Id of the newest release of the profile; 0 before the first.
-    newest: i64,
-    backup: Option<(Backup, ReleaseBackup, FullReleases)>,
-    restores: u32,
+    pub(super) newest: i64,
+    pub(super) backup: Option<(Backup, ReleaseBackup, FullReleases)>,
+    pub(super) restores: u32,
     pub(super) running: BTreeMap<&'static str, TestNode>,
     /// The last state of nodes that have left.
     pub(super) left: BTreeMap<&'static str, NodeState>,
@@ -57,13 +80,12 @@ impl Drop for Log {
 }
 
 impl<'a> Sequence<'a> {
-    pub(super) async fn new(seed: u64, cluster: &'a mut Cluster, tally: &'a mut Tally) -> Self {
-        let root = cluster.root().await;
-        let environment = NodeEnvironment::create(&root, &format!("app{seed}"), cluster.servers()).await;
-        let probe = json!({"app": environment.app, "profile": PROBE, "nodeId": PROBE, "pid": "1"});
-        root.with_token(&environment.key).post("/node/register", probe).await.ok();
-        Self {
-            cluster,
+    pub(super) async fn new(seed: u64, access: Access<'a>, tally: &'a mut Tally) -> Self {
+        let root = access.cluster().root().await;
+        let servers = access.cluster().servers();
+        let environment = NodeEnvironment::create(&root, &format!("app{seed}"), servers).await;
+        let sequence = Self {
+            access,
             tally,
             root,
             call_duration: Duration::from_millis(5),
@@ -77,7 +99,9 @@ impl<'a> Sequence<'a> {
             running: BTreeMap::new(),
             left: BTreeMap::new(),
             log: Log { seed, lines: Vec::new() },
-        }
+        };
+        sequence.register_probe().await;
+        sequence
     }
 
     pub(super) fn note(&mut self, line: String) {
@@ -89,7 +113,7 @@ impl<'a> Sequence<'a> {
         // Sometimes long enough for nodes to receive the last operation.
         sleep(Duration::from_millis(self.rng.u64(..40))).await;
         let key = KEYS[self.rng.usize(..KEYS.len())];
-        match self.rng.u64(..27) {
+        match self.rng.u64(..28) {
             0..=3 => self.publish(key, json!({})).await,
             4..=6 => {
                 if let Some(selector) = self.selector() {
@@ -102,12 +126,7 @@ impl<'a> Sequence<'a> {
                     self.publish_set(selector).await;
                 }
             }
-            15 | 16 => {
-                if let Some(grey) = self.any_grey() {
-                    self.release("/publish/promote", json!({"release": grey}), Operation::Promote { grey })
-                        .await;
-                }
-            }
+            15 | 16 => self.promote().await,
             17 => {
                 if let Some(grey) = self.any_grey() {
                     self.release("/publish/abort", json!({"release": grey}), Operation::Abort { grey }).await;
@@ -124,16 +143,17 @@ impl<'a> Sequence<'a> {
             23 => self.leave().await,
             24 => self.crash_node(),
             25 => {
-                let which = self.rng.usize(..self.cluster.servers().len());
-                self.cluster.process(which).kill9();
+                let which = self.rng.usize(..self.access.cluster().servers().len());
+                self.access.alone().process(which).kill9();
                 self.restart(which).await;
             }
+            26 => self.create_again().await,
             _ => {}
         }
     }
 
     /// Nodes of a grey release: by id, by percentage or by labels. `None` where there is none to name.
-    fn selector(&mut self) -> Option<Json> {
+    pub(super) fn selector(&mut self) -> Option<Json> {
         match self.rng.u64(..5) {
             0 | 1 => {
                 let mut nodes: Vec<&str> = self.running.keys().chain(self.left.keys()).copied().collect();
@@ -148,7 +168,7 @@ impl<'a> Sequence<'a> {
         }
     }
 
-    fn any_grey(&mut self) -> Option<i64> {
+    pub(super) fn any_grey(&mut self) -> Option<i64> {
         let greys = self.history.now().greys();
         self.rng.choice(greys)
     }
@@ -163,7 +183,7 @@ impl<'a> Sequence<'a> {
     }
 
     /// Takes a full release back, which works as long as each of its keys is as it left it; or an active grey one.
-    async fn roll_back(&mut self) {
+    pub(super) async fn roll_back(&mut self) {
         if self.rng.u64(..4) == 0
             && let Some(grey) = self.any_grey()
         {
@@ -186,7 +206,7 @@ impl<'a> Sequence<'a> {
         self.release("/publish/rollback", arguments, Operation::Publish { contents, grey: false }).await;
     }
 
-    async fn delete(&mut self, key: &'static str) {
+    pub(super) async fn delete(&mut self, key: &'static str) {
         let name = self.parameters(key, &[]);
         if self.root.post("/config/queryWithKey", name.clone()).await.is_ok() {
             self.release("/config/del", name, Operation::Delete { key }).await;
@@ -194,8 +214,8 @@ impl<'a> Sequence<'a> {
     }
 
     /// Runs a release operation, and reads from the server what became of it: it must be carried out if it was acknowledged,
-    /// and completely or not at all if no answer came.
-    pub(super) async fn release(&mut self, path: &str, arguments: Json, operation: Operation) {
+    /// and completely or not at all if no answer came. Answers whether it was carried out.
+    pub(super) async fn release(&mut self, path: &str, arguments: Json, operation: Operation) -> bool {
         self.note(format!("{path} {arguments}: {operation:?}"));
         let overlaps = match &operation {
             Operation::Publish { contents, grey } => self.history.now().overlaps(contents, *grey),
@@ -213,7 +233,8 @@ impl<'a> Sequence<'a> {
                 let why = answer.body["msg"].as_str().unwrap();
                 // A node is unknown before its first request.
                 let nobody = ["selects no node that is online", "the node "];
-                let is_expected = nobody.iter().any(|text| why.contains(text))
+                let is_expected = answer.is_overload()
+                    || nobody.iter().any(|text| why.contains(text))
                     || overlaps && why.contains("the grey release");
                 assert!(is_expected, "{answer:?}");
                 assert!(made.is_none(), "{path} {arguments} was refused and carried out");
@@ -224,9 +245,10 @@ impl<'a> Sequence<'a> {
             }
         }
         self.note(format!("answered {answer:?}, made {made:?}"));
-        let Some(made) = made else { return };
+        let Some(made) = made else { return false };
         assert!(!overlaps, "{path} {arguments} overlaps a grey release and was carried out");
         self.record(made, &arguments, operation).await;
+        true
     }
 
     /// Id of the release that an operation made, or 0 where it makes none; `None` where it was not carried out.
@@ -272,7 +294,7 @@ impl<'a> Sequence<'a> {
         self.history.push(now.after(&operation, made, &nodes));
     }
 
-    async fn newest_release(&self) -> i64 {
+    pub(super) async fn newest_release(&self) -> i64 {
         let name = json!({"app": self.environment.app, "profile": PROFILE, "count": 1});
         let listed = self.root.post("/publish/list", name).await.ok();
         listed["data"][0]["Release"].as_i64().unwrap_or(0)
@@ -283,17 +305,20 @@ impl<'a> Sequence<'a> {
     }
 
     /// Calls a server; in a third of the calls a server is killed meanwhile. `None` if no answer came.
-    async fn call(&mut self, path: &str, arguments: &Json) -> Option<Answer> {
+    pub(super) async fn call(&mut self, path: &str, arguments: &Json) -> Option<Answer> {
         let root = self.root.clone();
+        if let Access::Shared(shared) = &mut self.access {
+            return shared.run(root.send("POST", path, Some(arguments))).await.ok();
+        }
         if self.rng.u64(..3) > 0 {
             let begun = Instant::now();
             let answer = root.post(path, arguments.clone()).await;
             self.call_duration = begun.elapsed();
             return Some(answer);
         }
-        let which = self.rng.usize(..self.cluster.servers().len());
+        let which = self.rng.usize(..self.access.cluster().servers().len());
         let moment = self.call_duration * u32::try_from(self.rng.u64(..150)).unwrap() / 100;
-        let process = self.cluster.process(which);
+        let process = self.access.alone().process(which);
         let kill = async {
             sleep(moment).await;
             process.kill9();
@@ -308,8 +333,7 @@ impl<'a> Sequence<'a> {
         self.tally.kills += 1;
         self.note(format!("server {which} was killed"));
         sleep(Duration::from_millis(self.rng.u64(..100))).await;
-        self.cluster.start_again(which).await;
-        self.root = self.cluster.root().await;
+        self.access.alone().start_again(which).await;
     }
 
     /// Asserts that named nodes are selected exactly, and that a percentage keeps the nodes selected before.
@@ -323,33 +347,6 @@ impl<'a> Sequence<'a> {
             let kept = before.intersection(nodes).count();
             assert!(kept == before.len() || kept == nodes.len(), "{before:?} became {nodes:?}");
         }
-    }
-
-    /// Keeps the state of now for a restore.
-    pub(super) async fn back_up(&mut self) {
-        self.note("a backup is made".to_owned());
-        let backup = self.cluster.backup().await;
-        self.root = self.cluster.root().await;
-        self.backup = Some((backup, self.history.backup(), self.fulls.clone()));
-    }
-
-    /// Goes back to the backup: what was released since is lost, for nodes too.
-    pub(super) async fn restore(&mut self) {
-        let Some((backup, releases, fulls)) = self.backup.take() else { return };
-        self.cluster.restore(backup).await;
-        self.root = self.cluster.root().await;
-        let mut epochs = BTreeSet::new();
-        for _ in self.cluster.servers() {
-            let path = format!("/node/config?app={}&profile={PROBE}&nodeId={PROBE}", self.environment.app);
-            let answer = self.root.with_token(&self.environment.key).get(&path).await.ok();
-            epochs.insert(answer["data"]["Revision"].as_i64().unwrap() >> 32);
-        }
-        let [epoch] = epochs.iter().copied().collect::<Vec<_>>()[..] else { panic!("{epochs:?}") };
-        self.note(format!("the store is restored, in epoch {epoch}"));
-        self.history.restore(&releases, epoch);
-        self.fulls = fulls;
-        self.newest = self.newest_release().await;
-        (self.restores, self.tally.restores) = (self.restores + 1, self.tally.restores + 1);
     }
 
     /// Starts a node without state.
