@@ -2,7 +2,7 @@
 
 use askama::Template;
 use pilothouse_core::account::{Group, Scope};
-use pilothouse_core::cdn::{EdgeInfo, EdgeState, JobQuery, JobState, JobSummary};
+use pilothouse_core::cdn::{EdgeInfo, EdgeState, JobQuery, JobRequest, JobState};
 use pilothouse_core::config::App;
 use pilothouse_core::ops::{Status, TaskFilter, TaskView};
 use pilothouse_core::{Order, Page as Rows};
@@ -19,8 +19,8 @@ struct Overview {
     page: Page,
     apps: Option<Vec<App>>,
     edges: Option<Edges>,
-    failed_jobs: Option<Vec<JobSummary>>,
-    running_jobs: Vec<JobSummary>,
+    failed_jobs: Option<Vec<JobRequest>>,
+    running_jobs: Vec<JobRequest>,
     failed_tasks: Option<Vec<TaskView>>,
     running_tasks: Vec<TaskView>,
     is_cdn_customer: bool,
@@ -75,7 +75,7 @@ async fn edges_of(visitor: &Visitor) -> Result<Edges, Failure> {
     Ok(Edges { all: count, out: all })
 }
 
-async fn jobs(visitor: &Visitor, state: JobState) -> Result<Vec<JobSummary>, Failure> {
+async fn jobs(visitor: &Visitor, state: JobState) -> Result<Vec<JobRequest>, Failure> {
     let query = JobQuery { state: Some(state), ..JobQuery::default() };
     Ok(visitor.pilothouse().jobs().list_all(&visitor.caller, &query, newest()).await?.rows)
 }

@@ -1,4 +1,4 @@
-//! `/cdn/jobs/{taskid}`: what each edge confirmed, live.
+//! `/cdn/jobs/{taskid}`: what each edge confirmed of a job, and the whole request that it is a part of, live.
 
 use askama::Template;
 use axum::response::Response;
@@ -83,7 +83,7 @@ fn rows(details: &JobDetails) -> Vec<UrlRow> {
 
 async fn live(visitor: &Visitor, task_id: &str) -> Result<Fragment, Failure> {
     let details = visitor.pilothouse().jobs().find(&visitor.caller, task_id).await?;
-    let is_final = details.job.state != JobState::Pending;
+    let is_final = details.parts.state() != JobState::Pending;
     let mut urls = rows(&details);
     let more = urls.len().saturating_sub(ROWS);
     urls.truncate(ROWS);
@@ -99,8 +99,9 @@ async fn live(visitor: &Visitor, task_id: &str) -> Result<Fragment, Failure> {
 pub(crate) async fn get_job(visitor: Visitor, Segments(task_id): Segments<String>) -> Answer {
     let details = visitor.pilothouse().jobs().find(&visitor.caller, &task_id).await?;
     let body = live(&visitor, &task_id).await?.html;
-    let has_failed = details.edges.iter().any(|edge| edge.count(CellState::Failed) > 0);
-    let may_retry = visitor.caller.holds(Group::Cdn) && (has_failed || details.job.state == JobState::Failed);
+    let has_failed = details.edges.iter().any(|edge| edge.count(CellState::Failed) > 0)
+        || details.parts.0.iter().any(|part| part.state == JobState::Failed);
+    let may_retry = visitor.caller.holds(Group::Cdn) && has_failed;
     let page = visitor.page(format!("{} {}", visitor.t.job, details.job.task_id)).await?;
     html(&JobPage { page, details, body, may_retry })
 }
@@ -127,12 +128,14 @@ pub(crate) async fn get_live(
 #[serde(deny_unknown_fields)]
 pub(crate) struct Empty {}
 
-/// Tries again what failed.
+/// Tries again what failed of the whole request.
 pub(crate) async fn post_retry(
     visitor: Visitor,
     Segments(task_id): Segments<String>,
     Form(Empty {}): Form<Empty>,
 ) -> Answer {
-    visitor.pilothouse().jobs().retry(&visitor.caller, &task_id).await?;
+    let jobs = visitor.pilothouse().jobs();
+    let details = jobs.find(&visitor.caller, &task_id).await?;
+    jobs.retry_request(&visitor.caller, &details.job.request).await?;
     Ok(visitor.done(&format!("/cdn/jobs/{task_id}"), "queued"))
 }

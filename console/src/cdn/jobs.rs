@@ -1,10 +1,9 @@
-//! `/cdn/jobs`: URLs to be refreshed or preloaded, and the jobs so far.
+//! `/cdn/jobs`: URLs to be refreshed or preloaded, and the requests so far.
 
 use askama::Template;
 use axum::response::{Html, IntoResponse};
-use chrono::{DateTime, Utc};
-use pilothouse_core::cdn::{Job, JobKind, JobQuery, JobState, JobSummary, JobUrls};
-use pilothouse_core::{Error, ErrorKind, Listing, Order, Page as Rows};
+use pilothouse_core::cdn::{Job, JobKind, JobQuery, JobRequest, JobState, JobUrls};
+use pilothouse_core::{Error, ErrorKind, Order, Page as Rows};
 use serde::Deserialize;
 
 use crate::cdn::whose::Whose;
@@ -12,7 +11,7 @@ use crate::failure::{Answer, Failure, is_correctable, status_of};
 use crate::form::{Form, Query, filled, part};
 use crate::page::{Page, Visitor, html};
 
-/// Jobs of one page.
+/// Requests of one page.
 const ROWS: i64 = 50;
 
 /// Customer and kind.
@@ -42,34 +41,6 @@ impl Shown {
     }
 }
 
-/// A job in the list.
-struct Row {
-    task_id: String,
-    kind: JobKind,
-    mail: String,
-    cdn: String,
-    urls: i64,
-    created: DateTime<Utc>,
-    state: JobState,
-    percent: i64,
-    reason: String,
-}
-
-impl From<JobSummary> for Row {
-    fn from(job: JobSummary) -> Self {
-        let JobSummary { task_id, kind, mail, cdn, urls, created, state, percent, reason, .. } = job;
-        Self { task_id, kind, mail, cdn, urls, created, state, percent, reason }
-    }
-}
-
-impl Row {
-    fn of(job: Job, mail: &str) -> Self {
-        let Job { task_id, kind, cdn, urls, created, state, percent, reason, .. } = job;
-        let urls = i64::try_from(urls.len()).unwrap_or(i64::MAX);
-        Self { task_id, kind, mail: mail.to_owned(), cdn, urls, created, state, percent, reason }
-    }
-}
-
 #[derive(Template)]
 #[template(path = "jobs.html")]
 struct JobsPage {
@@ -77,7 +48,7 @@ struct JobsPage {
     whose: Whose,
     kind: JobKind,
     typed: String,
-    rows: Vec<Row>,
+    rows: Vec<JobRequest>,
     filter: Filter,
     /// Query of the next page.
     next: Option<String>,
@@ -94,8 +65,9 @@ async fn list(visitor: &Visitor, shown: &Shown, typed: String) -> Result<JobsPag
     let whose = Whose::of(visitor, &shown.customer).await?;
     let kind = if shown.kind == "preload" { JobKind::Preload } else { JobKind::Refresh };
     let (pilothouse, caller) = (visitor.pilothouse(), &visitor.caller);
-    let (mut rows, mut next) = (Vec::new(), None);
-    if whose.is_operator {
+    let rows_wanted = Rows { order: Order::Newest, ..Rows::at(0, ROWS).before(shown.before)? };
+    let mut search_before = None;
+    let rows = if whose.is_operator {
         let login_email = filled(&shown.customer).map(str::to_owned);
         let given = |text: &str| filled(text).map(str::to_owned);
         let query = JobQuery {
@@ -104,21 +76,15 @@ async fn list(visitor: &Visitor, shown: &Shown, typed: String) -> Result<JobsPag
             domain: given(&shown.domain),
             text: given(&shown.text),
         };
-        let rows_wanted = Rows { order: Order::Newest, ..Rows::at(0, ROWS).before(shown.before)? };
-        let Listing { rows: listed, search_before, .. } =
-            pilothouse.jobs().list_all(caller, &query, rows_wanted).await?;
-        let is_full = i64::try_from(listed.len()).is_ok_and(|count| count == ROWS);
-        let before = listed.last().filter(|_| is_full).map(|last| last.id.0).or(search_before);
-        next = before.map(|before| format!("{}&before={before}", shown.query()));
-        rows.extend(listed.into_iter().map(Row::from));
+        let found = pilothouse.jobs().list_all(caller, &query, rows_wanted).await?;
+        search_before = found.search_before;
+        found.rows
     } else {
-        for kind in [JobKind::Refresh, JobKind::Preload] {
-            let jobs = pilothouse.jobs().list(caller, kind, &whose.mail).await?;
-            rows.extend(jobs.into_iter().map(|job| Row::of(job, &whose.mail)));
-        }
-        rows.sort_by_key(|row| std::cmp::Reverse(row.created));
-        rows.truncate(usize::try_from(ROWS).unwrap_or_default());
-    }
+        pilothouse.jobs().list_own(caller, rows_wanted).await?
+    };
+    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
+    let before = rows.last().filter(|_| is_full).map(|last| last.id.0).or(search_before);
+    let next = before.map(|before| format!("{}&before={before}", shown.query()));
     let page = visitor.page(visitor.t.purge_preload).await?;
     let Shown { state, domain, text, .. } = shown;
     let filter = Filter { state: state.clone(), domain: domain.clone(), text: text.clone() };
@@ -140,14 +106,12 @@ pub(crate) struct Urls {
     urls: String,
 }
 
-/// Queues jobs, and leads to the job where it is one.
+/// Queues jobs, and leads to the first, which shows the others of the request too.
 pub(crate) async fn post_jobs(visitor: Visitor, Form(form): Form<Urls>) -> Answer {
     let error = match add(&visitor, &form).await {
         Ok(jobs) => {
-            return Ok(match jobs.as_slice() {
-                [job] => visitor.done(&format!("/cdn/jobs/{}", job.task_id), "queued"),
-                _ => visitor.done("/cdn/jobs", "queued"),
-            });
+            let path = jobs.first().map_or_else(String::new, |job| format!("/{}", job.task_id));
+            return Ok(visitor.done(&format!("/cdn/jobs{path}"), "queued"));
         }
         Err(error) => error,
     };

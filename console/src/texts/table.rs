@@ -205,6 +205,7 @@ table! {
     registered: "Registered", "注册时间";
     release: "Release", "发布";
     releases: "Releases", "发布记录";
+    request: "Request", "请求";
     requests: "Requests", "请求数";
     retry: "Try again", "重试";
     reverted: "Undo", "回退";

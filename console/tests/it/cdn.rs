@@ -1,6 +1,9 @@
 //! Pages of the CDN.
 
 use axum::http::StatusCode;
+use pilothouse_core::Page;
+use pilothouse_core::cdn::{EdgeProgress, Job, JobCell, JobFilter, JobState};
+use pilothouse_core::ports::Storage as _;
 
 use crate::fixture::Fixture;
 
@@ -162,4 +165,41 @@ async fn an_operator_finds_jobs_over_customers() {
     assert_eq!(count("text=nothing").await, 0);
     let wrong = fixture.get(&session, "/console/cdn/jobs?state=x").await;
     assert_eq!(wrong.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test]
+async fn a_request_over_several_cdns_is_one_row_and_one_percentage() {
+    let fixture = Fixture::seeded().await;
+    let mut work = fixture.memory.begin().await.unwrap();
+    let listed = work.jobs().requests(&JobFilter::default(), Page::at(0, 1)).await.unwrap();
+    let first = work.jobs().find(&listed[0].task_id).await.unwrap().unwrap();
+    let part = Job {
+        task_id: "refresh-part".to_owned(),
+        cdn: "qcloud".to_owned(),
+        state: JobState::Failed,
+        percent: 50,
+        reason: "edge-9: 403".to_owned(),
+        ..first.clone()
+    };
+    let id = work.jobs().insert(&part).await.unwrap();
+    let cells = vec![JobCell::failed("403", first.created)];
+    work.jobs().record(id, &EdgeProgress { edge: "edge-9".to_owned(), cells }).await.unwrap();
+    work.commit().await.unwrap();
+
+    let (root, customer) = (fixture.session("root").await, fixture.cdn_session().await);
+    for session in [&root, &customer] {
+        let page = fixture.get(session, "/console/cdn/jobs").await.ok();
+        assert_eq!(page.matches("href=\"/console/cdn/jobs/refresh-").count(), 1, "{page}");
+        for shown in ["level3, qcloud", "<td class=\"number\">25</td>", "qcloud: edge-9: 403"] {
+            assert!(page.contains(shown), "{shown}: {page}");
+        }
+        let page = fixture.get(session, &format!("/console/cdn/jobs/{}", first.task_id)).await.ok();
+        assert!(page.contains("25 %") && page.contains("/console/cdn/jobs/refresh-part\">qcloud"), "{page}");
+        assert_eq!(page.contains("/retry\""), session == &root, "only an operator tries again");
+    }
+    let retried = fixture.post(&root, &format!("/console/cdn/jobs/{}/retry", first.task_id), &[]).await;
+    assert_eq!(retried.status, StatusCode::SEE_OTHER);
+    let mut snapshot = fixture.memory.read().await.unwrap();
+    let part = snapshot.jobs().find("refresh-part").await.unwrap().unwrap();
+    assert_eq!(part.state, JobState::Pending, "the whole request is tried again");
 }

@@ -32,7 +32,7 @@ pub(crate) struct Fixture {
     pub(crate) pilothouse: Pilothouse,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) console: ConsoleState,
-    memory: MemoryStorage,
+    pub(crate) memory: MemoryStorage,
     blobs: Arc<MemoryBlobs>,
     router: Router,
 }

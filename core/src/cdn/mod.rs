@@ -27,9 +27,9 @@ pub(crate) use customers::{mapping_digest, understood_cdn};
 pub use identifier::{CdnId, DomainId};
 pub use purge::{
     BatchItem, BatchState, CellState, Edge, EdgeInfo, EdgeLeases, EdgeProgress, EdgeRepository, EdgeState,
-    Edges, Job, JobCell, JobDetails, JobFilter, JobId, JobKind, JobQuery, JobRepository, JobRunner, JobState,
-    JobSummary, JobUrls, Jobs, LONGEST_WAIT, MissedPurges, ShippedLog, VendorBatch, VendorBatchRepository,
-    VendorCalls, VendorSpending, VendorSpendingRepository,
+    Edges, Job, JobCell, JobDetails, JobFilter, JobId, JobKind, JobPart, JobParts, JobQuery, JobRepository,
+    JobRequest, JobRunner, JobState, JobUrls, Jobs, LONGEST_WAIT, MissedPurges, ShippedLog, VendorBatch,
+    VendorBatchRepository, VendorCalls, VendorSpending, VendorSpendingRepository,
 };
 pub use traffic::{
     AreaRow, BUCKET_SECONDS, BUCKETS_OF_DAY, Batch, BatchCityCell, BatchUnregistered, Bill, BillRun, Billing,

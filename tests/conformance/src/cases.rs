@@ -295,17 +295,21 @@ macro_rules! __list_of_cases {
                 job {
                     round_trip,
                     list_is_newest_first,
-                    summaries_pass_a_filter,
                     retry_begins_again,
                     claim_takes_what_is_due,
                     lease_ends,
                     wait_of_a_clock_ahead_is_void,
                     prune,
+                    prune_keeps_requests_whole,
                     stale_report_is_refused,
                     progress_round_trip,
                     goes_with_its_account,
                     race_for_one_claim,
                     race_shares_out,
+                }
+                job_list {
+                    requests_pass_a_filter,
+                    requests_have_parts,
                 }
                 edge {
                     round_trip,

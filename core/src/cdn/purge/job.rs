@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::ability::check_provider;
-use super::job_list::{JobFilter, JobSummary};
+use super::job_list::{JobFilter, JobRequest};
+use super::job_parts::JobParts;
 use super::progress::{CellState, EdgeProgress, JobCell};
 use super::target::{JobUrls, Target};
 use crate::account::{AccountId, Caller, Entry, Group, digest};
@@ -102,6 +103,8 @@ pub struct Job {
     pub id: JobId,
     /// Task id that callers know it by: opaque, unique, never changes.
     pub task_id: String,
+    /// Task id of the first job of its request, which may be its own.
+    pub request: String,
     /// Refresh or preload.
     pub kind: JobKind,
     /// Account of the customer.
@@ -160,9 +163,11 @@ pub trait JobRepository: Send {
     async fn find(&mut self, task_id: &str) -> StorageResult<Option<Job>>;
     /// The newest jobs of an account, newest first.
     async fn list(&mut self, account_id: AccountId, kind: JobKind, count: i64) -> StorageResult<Vec<Job>>;
-    /// A page of the jobs that pass a filter.
-    async fn summaries(&mut self, filter: &JobFilter, page: Page) -> StorageResult<Vec<JobSummary>>;
-    /// Counts the jobs that pass a filter and have an id of at least `start` and less than `before`.
+    /// The jobs of a request by id; none where no request is known by that task id.
+    async fn parts(&mut self, request: &str) -> StorageResult<JobParts>;
+    /// A page of the requests that pass a filter, by the ids of their first jobs.
+    async fn requests(&mut self, filter: &JobFilter, page: Page) -> StorageResult<Vec<JobRequest>>;
+    /// Counts the requests that pass a filter and whose first job has an id of at least `start` and less than `before`.
     async fn count(&mut self, filter: &JobFilter, start: i64, before: i64) -> StorageResult<u64>;
     /// The id of the `n`th job before an id, counted from the newest; `None` where there are fewer.
     async fn nth_before(&mut self, before: i64, n: i64) -> StorageResult<Option<JobId>>;
@@ -187,7 +192,8 @@ pub trait JobRepository: Send {
     async fn least_stamp(&mut self, cdn: &str) -> StorageResult<Option<i64>>;
     /// Makes those of a cdn's pending jobs due at `now` that are due later and have a reason for it.
     async fn wake(&mut self, cdn: &str, now: DateTime<Utc>) -> StorageResult<()>;
-    /// Forgets the first `count` jobs that have ended and were queued before that; how many there were.
+    /// Forgets the first `count` jobs that were queued before that and of whose request every part has ended; how many there
+    /// were.
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64>;
 }
 
@@ -196,6 +202,8 @@ pub trait JobRepository: Send {
 pub struct JobDetails {
     /// Job that the cells belong to.
     pub job: Job,
+    /// Jobs of its request, itself among them.
+    pub parts: JobParts,
     /// A row for every edge that it has to reach or has reached.
     pub edges: Vec<EdgeProgress>,
 }
@@ -228,7 +236,7 @@ impl Jobs<'_> {
         }
         let created = self.0.clock().now();
         let due = work.now().await?;
-        let mut jobs = Vec::new();
+        let mut jobs: Vec<Job> = Vec::new();
         for (cdn, targets) in urls {
             let batch = check_provider(self.0.providers().get(cdn), cdn, kind, &targets)?;
             let stamp = match kind {
@@ -240,9 +248,11 @@ impl Jobs<'_> {
                 JobKind::Preload => 0,
             };
             for batch in targets.chunks(batch.max(1)) {
+                let task_id = format!("{}-{}", kind.as_str(), self.0.ids().uuid().simple());
                 jobs.push(Job {
                     id: JobId::UNSAVED,
-                    task_id: format!("{}-{}", kind.as_str(), self.0.ids().uuid().simple()),
+                    request: jobs.first().map_or_else(|| task_id.clone(), |first| first.request.clone()),
+                    task_id,
                     kind,
                     account_id: customer.account_id,
                     cdn: cdn.to_owned(),
@@ -286,11 +296,12 @@ impl Jobs<'_> {
     /// One job, cell by cell, by a task id of 1 to 64 letters, digits and hyphens. Another's does not exist, except for a
     /// holder of group 8.
     pub async fn find(&self, caller: &Caller, task_id: &str) -> Result<JobDetails> {
-        check_task_id(task_id)?;
+        check_task_id("taskid", task_id)?;
         let mut snapshot = self.0.storage().read().await?;
         let found = snapshot.jobs().find(task_id).await?;
         let own = |job: &Job| job.account_id == caller.id || caller.holds(Group::Cdn);
         let job = found.filter(own).ok_or_else(|| Error::not_found("the task"))?;
+        let parts = snapshot.jobs().parts(&job.request).await?;
         let mut edges = snapshot.jobs().progress(&job).await?;
         let named = self.0.providers().get(&job.cdn).map(|provider| &provider.capabilities().edges);
         for edge in named.into_iter().flatten() {
@@ -302,14 +313,14 @@ impl Jobs<'_> {
         if job.state == JobState::Failed {
             give_up(&mut edges, &job);
         }
-        Ok(JobDetails { job, edges })
+        Ok(JobDetails { job, parts, edges })
     }
 }
 
 /// Refuses what is no task id: anything but 1 to 64 letters, digits and hyphens.
-pub(super) fn check_task_id(task_id: &str) -> Result<()> {
+pub(super) fn check_task_id(field: &'static str, task_id: &str) -> Result<()> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    check_token("taskid", task_id, 1, 64, "letters, digits and hyphens", allowed)
+    check_token(field, task_id, 1, 64, "letters, digits and hyphens", allowed)
 }
 
 impl JobKind {

@@ -1,45 +1,38 @@
-//! Lists of jobs over all customers, and retries of what failed, for operators.
+//! Lists of requests, and retries of what failed of them.
 
 use chrono::{DateTime, Utc};
 
 use super::job::{Job, JobId, JobKind, JobState, Jobs, check_task_id};
+use super::job_parts::JobParts;
 use super::progress::{CellState, EdgeProgress, JobCell};
-use crate::account::{AccountId, Caller, Entry, Group};
+use crate::account::{AccountId, Caller, CallerTransaction, Entry, Group};
 use crate::cdn::customers::domain_name;
 use crate::ports::{Topic, UnitOfWork};
 use crate::{Error, Listing, Page, Result, check_text};
 
-/// A job without its URLs, of which there may be two megabytes, and with its customer.
+/// A request of a customer: its jobs, by cdn and batch, with one percentage.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JobSummary {
-    /// Unique within the store; orders lists.
+pub struct JobRequest {
+    /// Id of its first job; orders lists.
     pub id: JobId,
-    /// Task id that callers know it by.
+    /// Task id of its first job, by which the request is known.
     pub task_id: String,
     /// Refresh or preload.
     pub kind: JobKind,
     /// Mail of the customer.
     pub mail: String,
-    /// Name of the cdn.
-    pub cdn: String,
-    /// Number of its URLs.
-    pub urls: i64,
     /// Time of its acceptance.
     pub created: DateTime<Utc>,
-    /// Pending, done, or failed for good.
-    pub state: JobState,
-    /// Confirmed share in percent, over all edges of the cdn.
-    pub percent: i64,
-    /// Reason why it is not done, in one line; empty where there is nothing to say.
-    pub reason: String,
+    /// Its jobs.
+    pub parts: JobParts,
 }
 
-/// Filter of a list of jobs; an absent field matches every job.
+/// Filter of a list of requests; an absent field matches every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JobFilter {
     /// Only those of this customer.
     pub account_id: Option<AccountId>,
-    /// Only those in this state.
+    /// Only those in this [state](JobParts::state).
     pub state: Option<JobState>,
     /// Only those with a URL whose host is this, in lower case; an international name as the URL spells it.
     pub domain: Option<String>,
@@ -51,11 +44,10 @@ impl JobFilter {
     /// The most jobs that a search for a domain or text looks at.
     pub const SEARCHED: i64 = 20_000;
 
-    /// Whether a job passes.
+    /// Whether a request with a customer's job passes, as far as the job alone tells.
     pub fn accepts(&self, job: &Job) -> bool {
-        let Self { account_id, state, domain, text } = self;
+        let Self { account_id, domain, text, .. } = self;
         account_id.is_none_or(|account_id| job.account_id == account_id)
-            && state.is_none_or(|state| job.state == state)
             && domain.as_ref().is_none_or(|domain| job.urls.iter().any(|url| has_host(url, domain)))
             && text.as_ref().is_none_or(|text| job.urls.iter().any(|url| url.contains(text)))
     }
@@ -106,14 +98,14 @@ impl JobState {
 }
 
 impl Jobs<'_> {
-    /// A page of the jobs of all customers or of one; needs group 8. A search for a domain or text looks at the newest
-    /// 20,000 before [`Page::before`], which bounds its cost, and says where it goes on.
+    /// A page of the requests of all customers or of one; needs group 8. A search for a domain or text looks at the newest
+    /// 20,000 jobs before [`Page::before`], which bounds its cost, and says where it goes on.
     pub async fn list_all(
         &self,
         caller: &Caller,
         query: &JobQuery,
         page: Page,
-    ) -> Result<Listing<JobSummary>> {
+    ) -> Result<Listing<JobRequest>> {
         self.0.require(caller, Group::Cdn)?;
         let JobQuery { login_email, state, domain, text } = query;
         let domain = domain.as_ref().map(|domain| domain_name("domain", domain)).transpose()?;
@@ -133,7 +125,7 @@ impl Jobs<'_> {
         let bound = oldest.map_or(0, |id| id.0);
         let is_more = bound > page.start;
         let page = Page { start: page.start.max(bound), ..page };
-        let rows = snapshot.jobs().summaries(&filter, page).await?;
+        let rows = snapshot.jobs().requests(&filter, page).await?;
         let before = if filter.is_search() { page.before } else { i64::MAX };
         let total =
             if page.total { Some(snapshot.jobs().count(&filter, bound, before).await?) } else { None };
@@ -142,58 +134,95 @@ impl Jobs<'_> {
         Ok(Listing { rows, total, search_before })
     }
 
+    /// A page of the caller's own requests.
+    pub async fn list_own(&self, caller: &Caller, page: Page) -> Result<Vec<JobRequest>> {
+        let mut snapshot = self.0.storage().read().await?;
+        let account_id = self.0.customer_of(&mut *snapshot, caller, None).await?.account_id;
+        let filter = JobFilter { account_id: Some(account_id), ..JobFilter::default() };
+        Ok(snapshot.jobs().requests(&filter, page).await?)
+    }
+
     /// Tries again what failed of a job, by its task id; needs group 8. How many cells, URLs on edges, that are.
     ///
     /// What was confirmed stays so, and what is still tried goes on. Nothing changes where nothing failed.
     #[tracing::instrument(level = "debug", skip_all)]
     pub async fn retry(&self, caller: &Caller, task_id: &str) -> Result<usize> {
         self.0.require(caller, Group::Cdn)?;
-        check_task_id(task_id)?;
+        check_task_id("taskid", task_id)?;
+        let work = self.0.write_as(caller).await?;
+        self.retry_all(work, &[task_id.to_owned()]).await
+    }
+
+    /// Tries again what failed of every part of a request, by the task id of its first job: all parts or none, as
+    /// [`Self::retry`] does with one.
+    #[tracing::instrument(level = "debug", skip_all)]
+    pub async fn retry_request(&self, caller: &Caller, request: &str) -> Result<usize> {
+        self.0.require(caller, Group::Cdn)?;
+        check_task_id("request", request)?;
         let mut work = self.0.write_as(caller).await?;
-        let found = work.jobs().find(task_id).await?;
-        let job = found.ok_or_else(|| Error::not_found("the task"))?;
-        if job.state == JobState::Done {
-            return Ok(0);
+        let JobParts(parts) = work.jobs().parts(request).await?;
+        if parts.is_empty() {
+            return Err(Error::not_found("the request"));
         }
-        let due = work.now().await?;
-        // Before the progress is read: a worker that reports meanwhile is refused from here on.
-        if !work.jobs().retry(&Job { due, ..job.clone() }).await? {
-            return Err(Error::conflict("the task was changed meanwhile"));
+        let task_ids: Vec<_> = parts.into_iter().map(|part| part.task_id).collect();
+        self.retry_all(work, &task_ids).await
+    }
+
+    async fn retry_all(&self, mut work: CallerTransaction<'_>, task_ids: &[String]) -> Result<usize> {
+        let mut cells = 0;
+        for task_id in task_ids {
+            let found = work.jobs().find(task_id).await?;
+            let job = found.ok_or_else(|| Error::not_found("the task"))?;
+            cells += self.retry_job(&mut work, &job).await?;
         }
-        let cells = self.reset_failed(&mut *work, &job).await?;
-        if cells == 0 {
-            return Ok(0);
+        if cells > 0 {
+            work.commit().await?;
+            self.0.storage().announce(&[Topic::Jobs]).await;
         }
-        let entry = Entry::new("cdn.retry", &*job.task_id).old(job.digest()).new_digest(job.digest());
-        work.record(entry).await?;
-        work.commit().await?;
-        self.0.storage().announce(&[Topic::Jobs]).await;
         Ok(cells)
     }
 
-    /// Makes the failed cells of a job pending; how many will be tried again. Those that a failed job gave up count.
-    async fn reset_failed(&self, work: &mut dyn UnitOfWork, job: &Job) -> Result<usize> {
-        let mut rows = work.jobs().progress(job).await?;
-        let named = self.0.providers().get(&job.cdn).map(|provider| &provider.capabilities().edges);
-        let is_over = job.state == JobState::Failed;
-        for edge in named.into_iter().flatten() {
-            if is_over && !rows.iter().any(|row| row.edge == *edge) {
-                rows.push(EdgeProgress::pending(edge, job.urls.len()));
-            }
+    /// Makes the failed cells of a job pending; how many will be tried again. A job without any is left alone.
+    async fn retry_job(&self, work: &mut CallerTransaction<'_>, job: &Job) -> Result<usize> {
+        if job.state == JobState::Done || failed_cells(&self.progress(&mut **work, job).await?, job) == 0 {
+            return Ok(0);
         }
-        let mut cells = 0;
-        for row in &mut rows {
-            let failed = row.count(CellState::Failed);
-            cells += failed + if is_over { row.count(CellState::Pending) } else { 0 };
+        let due = work.now().await?;
+        // Before the progress is read that counts: a worker that reports meanwhile is refused from here on.
+        if !work.jobs().retry(&Job { due, ..job.clone() }).await? {
+            return Err(Error::conflict("the task was changed meanwhile"));
+        }
+        let mut rows = self.progress(&mut **work, job).await?;
+        let cells = failed_cells(&rows, job);
+        for row in rows.iter_mut().filter(|row| row.count(CellState::Failed) > 0) {
             for cell in row.cells.iter_mut().filter(|cell| cell.state == CellState::Failed) {
                 *cell = JobCell { state: CellState::Pending, ..cell.clone() };
             }
-            if failed > 0 {
-                work.jobs().record(job.id, row).await?;
-            }
+            work.jobs().record(job.id, row).await?;
         }
+        let entry = Entry::new("cdn.retry", &*job.task_id).old(job.digest()).new_digest(job.digest());
+        work.record(entry).await?;
         Ok(cells)
     }
+
+    /// Progress of a job on its edges, with those of a failed job that it never came to.
+    async fn progress(&self, work: &mut dyn UnitOfWork, job: &Job) -> Result<Vec<EdgeProgress>> {
+        let mut rows = work.jobs().progress(job).await?;
+        let named = self.0.providers().get(&job.cdn).map(|provider| &provider.capabilities().edges);
+        for edge in named.into_iter().flatten().filter(|_| job.state == JobState::Failed) {
+            if !rows.iter().any(|row| row.edge == *edge) {
+                rows.push(EdgeProgress::pending(edge, job.urls.len()));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+/// Number of cells that failed. Those that a failed job gave up count.
+fn failed_cells(rows: &[EdgeProgress], job: &Job) -> usize {
+    let is_over = job.state == JobState::Failed;
+    let has_failed = |state| state == CellState::Failed || is_over && state == CellState::Pending;
+    rows.iter().flat_map(|row| &row.cells).filter(|cell| has_failed(cell.state)).count()
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 mod edges;
 mod job;
+mod job_retry;
 mod jobs;
 mod preload;
 mod preload_list;
@@ -22,6 +23,6 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(preload_list::get_preload_list))
         .routes(routes!(task::get_task))
         .routes(routes!(jobs::get_jobs))
-        .routes(routes!(jobs::post_job_retry))
+        .routes(routes!(job_retry::post_job_retry))
         .routes(routes!(edges::get_edges))
 }

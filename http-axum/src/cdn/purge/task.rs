@@ -18,7 +18,7 @@ use crate::state::ApiState;
 pub(super) struct TaskQuery {
     /// Task id that refresh or preload answered.
     #[param(pattern = "^[A-Za-z0-9-]{1,64}$", example = "refresh-0358c3c78f5211e685855cf9389306a2")]
-    pub(super) taskid: String,
+    taskid: String,
 }
 
 /// A refresh or preload.
@@ -27,6 +27,13 @@ pub(super) struct TaskProgress {
     /// Task id, as the refresh or preload answered it.
     #[schema(example = "refresh-0358c3c78f5211e685855cf9389306a2")]
     taskid: String,
+    /// Task id of the first job of its request.
+    #[schema(example = "refresh-0358c3c78f5211e685855cf9389306a2")]
+    request: String,
+    /// Share that the edges of all cdns of its request have confirmed: 0 to 100.
+    #[serde(rename = "requestPercent")]
+    #[schema(minimum = 0, maximum = 100, example = 50)]
+    request_percent: i64,
     /// Kind of the job: `refresh` or `preload`.
     #[schema(example = "refresh", pattern = "^(refresh|preload)$")]
     kind: &'static str,
@@ -71,7 +78,7 @@ pub(super) struct CellInfo {
     time: String,
 }
 
-fn progress(pilothouse: &Pilothouse, JobDetails { job, edges }: JobDetails) -> TaskProgress {
+fn progress(pilothouse: &Pilothouse, JobDetails { job, parts, edges }: JobDetails) -> TaskProgress {
     let mut results = Vec::with_capacity(job.urls.len() * edges.len());
     for (n, url) in job.urls.iter().enumerate() {
         for row in &edges {
@@ -87,6 +94,8 @@ fn progress(pilothouse: &Pilothouse, JobDetails { job, edges }: JobDetails) -> T
     }
     TaskProgress {
         taskid: job.task_id,
+        request: job.request,
+        request_percent: parts.percent(),
         kind: job.kind.as_str(),
         cdn: job.cdn,
         time: time(pilothouse, job.created),

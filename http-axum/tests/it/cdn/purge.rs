@@ -169,6 +169,8 @@ async fn a_task_shows_the_state_of_every_url_on_every_edge() {
     let expected = json!({
         "err": 0,
         "taskid": taskid,
+        "request": taskid,
+        "requestPercent": 37,
         "kind": "refresh",
         "cdn": "level3",
         "time": time,
@@ -244,7 +246,7 @@ async fn refusals_have_the_documented_codes() {
 }
 
 #[tokio::test]
-async fn operators_list_jobs_of_all_customers_and_retry_what_failed() {
+async fn operators_list_requests_of_all_customers_and_retry_what_failed() {
     let (api, user) = server(true).await;
     let queued = api.post(&user, "/level3/refresh", body(URLS)).await.ok();
     let ids =
@@ -253,22 +255,28 @@ async fn operators_list_jobs_of_all_customers_and_retry_what_failed() {
     let operator = api.account("operator", "8").await;
     let get = async |query: &str| api.get(&operator, &format!("/level3/jobs?{query}")).await;
     let all = get("total=1").await;
-    assert_eq!(all.headers["x-total-count"], "2");
-    let row = |n: usize, id: &Value, cdn: &str, state: &str, percent: i64, reason: &str| {
-        json!({
-            "id": id, "taskid": ids[n], "login_email": MAIL, "kind": "refresh", "urls": 2, "cdns": [cdn],
-            "state": state, "percent": percent, "reason": reason, "time": "2016/09/13 15:44:07",
-        })
-    };
-    let rows = all.body["results"].clone();
-    let running = row(1, &rows[0]["id"], "qcloud", "running", 0, "qcloud cannot purge");
-    let failed = row(0, &rows[1]["id"], "level3", "failed", 75, "edge-2: 403 forbidden");
-    assert_eq!(all.body, json!({"err": 0, "results": [running, failed]}));
+    assert_eq!(all.headers["x-total-count"], "1");
+    let part = |n: usize, cdn: &str, state: &str, percent: i64, reason: &str| json!({"taskid": ids[n], "cdn": cdn, "urls": 2, "state": state, "percent": percent, "reason": reason});
+    let id = all.body["results"][0]["id"].clone();
+    let row = json!({
+        "id": id, "taskid": ids[0], "login_email": MAIL, "kind": "refresh", "urls": 4,
+        "cdns": ["level3", "qcloud"], "state": "running", "percent": 37,
+        "reason": "level3: edge-2: 403 forbidden", "time": "2016/09/13 15:44:07",
+        "parts": [
+            part(0, "level3", "failed", 75, "edge-2: 403 forbidden"),
+            part(1, "qcloud", "running", 0, "qcloud cannot purge"),
+        ],
+    });
+    assert_eq!(all.body, json!({"err": 0, "results": [row]}));
+    for id in ids {
+        let task = api.get(&user, &format!("/level3/task?taskid={id}")).await.ok();
+        assert_eq!((&task["request"], &task["requestPercent"]), (&json!(ids[0]), &json!(37)));
+    }
     for (query, expected) in [
-        ("state=failed".to_owned(), json!([failed])),
-        ("state=running&domain=cdn.exrqs.com&text=test1".to_owned(), json!([running])),
-        (format!("login_email={MAIL}&count=1"), json!([running])),
-        (format!("before={}", running["id"]), json!([failed])),
+        ("state=running&domain=cdn.exrqs.com&text=test1".to_owned(), json!([row])),
+        (format!("login_email={MAIL}&count=1"), json!([row])),
+        (format!("before={id}"), json!([])),
+        ("state=failed".to_owned(), json!([])),
         ("state=done".to_owned(), json!([])),
         ("domain=exrqs.com".to_owned(), json!([])),
     ] {
@@ -285,9 +293,30 @@ async fn operators_list_jobs_of_all_customers_and_retry_what_failed() {
     let retried = json!({"err": 0, "taskid": ids[0], "retried": 1});
     assert_eq!(api.post(&operator, &uri, json!({})).await.ok(), retried);
     JobRunner::new(api.pilothouse.clone()).turn().await.unwrap();
-    assert_eq!(get("state=done").await.ok()["results"][0]["taskid"], ids[0]);
+    let parts = get("").await.ok()["results"][0]["parts"].clone();
+    assert_eq!((&parts[0]["state"], &parts[1]["state"]), (&json!("done"), &json!("running")));
     let again = api.post(&operator, "/level3/job/retry", json!({"taskid": ids[0]})).await.ok();
     assert_eq!(again["retried"], 0);
     let absent = api.post(&operator, "/level3/job/retry?taskid=refresh-0", json!({})).await;
     assert_eq!(absent.codes(), (200, 6));
+}
+
+#[tokio::test]
+async fn what_failed_of_a_whole_request_is_retried_by_one_call() {
+    let (api, user) = server(true).await;
+    let queued = api.post(&user, "/level3/refresh", body(URLS)).await.ok();
+    let ids = [0, 1].map(|n| queued["results"][n]["taskid"].clone());
+    JobRunner::new(api.pilothouse.clone()).turn().await.unwrap();
+    let operator = api.account("operator", "8").await;
+    let retry = async |token: &str, body: Value| api.post(token, "/level3/job/retry", body).await;
+    assert_eq!(retry(&user, json!({"request": ids[0]})).await.codes(), (200, 4));
+    for wrong in [json!({}), json!({"taskid": ids[0], "request": ids[0]}), json!({"request": "a b"})] {
+        assert_eq!(retry(&operator, wrong.clone()).await.codes(), (200, 2), "{wrong}");
+    }
+    assert_eq!(retry(&operator, json!({"request": ids[1]})).await.codes(), (200, 6), "no first job");
+    let retried = retry(&operator, json!({"request": ids[0]})).await.ok();
+    assert_eq!(retried, json!({"err": 0, "taskid": ids[0], "retried": 1}));
+    JobRunner::new(api.pilothouse.clone()).turn().await.unwrap();
+    let row = api.get(&operator, "/level3/jobs").await.ok()["results"][0].clone();
+    assert_eq!((&row["percent"], &row["reason"]), (&json!(50), &json!("qcloud: qcloud cannot purge")));
 }

@@ -1,17 +1,19 @@
 //! Job repository over the state in memory: jobs with their progress.
 
+use std::collections::{HashMap, HashSet};
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pilothouse_core::account::AccountId;
 use pilothouse_core::cdn::{
-    EdgeProgress, Job, JobFilter, JobId, JobKind, JobRepository, JobState, JobSummary, LONGEST_WAIT,
-    MissedPurges,
+    EdgeProgress, Job, JobFilter, JobId, JobKind, JobPart, JobParts, JobRepository, JobRequest, JobState,
+    LONGEST_WAIT, MissedPurges,
 };
 use pilothouse_core::ports::StorageResult;
 use pilothouse_core::{Lease, Page};
 
-use crate::account::AccountState;
 use crate::cdn::CdnState;
+use crate::state::Table;
 use crate::storage::Transaction;
 
 impl CdnState {
@@ -33,11 +35,34 @@ fn is_void(job: &Job, lease: Lease, now: DateTime<Utc>) -> bool {
     longest.is_void(job.due, now)
 }
 
-fn summary(job: Job, accounts: &AccountState) -> JobSummary {
-    let Job { id, task_id, kind, account_id, cdn, urls, created, state, percent, reason, .. } = job;
-    let mail = accounts.accounts.get(account_id).map(|account| account.mail.clone()).unwrap_or_default();
-    let urls = i64::try_from(urls.len()).unwrap_or(i64::MAX);
-    JobSummary { id, task_id, kind, mail, cdn, urls, created, state, percent, reason }
+/// Jobs of requests, by the task ids of their first jobs.
+type Requests<'a> = HashMap<&'a str, Vec<&'a Job>>;
+
+fn requests(jobs: &Table<JobId, Job>) -> Requests<'_> {
+    let mut requests = Requests::new();
+    for job in jobs.iter() {
+        requests.entry(&job.request).or_default().push(job);
+    }
+    requests
+}
+
+fn parts(jobs: &[&Job]) -> JobParts {
+    let part = |job: &&Job| JobPart {
+        task_id: job.task_id.clone(),
+        cdn: job.cdn.clone(),
+        urls: i64::try_from(job.urls.len()).unwrap_or(i64::MAX),
+        state: job.state,
+        percent: job.percent,
+        reason: job.reason.clone(),
+    };
+    JobParts(jobs.iter().map(part).collect())
+}
+
+/// Whether a job is the first of a request that passes a filter.
+fn begins(job: &Job, requests: &Requests<'_>, filter: &JobFilter) -> bool {
+    let Some(jobs) = requests.get(job.task_id.as_str()) else { return false };
+    filter.state.is_none_or(|state| parts(jobs).state() == state)
+        && jobs.iter().any(|job| filter.accepts(job))
 }
 
 #[async_trait]
@@ -57,14 +82,31 @@ impl JobRepository for Transaction {
         Ok(own.into_iter().rev().take(count).cloned().collect())
     }
 
-    async fn summaries(&mut self, filter: &JobFilter, page: Page) -> StorageResult<Vec<JobSummary>> {
-        let cdn = &self.state().cdn;
-        let jobs = cdn.jobs.page(page, |job| filter.accepts(job)).into_iter();
-        Ok(jobs.map(|job| summary(job, &self.state().account)).collect())
+    async fn parts(&mut self, request: &str) -> StorageResult<JobParts> {
+        let jobs = &self.state().cdn.jobs;
+        Ok(parts(&jobs.iter().filter(|job| job.request == request).collect::<Vec<_>>()))
+    }
+
+    async fn requests(&mut self, filter: &JobFilter, page: Page) -> StorageResult<Vec<JobRequest>> {
+        let jobs = &self.state().cdn.jobs;
+        let accounts = &self.state().account.accounts;
+        let requests = requests(jobs);
+        let request = |Job { id, task_id, kind, account_id, created, .. }: Job| JobRequest {
+            id,
+            kind,
+            mail: accounts.get(account_id).map(|account| account.mail.clone()).unwrap_or_default(),
+            created,
+            parts: parts(&requests[task_id.as_str()]),
+            task_id,
+        };
+        let first = jobs.page(page, |job| begins(job, &requests, filter));
+        Ok(first.into_iter().map(request).collect())
     }
 
     async fn count(&mut self, filter: &JobFilter, start: i64, before: i64) -> StorageResult<u64> {
-        Ok(self.state().cdn.jobs.count(start, before, |job| filter.accepts(job)))
+        let jobs = &self.state().cdn.jobs;
+        let requests = requests(jobs);
+        Ok(jobs.count(start, before, |job| begins(job, &requests, filter)))
     }
 
     async fn nth_before(&mut self, before: i64, n: i64) -> StorageResult<Option<JobId>> {
@@ -159,8 +201,11 @@ impl JobRepository for Transaction {
 
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
         let cdn = &mut self.state_mut()?.cdn;
-        let ended = cdn.jobs.iter().filter(|job| job.state != JobState::Pending && job.created < before);
-        let ended: Vec<_> = ended.map(|job| job.id).take(usize::try_from(count).unwrap_or(0)).collect();
+        let pending = cdn.jobs.iter().filter(|job| job.state == JobState::Pending);
+        let pending: HashSet<_> = pending.map(|job| job.request.as_str()).collect();
+        let old = cdn.jobs.iter().filter(|job| job.created < before);
+        let ended = old.filter(|job| !pending.contains(job.request.as_str())).map(|job| job.id);
+        let ended: Vec<_> = ended.take(usize::try_from(count).unwrap_or(0)).collect();
         if !ended.is_empty() {
             cdn.remove_jobs(|job| ended.contains(&job.id));
         }

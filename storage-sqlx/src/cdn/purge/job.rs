@@ -1,26 +1,34 @@
 //! Job repository: the tables `job` and `job_progress`.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use pilothouse_core::account::AccountId;
 use pilothouse_core::cdn::{
-    EdgeProgress, Job, JobFilter, JobId, JobKind, JobRepository, JobState, JobSummary, LONGEST_WAIT,
-    MissedPurges,
+    EdgeProgress, Job, JobFilter, JobId, JobKind, JobPart, JobParts, JobRepository, JobRequest, JobState,
+    LONGEST_WAIT, MissedPurges,
 };
 use pilothouse_core::ports::{StorageError, StorageResult};
 use pilothouse_core::{Lease, Page};
 
 use crate::row::{FromRow, Row};
-use crate::statement::{ListStatements, statements};
+use crate::statement::{ListStatements, among_texts, statements};
 use crate::transaction::Transaction;
-use crate::value::values;
+use crate::value::{texts, values};
+
+/// Request of a job: a row of its first job names none.
+macro_rules! request {
+    ($table:literal) => {
+        concat!("COALESCE(", $table, "request, ", $table, "task_id)")
+    };
+}
 
 statements! {
     INSERT = "INSERT INTO job (task_id, kind, account_id, cdn, urls, created, state, percent, reason, due, \
-         attempt, failures, stamp, is_claimed) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) RETURNING id";
+         attempt, failures, stamp, is_claimed, request) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, NULLIF($15, $1)) RETURNING id";
     FIND = "SELECT * FROM job WHERE task_id = $1";
     LIST = "SELECT * FROM job WHERE account_id = $1 AND kind = $2 ORDER BY id DESC LIMIT $3";
     /// On Postgres workers pass over what others are claiming at this moment; materialised, so that the limit is applied
@@ -47,28 +55,59 @@ statements! {
          WHERE job.cdn = $1 AND job.kind = 0 AND job.state = 0 ORDER BY job.id LIMIT $3";
     LEAST_STAMP = "SELECT MIN(stamp) FROM job WHERE cdn = $1 AND kind = 0 AND state = 0";
     WAKE = "UPDATE job SET due = $2 WHERE cdn = $1 AND state = 0 AND due > $2 AND reason <> ''";
-    PRUNE = "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state <> 0 AND created < $1 \
-         ORDER BY id LIMIT $2)";
+    PRUNE = concat!(
+        "DELETE FROM job WHERE id IN (SELECT id FROM job WHERE state <> 0 AND created < $1 AND ", request!(""),
+        " NOT IN (SELECT ", request!(""), " FROM job WHERE state = 0) ORDER BY id LIMIT $2)"
+    );
+    PARTS: pair = among_texts!(
+        concat!(
+            "SELECT id, ", request!(""), " AS request, task_id, cdn, state, percent, reason, \
+             CAST(LENGTH(urls) - LENGTH(REPLACE(urls, '|', '')) + 1 AS BIGINT) AS url_count \
+             FROM job WHERE ", request!("")
+        ),
+        "$1",
+        "ORDER BY id"
+    );
 }
 
 /// Hosts of a job's URLs and tags, each between a bar and what may follow a host. None holds a bar.
-const HOSTS: &str =
-    "REPLACE(REPLACE(REPLACE('|' || LOWER(urls) || '|', '|https://', '|'), '|http://', '|'), '|tag://', '|')";
+const HOSTS: &str = "REPLACE(REPLACE(REPLACE('|' || LOWER(part.urls) || '|', '|https://', '|'), '|http://', '|'), \
+     '|tag://', '|')";
 
-/// Lists of jobs: for every job or those of a state, and for every customer or one. States are literals, for the partial
-/// indexes, and a customer that is not the one asked for is written so that its index is not used.
+/// Condition on the first job of a request that a part of it is in a state.
+macro_rules! has_part {
+    ($not:literal, $state:literal) => {
+        concat!(
+            "job.task_id ",
+            $not,
+            "IN (SELECT ",
+            request!("part."),
+            " FROM job AS part WHERE part.state = ",
+            $state,
+            ")"
+        )
+    };
+}
+
+/// Lists of requests, by their first jobs: of every state or one, and of every customer or one. States are literals, for the
+/// partial indexes, and a customer that is not the one asked for is written so that its index is not used.
 static LISTS: LazyLock<[[ListStatements; 2]; 4]> = LazyLock::new(|| {
     let ends = ["/", "?", ":", "|", "./", ".?", ".:", ".|"];
     let hosts = ends.map(|end| format!("{HOSTS} LIKE '%|' || $4 || '{end}%'")).join(" OR ");
-    let text = "($5 IS NULL OR REPLACE(urls, $5, '') <> urls)";
-    let columns = "job.id, task_id, kind, mail, cdn, CAST(LENGTH(urls) - LENGTH(REPLACE(urls, '|', '')) + 1 AS BIGINT) AS url_count, \
-         created, state, percent, reason";
+    let part = concat!("SELECT 1 FROM job AS part WHERE ", request!("part."), " = job.task_id");
+    let found = format!(
+        "(($4 IS NULL AND $5 IS NULL) OR EXISTS ({part} AND ($4 IS NULL OR {hosts}) \
+         AND ($5 IS NULL OR REPLACE(part.urls, $5, '') <> part.urls)))"
+    );
+    let columns = "job.id, task_id, kind, mail, created";
     let from = "job JOIN account ON account.id = job.account_id";
-    let states = ["TRUE", "state = 0", "state = 1", "state = 2"];
+    let done = format!("state = 1 AND NOT EXISTS ({part} AND part.state <> 1)");
+    let failed = concat!(has_part!("", "2"), " AND ", has_part!("NOT ", "0"));
+    let states = ["TRUE", has_part!("", "0"), &done, failed];
     let accounts = ["($3 IS NULL OR account_id + 0 = $3)", "account_id = $3"];
     states.map(|state| {
         accounts.map(|account| {
-            let condition = format!("{state} AND {account} AND ($4 IS NULL OR {hosts}) AND {text}");
+            let condition = format!("request IS NULL AND {state} AND {account} AND {found}");
             ListStatements::new(concat!(module_path!(), "::LISTS"), (columns, from, "job.id"), &condition, 3)
         })
     })
@@ -85,39 +124,69 @@ fn lists(filter: &JobFilter) -> &'static ListStatements {
     &LISTS[state][usize::from(filter.account_id.is_some())]
 }
 
-impl FromRow for JobSummary {
+/// First job of a request.
+struct FirstJob {
+    id: JobId,
+    task_id: String,
+    kind: JobKind,
+    mail: String,
+    created: DateTime<Utc>,
+}
+
+impl FromRow for FirstJob {
     fn from_row(row: &Row) -> StorageResult<Self> {
-        let kind = JobKind::from_id(row.get("kind")?);
-        let state = JobState::from_id(row.get("state")?);
         Ok(Self {
             id: row.get("id")?,
             task_id: row.get("task_id")?,
-            kind: kind.ok_or(StorageError::Corrupt { what: "kind of job" })?,
+            kind: kind(row)?,
             mail: row.get("mail")?,
-            cdn: row.get("cdn")?,
-            urls: row.get("url_count")?,
             created: row.get("created")?,
-            state: state.ok_or(StorageError::Corrupt { what: "state of a job" })?,
-            percent: row.get("percent")?,
-            reason: row.get("reason")?,
         })
     }
 }
 
+/// Part of a request, with the task id of the request.
+struct PartRow {
+    request: String,
+    part: JobPart,
+}
+
+impl FromRow for PartRow {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        let part = JobPart {
+            task_id: row.get("task_id")?,
+            cdn: row.get("cdn")?,
+            urls: row.get("url_count")?,
+            state: state(row)?,
+            percent: row.get("percent")?,
+            reason: row.get("reason")?,
+        };
+        Ok(Self { request: row.get("request")?, part })
+    }
+}
+
+fn kind(row: &Row) -> StorageResult<JobKind> {
+    JobKind::from_id(row.get("kind")?).ok_or(StorageError::Corrupt { what: "kind of job" })
+}
+
+fn state(row: &Row) -> StorageResult<JobState> {
+    JobState::from_id(row.get("state")?).ok_or(StorageError::Corrupt { what: "state of a job" })
+}
+
 impl FromRow for Job {
     fn from_row(row: &Row) -> StorageResult<Self> {
-        let kind = JobKind::from_id(row.get("kind")?);
-        let state = JobState::from_id(row.get("state")?);
         let urls: String = row.get("urls")?;
+        let task_id: String = row.get("task_id")?;
         Ok(Self {
             id: row.get("id")?,
-            task_id: row.get("task_id")?,
-            kind: kind.ok_or(StorageError::Corrupt { what: "kind of job" })?,
+            request: row.optional("request")?.unwrap_or_else(|| task_id.clone()),
+            task_id,
+            kind: kind(row)?,
             account_id: row.get("account_id")?,
             cdn: row.get("cdn")?,
             urls: urls.split('|').map(str::to_owned).collect(),
             created: row.get("created")?,
-            state: state.ok_or(StorageError::Corrupt { what: "state of a job" })?,
+            state: state(row)?,
             percent: row.get("percent")?,
             reason: row.get("reason")?,
             due: row.get("due")?,
@@ -160,7 +229,8 @@ impl JobRepository for Transaction {
             attempt,
             failures,
             stamp,
-            is_claimed
+            is_claimed,
+            &job.request
         ];
         self.connection.one(INSERT, values).await
     }
@@ -173,11 +243,27 @@ impl JobRepository for Transaction {
         self.connection.all(LIST, values![account_id, kind.id(), count]).await
     }
 
-    async fn summaries(&mut self, filter: &JobFilter, page: Page) -> StorageResult<Vec<JobSummary>> {
+    async fn parts(&mut self, request: &str) -> StorageResult<JobParts> {
+        let rows: Vec<PartRow> = self.connection.all(PARTS, values![texts(&[request])]).await?;
+        Ok(JobParts(rows.into_iter().map(|row| row.part).collect()))
+    }
+
+    async fn requests(&mut self, filter: &JobFilter, page: Page) -> StorageResult<Vec<JobRequest>> {
         let JobFilter { account_id, domain, text, .. } = filter;
         let values =
             values![page.start, page.before, *account_id, domain.as_ref(), text.as_ref(), page.count];
-        self.connection.all(lists(filter).page(page.order), values).await
+        let first: Vec<FirstJob> = self.connection.all(lists(filter).page(page.order), values).await?;
+        let named: Vec<_> = first.iter().map(|job| job.task_id.as_str()).collect();
+        let rows: Vec<PartRow> = self.connection.all(PARTS, values![texts(&named)]).await?;
+        let mut parts: HashMap<String, Vec<JobPart>> = HashMap::new();
+        for PartRow { request, part } in rows {
+            parts.entry(request).or_default().push(part);
+        }
+        let request = |FirstJob { id, task_id, kind, mail, created }| {
+            let parts = JobParts(parts.remove(&task_id).unwrap_or_default());
+            JobRequest { id, task_id, kind, mail, created, parts }
+        };
+        Ok(first.into_iter().map(request).collect())
     }
 
     async fn count(&mut self, filter: &JobFilter, start: i64, before: i64) -> StorageResult<u64> {

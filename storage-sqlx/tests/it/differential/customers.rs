@@ -93,6 +93,7 @@ pub(super) async fn read(store: &mut dyn Repositories, issued: &IssuedIds, rando
             format!("company {name}: {found:?}")
         }
         7 => job::read_list(store, issued, random, account).await,
+        8 => job::read_requests(store, issued, random).await,
         _ => job::read_progress(store, issued, random).await,
     }
 }

@@ -2,10 +2,10 @@
 
 use chrono::TimeDelta;
 use pilothouse_conformance::Rng;
-use pilothouse_core::Lease;
 use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{EdgeProgress, Job, JobCell, JobId, JobKind, JobState};
+use pilothouse_core::cdn::{EdgeProgress, Job, JobCell, JobFilter, JobId, JobKind, JobRequest, JobState};
 use pilothouse_core::ports::Repositories;
+use pilothouse_core::{Lease, Order, Page};
 
 use super::customers::cdn_name;
 use super::draws::Draws;
@@ -37,6 +37,30 @@ pub(super) async fn read_list(
     format!("{count} {kind:?} of {account_index}: {found:?}")
 }
 
+pub(super) async fn read_requests(
+    store: &mut dyn Repositories,
+    issued: &IssuedIds,
+    random: &mut Rng,
+) -> String {
+    let states = [None, Some(JobState::Pending), Some(JobState::Done), Some(JobState::Failed)];
+    let (account_id, word) = (any_id(&issued.accounts, random), random.word());
+    let filter = JobFilter {
+        account_id: random.perhaps(account_id),
+        state: random.pick(&states),
+        domain: random.perhaps("a.test".to_owned()),
+        text: random.perhaps(word.to_owned()),
+    };
+    let page = Page { order: random.pick(&[Order::Oldest, Order::Newest]), ..Page::at(0, random.i64(1..5)) };
+    let found = store.jobs().requests(&filter, page).await.unwrap();
+    let found: Vec<_> = found
+        .into_iter()
+        .map(|request| JobRequest { id: index_of(&issued.jobs, request.id), ..request })
+        .collect();
+    let count = store.jobs().count(&filter, 0, i64::MAX).await.unwrap();
+    let account_index = filter.account_id.map(|id| index_of(&issued.accounts, id));
+    format!("{page:?} of {account_index:?} {:?}: {count}, {found:?}", filter.state)
+}
+
 pub(super) async fn read_progress(
     store: &mut dyn Repositories,
     issued: &IssuedIds,
@@ -52,9 +76,17 @@ pub(super) async fn write(store: &mut dyn Repositories, issued: &mut IssuedIds, 
     match random.usize(..5) {
         0 | 1 => {
             let account_id = any_id(&issued.accounts, random);
+            let task_id = format!("job-{:x}", random.u64(..));
+            let first = some_job(issued, random);
+            let first = random.perhaps(first).unwrap_or_default();
+            let request = match store.jobs().find(&first).await.unwrap() {
+                Some(first) if first.account_id == account_id => first.request,
+                _ => task_id.clone(),
+            };
             let job = Job {
                 id: JobId(7),
-                task_id: format!("job-{:x}", random.u64(..)),
+                request,
+                task_id,
                 kind: kind(random),
                 account_id,
                 cdn: cdn_name(random).to_owned(),

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use chrono::TimeDelta;
+use pilothouse_core::Lease;
 use pilothouse_core::account::AccountId;
-use pilothouse_core::cdn::{
-    EdgeProgress, Job, JobCell, JobFilter, JobId, JobKind, JobState, JobSummary, LONGEST_WAIT,
-};
+use pilothouse_core::cdn::{EdgeProgress, Job, JobCell, JobId, JobKind, JobState, LONGEST_WAIT};
 use pilothouse_core::ports::{ProviderError, Storage};
-use pilothouse_core::{Lease, Order, Page};
 
 use crate::race::race;
 use crate::rows::{AWKWARD, add_account, moment};
@@ -21,6 +19,7 @@ pub fn job(account_id: AccountId, n: i64) -> Job {
     Job {
         id: JobId::UNSAVED,
         task_id: format!("refresh-{n}"),
+        request: format!("refresh-{n}"),
         kind: if n % 2 == 0 { JobKind::Refresh } else { JobKind::Preload },
         account_id,
         cdn: "level3".into(),
@@ -69,92 +68,6 @@ pub(crate) async fn list_is_newest_first(storage: Arc<dyn Storage>) {
     assert_eq!(listed, [jobs[8].clone(), jobs[6].clone(), jobs[4].clone()]);
     assert_eq!(work.jobs().list(other, JobKind::Refresh, 1000).await.unwrap().len(), 1);
     assert!(work.jobs().list(other, JobKind::Preload, 1000).await.unwrap().is_empty());
-}
-
-/// Job of a customer in a state, with these URLs.
-async fn add_listed(
-    storage: &Arc<dyn Storage>,
-    account_id: AccountId,
-    n: i64,
-    urls: &[&str],
-    state: JobState,
-) -> JobId {
-    let urls = urls.iter().map(|url| (*url).to_owned()).collect();
-    let wanted = Job { urls, state, reason: AWKWARD.into(), percent: n, ..job(account_id, n) };
-    let mut work = storage.begin().await.unwrap();
-    let id = work.jobs().insert(&wanted).await.unwrap();
-    work.commit().await.unwrap();
-    id
-}
-
-/// Jobs of all customers are listed without their URLs, by customer, state, host and text, page by page.
-pub(crate) async fn summaries_pass_a_filter(storage: Arc<dyn Storage>) {
-    let (ann, bob) = (add_account(&storage, 1).await, add_account(&storage, 2).await);
-    let urls: [&[&str]; 5] = [
-        &["http://a.com/1", "HTTPS://B.com:443/%7C"],
-        &["http://a.com.cn/", "http://b.com/?u=http://a.com/"],
-        &["http://A.com./更新_%"],
-        &["tag://b.com/x=1", "http://a.com"],
-        &["http://c.a.com/"],
-    ];
-    let states = [JobState::Pending, JobState::Done, JobState::Failed, JobState::Failed, JobState::Pending];
-    let mut jobs = Vec::new();
-    for (n, urls) in (0..).zip(urls) {
-        let owner = if n == 3 { bob } else { ann };
-        jobs.push(add_listed(&storage, owner, n, urls, states[jobs.len()]).await);
-    }
-    let mut snapshot = storage.read().await.unwrap();
-    let newest = Page { order: Order::Newest, ..Page::at(0, 1000) };
-    let all = JobFilter::default();
-    let rows = snapshot.jobs().summaries(&all, newest).await.unwrap();
-    let shown = JobSummary {
-        id: jobs[3],
-        task_id: "refresh-3".into(),
-        kind: JobKind::Preload,
-        mail: "Name2@Example.com".into(),
-        cdn: "level3".into(),
-        urls: 2,
-        created: moment(3),
-        state: JobState::Failed,
-        percent: 3,
-        reason: AWKWARD.into(),
-    };
-    assert_eq!(rows[1], shown);
-    assert_eq!(rows.iter().map(|row| row.urls).collect::<Vec<_>>(), [1, 2, 1, 2, 2]);
-
-    let state = |state| JobFilter { state: Some(state), ..all.clone() };
-    let domain = |domain: &str| JobFilter { domain: Some(domain.into()), ..all.clone() };
-    let text = |text: &str| JobFilter { text: Some(text.into()), ..all.clone() };
-    let of_ann = JobFilter { account_id: Some(ann), ..all.clone() };
-    let cases: [(JobFilter, &[usize]); 14] = [
-        (all.clone(), &[4, 3, 2, 1, 0]),
-        (state(JobState::Pending), &[4, 0]),
-        (state(JobState::Done), &[1]),
-        (state(JobState::Failed), &[3, 2]),
-        (of_ann.clone(), &[4, 2, 1, 0]),
-        (JobFilter { account_id: Some(ann), ..state(JobState::Failed) }, &[2]),
-        (JobFilter { account_id: Some(AccountId(ann.0 + bob.0)), ..all.clone() }, &[]),
-        (domain("a.com"), &[3, 2, 0]),
-        (domain("b.com"), &[3, 1, 0]),
-        (domain("com"), &[]),
-        (text("%7C"), &[0]),
-        (text("更新_%"), &[2]),
-        (text("a.COM"), &[]),
-        (JobFilter { account_id: Some(bob), state: Some(JobState::Failed), ..domain("a.com") }, &[3]),
-    ];
-    for (filter, expected) in cases {
-        let rows = snapshot.jobs().summaries(&filter, newest).await.unwrap();
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-        assert_eq!(ids, expected.iter().map(|n| jobs[*n]).collect::<Vec<_>>(), "{filter:?}");
-        let count = snapshot.jobs().count(&filter, 0, i64::MAX).await.unwrap();
-        assert_eq!(count, expected.len() as u64, "{filter:?}");
-    }
-    let page = Page { before: jobs[4].0, ..Page { order: Order::Newest, ..Page::at(jobs[1].0, 2) } };
-    let ids: Vec<_> = snapshot.jobs().summaries(&all, page).await.unwrap().iter().map(|row| row.id).collect();
-    assert_eq!(ids, [jobs[3], jobs[2]]);
-    assert_eq!(snapshot.jobs().count(&all, jobs[1].0, jobs[3].0).await.unwrap(), 2);
-    assert_eq!(snapshot.jobs().nth_before(jobs[4].0, 2).await.unwrap(), Some(jobs[2]));
-    assert_eq!(snapshot.jobs().nth_before(jobs[4].0, 5).await.unwrap(), None);
 }
 
 /// A retry makes a job pending again where nobody changed it, and refuses the report of a worker that had it.
@@ -320,6 +233,22 @@ pub(crate) async fn prune(storage: Arc<dyn Storage>) {
     for (job, rows) in ended.iter().zip([0, 1, 0]) {
         assert_eq!(snapshot.jobs().progress(job).await.unwrap().len(), rows);
     }
+}
+
+/// A job that has ended is kept while another part of its request waits.
+pub(crate) async fn prune_keeps_requests_whole(storage: Arc<dyn Storage>) {
+    let account_id = add_account(&storage, 1).await;
+    let mut work = storage.begin().await.unwrap();
+    let done = |n| Job { state: JobState::Done, ..job(account_id, n) };
+    let part = Job { request: "refresh-1".into(), ..job(account_id, 2) };
+    work.jobs().insert(&done(1)).await.unwrap();
+    let id = work.jobs().insert(&part).await.unwrap();
+    work.jobs().insert(&done(3)).await.unwrap();
+    assert_eq!(work.jobs().prune(moment(9), 10).await.unwrap(), 1, "only the request that has ended");
+    assert_eq!(work.jobs().parts("refresh-1").await.unwrap().0.len(), 2);
+    assert!(work.jobs().report(&Job { id, state: JobState::Failed, ..part }).await.unwrap());
+    assert_eq!(work.jobs().prune(moment(9), 10).await.unwrap(), 2);
+    work.commit().await.unwrap();
 }
 
 /// Of 16 workers that want one job, one gets it.

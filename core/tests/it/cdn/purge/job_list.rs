@@ -109,7 +109,10 @@ async fn only_operators_list_and_retry() {
 
     let listed = async |query: JobQuery| jobs.list_all(&fixture.operator, &query, page).await;
     let whole = listed(JobQuery::default()).await.unwrap();
-    assert_eq!((whole.rows[0].urls, whole.rows[0].mail.as_str(), whole.total), (2, USER_MAIL, Some(1)));
+    assert_eq!(
+        (whole.rows[0].parts.urls(), whole.rows[0].mail.as_str(), whole.total),
+        (2, USER_MAIL, Some(1))
+    );
     let of = |mail: &str| JobQuery { login_email: Some(mail.to_owned()), ..JobQuery::default() };
     assert_eq!(listed(of(USER_MAIL)).await.unwrap().rows, whole.rows);
     assert_eq!(listed(of(OTHER_MAIL)).await.unwrap().rows, []);

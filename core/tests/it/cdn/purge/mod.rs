@@ -3,6 +3,7 @@
 mod edge_leases;
 mod job;
 mod job_list;
+mod job_request;
 mod job_runner;
 mod vendor_calls;
 mod vendor_kills;
