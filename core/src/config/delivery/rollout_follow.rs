@@ -1,5 +1,5 @@
 //! Follows a rollout: its counts and the nodes whose state changed, as it goes on. All who follow a release share one look at
-//! the store a second.
+//! the store a second, which reads the nodes only where records have changed.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
-use super::release::{ReleaseId, ReleaseState};
+use super::acknowledgement::DeliveryCount;
+use super::release::{ReleaseId, ReleaseState, ReleaseSummary};
 use super::rollout::{Latency, NodeRollout, NodeState, Rollout, RolloutStatus, Rollouts};
 use crate::account::Caller;
 use crate::sync::lock;
@@ -17,6 +18,8 @@ use crate::{Error, Pilothouse, Result};
 
 /// The shortest time between two looks at a rollout, and so between two changes that a follower is told.
 const LOOK: Duration = Duration::from_secs(1);
+/// Time after which the nodes are read though no record has changed, for those that came, went, or hold another version.
+const REREAD: Duration = Duration::from_secs(5);
 /// The most nodes of one change: of a large rollout the others follow in the next ones.
 const MAX_NODES: usize = 1000;
 /// The most rollouts that are followed at once by one process.
@@ -71,9 +74,28 @@ impl RolloutFollows {
     }
 }
 
-/// Status of a release, read at most once a second for all who follow it.
+/// Status of a release for all who follow it.
 #[derive(Debug, Default)]
-struct SharedStatus(tokio::sync::Mutex<Option<(Instant, Arc<RolloutStatus>)>>);
+struct SharedStatus(tokio::sync::Mutex<Option<Look>>);
+
+/// Status of a release as it was read.
+#[derive(Debug)]
+struct Look {
+    /// Time of the last look, at most one a second.
+    at: Instant,
+    /// Time at which the nodes were read.
+    read: Instant,
+    /// Records of the release, from before the nodes were read.
+    records: ReleaseRecords,
+    status: Arc<RolloutStatus>,
+}
+
+/// The state of a release and the counts of its records, at a cost that does not depend on the number of nodes.
+#[derive(Debug, PartialEq, Eq)]
+struct ReleaseRecords {
+    summary: Vec<ReleaseSummary>,
+    counts: Vec<DeliveryCount>,
+}
 
 /// A rollout that is followed.
 #[derive(Debug)]
@@ -84,6 +106,8 @@ pub struct RolloutFollow {
     shared: Arc<SharedStatus>,
     ended: watch::Receiver<u64>,
     _place: OwnedSemaphorePermit,
+    /// The status of which the follower was told everything.
+    told_status: Option<Arc<RolloutStatus>>,
     /// Nodes as the follower was told of them, by node id.
     told: HashMap<String, ToldNode>,
     /// Counts and latency as the follower was told; `None` before the first change.
@@ -123,6 +147,7 @@ impl Rollouts<'_> {
             shared: follows.status_of(id),
             ended: follows.ended.subscribe(),
             _place: place.map_err(|_| Error::TooMany { retry_after: RETRY_AFTER })?,
+            told_status: None,
             told: HashMap::new(),
             told_rollout: None,
             is_settled: false,
@@ -156,23 +181,44 @@ impl RolloutFollow {
         rollouts.reader_of(&mut *snapshot, &self.caller, self.release).await?;
         drop(snapshot);
         let mut latest = self.shared.0.lock().await;
-        if let Some((at, status)) = &*latest
-            && at.elapsed() < LOOK
+        if let Some(look) = &*latest
+            && look.at.elapsed() < LOOK
         {
-            return Ok(status.clone());
+            return Ok(look.status.clone());
+        }
+        let at = Instant::now();
+        let records = self.records().await?;
+        if let Some(look) = &mut *latest
+            && look.records == records
+            && look.read.elapsed() < REREAD
+        {
+            look.at = at;
+            return Ok(look.status.clone());
         }
         let status = Arc::new(rollouts.status(&self.caller, self.release).await?);
-        *latest = Some((Instant::now(), status.clone()));
+        *latest = Some(Look { at, read: at, records, status: status.clone() });
         Ok(status)
     }
 
+    async fn records(&self) -> Result<ReleaseRecords> {
+        self.pilothouse.flush_reports().await?;
+        let mut snapshot = self.pilothouse.storage().read().await?;
+        let summary = snapshot.releases().summaries(&[self.release]).await?;
+        let counts = snapshot.deliveries().counts(&[self.release]).await?;
+        Ok(ReleaseRecords { summary, counts })
+    }
+
     /// News of a status; `None` where nothing is new.
-    fn change(&mut self, status: &RolloutStatus) -> Option<RolloutChange> {
-        let RolloutStatus { rollout, nodes, latency, .. } = status;
+    fn change(&mut self, status: &Arc<RolloutStatus>) -> Option<RolloutChange> {
+        if self.told_status.as_ref().is_some_and(|told| Arc::ptr_eq(told, status)) {
+            return None;
+        }
+        let RolloutStatus { rollout, nodes, latency, .. } = &**status;
         let changed = |node: &&NodeRollout| self.told.get(&node.node_id) != Some(&ToldNode::of(node));
         let mut changed: Vec<&NodeRollout> = nodes.iter().filter(changed).collect();
         let is_whole = changed.len() <= MAX_NODES;
         changed.truncate(MAX_NODES);
+        self.told_status = is_whole.then(|| status.clone());
         let is_news = self.told_rollout.as_ref().is_none_or(|told| told.0 != *rollout || told.1 != *latency);
         if changed.is_empty() && !is_news {
             return None;

@@ -80,6 +80,30 @@ async fn changes_are_told_at_most_once_a_second_and_a_thousand_nodes_at_a_time()
 }
 
 #[tokio::test(start_paused = true)]
+async fn nodes_are_read_where_records_changed_and_every_few_seconds() {
+    let fixture = DeliveryFixture::new().await;
+    for node in ["11", "22"] {
+        fixture.register(node).await;
+    }
+    let release = fixture.publish("first", &Selector::default()).await;
+    let mut follow = fixture.pilothouse.rollouts().follow(&fixture.owner, release).await.unwrap();
+    assert_eq!(next(&mut follow).await.rollout.counts, [2, 0, 0, 0, 0, 0]);
+    // A node that comes changes no record.
+    fixture.register("33").await;
+    assert!(timeout(Duration::from_secs(3), follow.next()).await.is_err());
+    assert_eq!(states(&next(&mut follow).await), [("33", NodeState::Pending)]);
+    fixture.register("44").await;
+    fixture.ack("11", 1, AckResult::Applied).await;
+    let begun = tokio::time::Instant::now();
+    let changed = next(&mut follow).await;
+    assert_eq!(states(&changed), [("11", NodeState::Applied), ("44", NodeState::Pending)]);
+    assert!(begun.elapsed() < Duration::from_secs(3));
+    // Who follows later sees what the others do.
+    let mut other = fixture.pilothouse.rollouts().follow(&fixture.owner, release).await.unwrap();
+    assert_eq!(next(&mut other).await.rollout, changed.rollout);
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_may_not_read_the_app_follows_nothing_and_not_any_longer() {
     let fixture = DeliveryFixture::new().await;
     fixture.register("11").await;
