@@ -110,6 +110,7 @@ const MIGRATIONS: &[Migration] = migrations![
     "0048_order_due" serves 47,
     "0049_vendor_logs" serves 47,
     "0050_cdn_services" serves 47,
+    "0051_delivery_rows" serves 47,
     "0055_job_request" serves 47,
 ];
 

@@ -1,4 +1,5 @@
-//! The step of the schema that keeps one delivery record of a release at a node, and counts them: what was there before.
+//! The steps of the schema that keep one delivery record of a release at a node, count them, and store them by their key: what
+//! was there before.
 
 use std::fmt::Write as _;
 
@@ -13,9 +14,11 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use std::sync::Arc;
 use tempfile::TempDir;
 
-/// The step itself, which later ones do not touch.
+/// The step itself.
 const STEP_ON_SQLITE: &str = include_str!("../../migrations/sqlite/0038_delivery_counts.sql");
 const STEP_ON_POSTGRES: &str = include_str!("../../migrations/postgres/0038_delivery_counts.sql");
+/// The later step, on SQLite alone.
+const ROWS_ON_SQLITE: &str = include_str!("../../migrations/sqlite/0051_delivery_rows.sql");
 /// Takes the step back.
 const UNDO: &str = "DROP TABLE config_part_ack; DROP TABLE config_delivery_count; \
      DROP INDEX config_release_origin; DROP INDEX config_node_profile;";
@@ -118,7 +121,7 @@ async fn records_of_an_older_sqlite_store_are_counted() {
     let older = older(&storage).await;
     storage.close().await;
     let mut connection = SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.unwrap();
-    let script = format!("{UNDO_ON_SQLITE} {UNDO} {} {STEP_ON_SQLITE}", older.insert);
+    let script = format!("{UNDO_ON_SQLITE} {UNDO} {} {STEP_ON_SQLITE} {ROWS_ON_SQLITE}", older.insert);
     sqlx::raw_sql(AssertSqlSafe(script)).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
     let storage = SqlxStorage::sqlite(&path).await.unwrap();

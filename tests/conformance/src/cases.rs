@@ -449,6 +449,7 @@ macro_rules! __list_of_cases {
                     counts,
                     concerned_nodes,
                     applied_times,
+                    reach,
                     part_acks,
                     parts,
                 }

@@ -42,6 +42,15 @@ macro_rules! concerned {
     };
 }
 
+/// Condition that few releases of the profile are between the first and the last of those in `$5`, beside these.
+macro_rules! is_dense {
+    () => {
+        "((SELECT COUNT(*) FROM (SELECT 1 FROM config_release WHERE app_id = $1 AND profile = $2 AND set_id IS NULL \
+         AND id BETWEEN (SELECT MIN(value) FROM json_each($5)) AND (SELECT MAX(value) FROM json_each($5)) \
+         LIMIT 8 * json_array_length($5) + 1)) <= 8 * json_array_length($5))"
+    };
+}
+
 statements! {
     pub(super) NODES: pair = concerned!(
         concat!("SELECT * FROM ", nodes_of_release!()),
@@ -54,24 +63,34 @@ statements! {
         "$5",
         "ORDER BY number"
     );
-    /// Looks up each pair: the nodes are the smaller part of a profile, and the records those of many releases.
+    /// The nodes are the smaller part of a profile, and the records those of many releases. Postgres searches the records of
+    /// a release for all nodes at once. SQLite reads the index of a node's records: from the first to the last release where
+    /// the profile has few others between them, or else each of the releases.
     pub(super) REACH: pair = [
         concat!(
-            "SELECT wanted.id AS release_id, has_left, result IS NOT NULL AS is_acked, COUNT(*) AS nodes \
-             FROM config_node CROSS JOIN unnest(CAST($5 AS BIGINT[])) wanted (id) \
-             CROSS JOIN LATERAL (SELECT result FROM config_delivery \
-             WHERE release_id = wanted.id AND node_id = config_node.id LIMIT 1) found \
+            "WITH side AS MATERIALIZED (SELECT id, has_left FROM config_node \
              WHERE app_id = $1 AND profile = $2 AND ",
             is_online!(),
-            " = $6 GROUP BY wanted.id, has_left, result IS NOT NULL ORDER BY wanted.id, has_left, is_acked"
+            " = $6) SELECT wanted.id AS release_id, kind.has_left, is_acked, nodes \
+             FROM unnest(CAST($5 AS BIGINT[])) wanted (id) CROSS JOIN (VALUES (FALSE), (TRUE)) kind (has_left) \
+             CROSS JOIN LATERAL (SELECT result IS NOT NULL AS is_acked, COUNT(*) AS nodes FROM config_delivery \
+             WHERE release_id = wanted.id AND node_id = ANY(CASE WHEN kind.has_left \
+             THEN ARRAY(SELECT id FROM side WHERE has_left) ELSE ARRAY(SELECT id FROM side WHERE NOT has_left) END) \
+             GROUP BY result IS NOT NULL) counted ORDER BY wanted.id, kind.has_left, is_acked"
         ),
         concat!(
             "SELECT release_id, has_left, result IS NOT NULL AS is_acked, COUNT(*) AS nodes \
-             FROM config_node CROSS JOIN json_each($5) wanted CROSS JOIN config_delivery \
-             ON release_id = wanted.value AND config_delivery.node_id = config_node.id \
+             FROM config_node CROSS JOIN (SELECT first, last \
+             FROM (SELECT MIN(value) AS first, MAX(value) AS last FROM json_each($5)) WHERE ",
+            is_dense!(),
+            " UNION ALL SELECT value, value FROM json_each($5) WHERE NOT ",
+            is_dense!(),
+            ") span CROSS JOIN config_delivery INDEXED BY config_delivery_node \
+             ON config_delivery.node_id = config_node.id AND release_id BETWEEN first AND last \
              WHERE app_id = $1 AND profile = $2 AND ",
             is_online!(),
-            " = $6 GROUP BY release_id, has_left, result IS NOT NULL ORDER BY release_id, has_left, is_acked"
+            " = $6 AND +release_id IN (SELECT value FROM json_each($5)) \
+             GROUP BY release_id, has_left, result IS NOT NULL ORDER BY release_id, has_left, is_acked"
         ),
     ];
     pub(super) APPLIED_TIMES = "SELECT acked FROM (SELECT acked, ROW_NUMBER() OVER (ORDER BY acked) AS place, \

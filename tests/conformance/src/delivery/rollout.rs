@@ -178,6 +178,35 @@ pub(crate) async fn concerned_nodes(storage: Arc<dyn Storage>) {
     assert_eq!(deliveries.reach(of, &[], true).await.unwrap(), []);
 }
 
+/// Records at nodes that are offline, of releases beside each other and of releases with many others between them.
+pub(crate) async fn reach(storage: Arc<dyn Storage>) {
+    let app = add_app(&storage, 1).await;
+    let item = add_item(&storage, app, "k").await;
+    let mut work = storage.begin().await.unwrap();
+    let nodes = add_nodes(&mut *work, app, 1..=3).await;
+    let mut releases = Vec::new();
+    for version in 1..=40 {
+        let release = work.releases().insert(&release(item, version)).await.unwrap();
+        work.deliveries().record(&[record(release, nodes[0], None)], moment(9)).await.unwrap();
+        releases.push(release);
+    }
+    let (first, last) = (releases[0], releases[39]);
+    let applied = Some(ack(5, AckResult::Applied));
+    work.deliveries().record(&[record(last, nodes[1], applied)], moment(9)).await.unwrap();
+    // All leases have ended.
+    let of = ProfileAt { app, profile: "dev", now: moment(1000) };
+    let count = |release, is_acked| ReachCount { release, left: false, is_acked, nodes: 1 };
+    let mut reach =
+        async |releases: &[ReleaseId]| work.deliveries().reach(of, releases, false).await.unwrap();
+    assert_eq!(reach(&[first, last]).await, [count(first, false), count(last, false), count(last, true)]);
+    let mut all: Vec<ReachCount> = releases.iter().map(|release| count(*release, false)).collect();
+    all.push(count(last, true));
+    assert_eq!(reach(&releases).await, all);
+    releases.remove(20);
+    all.remove(20);
+    assert_eq!(reach(&releases).await, all, "one that is not asked for, among those that are");
+}
+
 /// The first, the middle and the last of the nodes that applied a release since a moment.
 pub(crate) async fn applied_times(storage: Arc<dyn Storage>) {
     let app = add_app(&storage, 1).await;

@@ -1,0 +1,1 @@
+-- Nothing here: rows of Postgres lie in a heap, and an index that has the result would be written with each acknowledgement.
