@@ -9,12 +9,15 @@ pub(crate) fn print_header(title: &str) {
 
 /// Prints the median, the 99th percentile and the maximum of latencies, in milliseconds.
 pub(crate) fn print_percentiles(name: &str, latencies: &mut [Duration]) {
+    let [median, most, last] = [50, 99, 100].map(|percent| percentile(latencies, percent));
+    println!("   - {name:36} {median:8.1} {most:8.1} {last:8.1}");
+}
+
+/// Sorts latencies and returns a percentile of them in milliseconds.
+pub(crate) fn percentile(latencies: &mut [Duration], percent: usize) -> f64 {
     latencies.sort_unstable();
-    let at = |percent: usize| {
-        let rank = (latencies.len() * percent).div_ceil(100).max(1);
-        latencies.get(rank - 1).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
-    };
-    println!("   - {name:36} {:8.1} {:8.1} {:8.1}", at(50), at(99), at(100));
+    let rank = (latencies.len() * percent).div_ceil(100).max(1);
+    latencies.get(rank - 1).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
 }
 
 /// Prints the server's processor time per operation.

@@ -1,5 +1,6 @@
 //! Load generator: measures a real server on the same machine, as latency of configuration delivery to many nodes, of
-//! purges on real edges, of updates by many agents, and of reads beside a storm of log-ins. `server/benches` has a script for each, which builds and runs it.
+//! sets of changes and lists of them, of purges on real edges, of updates by many agents, and of reads beside a storm of
+//! log-ins. `server/benches` has a script for each, which builds and runs it.
 
 mod agents;
 mod bare;
@@ -11,6 +12,9 @@ mod latency;
 mod nacos;
 mod origin;
 mod reads;
+mod release_lists;
+mod release_reads;
+mod releases;
 mod server;
 mod storm;
 mod tls;
@@ -33,6 +37,8 @@ enum Load {
     Delivery(delivery::Args),
     /// Measure purges on real edges
     Edges(edges::Args),
+    /// Measure releases: publishes of sets, memory of readers, and lists
+    Releases(releases::Args),
     /// Measure reads during a storm of log-ins, and beside idle connections
     Storm(storm::Args),
 }
@@ -54,6 +60,7 @@ fn main() -> Result<()> {
             Load::Bare(args) => bare::serve(args).await,
             Load::Delivery(args) => delivery::measure(args).await,
             Load::Edges(args) => edges::measure(args).await,
+            Load::Releases(args) => releases::measure(args).await,
             Load::Storm(args) => storm::measure(args).await,
         }
     })

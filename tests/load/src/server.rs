@@ -117,6 +117,11 @@ impl Server {
         Endpoint { address: self.address, tls: self.tls.clone() }
     }
 
+    /// File of the SQLite database.
+    pub(crate) fn database(&self) -> PathBuf {
+        self.folder.path().join("pilothouse-data/pilothouse.db")
+    }
+
     /// Process id of the server.
     pub(crate) fn id(&self) -> u32 {
         self.process.as_ref().map_or(0, |process| process.child.id())
