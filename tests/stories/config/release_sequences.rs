@@ -23,17 +23,19 @@ const STEPS: usize = 30;
 const BACKED_UP: usize = 8;
 const RESTORED: usize = 18;
 /// The nodes of a sequence; the first of each protocol run from the beginning.
-pub(super) const NODES: [(&str, Protocol); 10] = [
+pub(super) const NODES: [(&str, Protocol); 12] = [
     ("stream-0", Protocol::Stream),
     ("long-poll-0", Protocol::LongPoll),
     ("poll-0", Protocol::Poll),
     ("embedded-0", Protocol::Embedded),
     ("10.9.0.1", Protocol::Apollo),
+    ("10.9.0.3", Protocol::ConfigFiles),
     ("stream-1", Protocol::Stream),
     ("long-poll-1", Protocol::LongPoll),
     ("poll-1", Protocol::Poll),
     ("embedded-1", Protocol::Embedded),
     ("10.9.0.2/canary", Protocol::Apollo),
+    ("10.9.0.4/canary", Protocol::ConfigFiles),
 ];
 
 /// Number of sequences, 3 unless `PILOTHOUSE_TEST_KILLS` says otherwise, and of sets of the campaign, 100 unless
@@ -97,7 +99,7 @@ async fn run_sequences(on: &str, mut cluster: Cluster) {
     while done < extent.sequences {
         let seed = extent.first + done;
         let mut sequence = Sequence::new(seed, Access::Alone(&mut cluster), &mut tally).await;
-        for (node, _) in &NODES[..5] {
+        for (node, _) in &NODES[..6] {
             sequence.join(node);
         }
         for step in 0..STEPS {

@@ -14,7 +14,7 @@ use super::release_model::{KEYS, ObservedAt};
 use super::test_node::{NodeTask, PROFILE, RETRY_DELAY, lock, value};
 
 /// The namespaces of [`KEYS`]: name, keys, and the prefix of these keys outside Apollo.
-const NAMESPACES: [(&str, &[&str], &str); 2] =
+pub(super) const NAMESPACES: [(&str, &[&str], &str); 2] =
     [("application", KEYS.split_at(3).0, ""), ("dir", KEYS.split_at(3).1, "dir/")];
 
 /// The state of a namespace at the client.
@@ -123,7 +123,7 @@ impl NodeTask {
         self.observe(ObservedAt::AtLeast(namespace.id.max(0)), keys, &state.items);
     }
 
-    fn signed(&self, url: Url) -> RequestBuilder {
+    pub(super) fn signed(&self, url: Url) -> RequestBuilder {
         signed(&self.environment.http, &self.environment.app, &self.environment.key, url)
     }
 }

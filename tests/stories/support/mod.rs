@@ -6,6 +6,7 @@ mod api_client;
 mod apollo_client;
 mod apollo_node;
 mod campaign_writes;
+mod config_files_node;
 mod edge_fleet;
 mod edge_log;
 mod fake_clock;

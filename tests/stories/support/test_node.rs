@@ -1,6 +1,7 @@
 //! Test nodes that receive configuration over one of the protocols, and record the items they hold.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,8 @@ pub(crate) enum Protocol {
     Embedded,
     /// Signed `/notifications/v2` and `/configs`, as Apollo clients do; the node id is an address, or `address/label`.
     Apollo,
+    /// Repeated signed requests of `/configfiles`, with such a node id.
+    ConfigFiles,
 }
 
 /// Servers, app and key of test nodes, and the items they were observed to hold.
@@ -46,6 +49,8 @@ pub(crate) struct NodeEnvironment {
     /// Snapshots of the client library.
     folder: Arc<TempDir>,
     observations: Arc<Mutex<Vec<Observation>>>,
+    /// The first revision of the epoch that every server is known to be in.
+    begun: Arc<AtomicI64>,
 }
 
 impl NodeEnvironment {
@@ -58,6 +63,7 @@ impl NodeEnvironment {
             key: format!("test-secret-of-{app}"),
             folder: Arc::new(TempDir::new().unwrap()),
             observations: Arc::default(),
+            begun: Arc::default(),
         };
         environment.create_app(root).await;
         environment
@@ -68,6 +74,16 @@ impl NodeEnvironment {
         let Self { app, key, .. } = self;
         root.post("/app/create", json!({"app": app, "appType": 0, "name": app, "charger": ROOT})).await.ok();
         root.post("/app/key/create", json!({"app": app, "secret": key})).await.ok();
+    }
+
+    /// Takes note of the epoch that every server is in, of which protocols without revisions say nothing.
+    pub(crate) fn begin_epoch(&self, epoch: i64) {
+        self.begun.store(epoch << 32, Ordering::SeqCst);
+    }
+
+    /// The first revision of that epoch.
+    pub(crate) fn begun(&self) -> i64 {
+        self.begun.load(Ordering::SeqCst)
     }
 
     /// The observations since this was last called.
@@ -111,6 +127,7 @@ impl TestNode {
             Protocol::Poll => tokio::spawn(node.poll()),
             Protocol::Embedded => tokio::spawn(node.embedded(starts_empty)),
             Protocol::Apollo => tokio::spawn(node.apollo()),
+            Protocol::ConfigFiles => tokio::spawn(node.config_files()),
         };
         Self { state, task }
     }

@@ -54,7 +54,7 @@ impl SharedCluster {
 impl Sequence<'_> {
     /// Publishes random sets to all nodes and to some, promotes and takes back.
     async fn publish_sets(&mut self, sets: u64) {
-        for (node, _) in &NODES[..5] {
+        for (node, _) in &NODES[..6] {
             self.join(node);
         }
         while self.tally.sets < sets {

@@ -44,6 +44,7 @@ impl Sequence<'_> {
         self.root = self.access.cluster().root().await;
         let epoch = self.epoch().await;
         self.note(format!("the store is restored, in epoch {epoch}"));
+        self.environment.begin_epoch(epoch);
         self.history.restore(&releases, epoch);
         self.fulls = fulls;
         self.newest = self.newest_release().await;
@@ -81,6 +82,7 @@ impl Sequence<'_> {
         self.register_probe().await;
         let epoch = self.epoch().await;
         self.note(format!("the app is created again, in epoch {epoch}"));
+        self.environment.begin_epoch(epoch);
         self.history.create_again(epoch);
         self.fulls = FullReleases::new();
         self.newest = 0;

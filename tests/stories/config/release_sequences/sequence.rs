@@ -357,8 +357,7 @@ impl<'a> Sequence<'a> {
 
     fn start(&mut self, node: &'static str, state: Option<NodeState>) {
         self.note(format!("{node} starts with {state:?}"));
-        let protocol = NODES.iter().find(|(name, _)| *name == node).unwrap().1;
-        self.running.insert(node, TestNode::start(&self.environment, protocol, node, state));
+        self.running.insert(node, TestNode::start(&self.environment, protocol_of(node), node, state));
     }
 
     /// Stops a node, and lets it leave where its protocol can.
@@ -369,7 +368,7 @@ impl<'a> Sequence<'a> {
         self.left.insert(node, state);
         let body = json!({"app": self.environment.app, "profile": PROFILE, "nodeId": node});
         // Apollo clients have no such call. The answer is not checked, as the node may not have registered yet.
-        if NODES.iter().any(|(name, protocol)| *name == node && *protocol != Protocol::Apollo) {
+        if !matches!(protocol_of(node), Protocol::Apollo | Protocol::ConfigFiles) {
             self.root.with_token(&self.environment.key).post("/node/leave", body).await;
         }
     }
@@ -420,6 +419,10 @@ impl<'a> Sequence<'a> {
             &node.state().items
         )));
     }
+}
+
+fn protocol_of(node: &str) -> Protocol {
+    NODES.iter().find(|(name, _)| *name == node).unwrap().1
 }
 
 /// Takes over the versions of a release that were not known before, and asserts the others.
