@@ -106,6 +106,18 @@ impl Connection {
         Ok(response)
     }
 
+    /// Gets a body of any kind, and forgets it; its length.
+    pub(crate) async fn skip(&mut self, target: &str) -> Result<usize> {
+        self.send("GET", target, "", "").await?;
+        let response = Response { head: self.head().await?, body: String::new() };
+        if response.status() != "200" {
+            return Err(format!("{target}: {}", response.head).into());
+        }
+        let length = response.header("content-length").map_or(Ok(0), str::parse)?;
+        self.stream.read_exact(&mut vec![0; length]).await?;
+        Ok(length)
+    }
+
     /// Sends a request and reads its response.
     pub(crate) async fn call(
         &mut self,

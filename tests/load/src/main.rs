@@ -1,9 +1,10 @@
 //! Load generator: measures a real server on the same machine, as latency of configuration delivery to many nodes, of
-//! sets of changes and lists of them, of purges on real edges, of updates by many agents, and of reads beside a storm of
-//! log-ins. `server/benches` has a script for each, which builds and runs it.
+//! sets of changes and lists of them, of purges on real edges, of updates by many agents, of pages of the console, and of
+//! reads beside a storm of log-ins. `server/benches` has a script for each, which builds and runs it.
 
 mod agents;
 mod bare;
+mod console;
 mod delivery;
 mod edges;
 mod http;
@@ -33,6 +34,8 @@ enum Load {
     Agents(agents::Args),
     /// Serve a task list without more, to measure beside
     Bare(bare::Args),
+    /// Measure pages of the console
+    Console(console::Args),
     /// Measure the delivery of configuration to many nodes
     Delivery(delivery::Args),
     /// Measure purges on real edges
@@ -58,6 +61,7 @@ fn main() -> Result<()> {
         match load {
             Load::Agents(args) => agents::measure(args).await,
             Load::Bare(args) => bare::serve(args).await,
+            Load::Console(args) => console::measure(args).await,
             Load::Delivery(args) => delivery::measure(args).await,
             Load::Edges(args) => edges::measure(args).await,
             Load::Releases(args) => releases::measure(args).await,
