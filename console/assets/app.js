@@ -32,8 +32,36 @@
     return Boolean(found);
   }
 
+  // An editor on the full screen. What is behind it is inert meanwhile, so that the tab key does not leave it.
+  function setFull(sheet, isFull) {
+    sheet.classList.toggle("full", isFull);
+    sheet.querySelector("[data-full]").setAttribute("aria-pressed", String(isFull));
+    for (let at = sheet; at !== document.body; at = at.parentElement) {
+      for (const beside of at.parentElement.children) if (beside !== at) beside.inert = isFull;
+    }
+    const scroller = sheet.querySelector("[data-typing]")?.shadowRoot.querySelector(".cm-scroller");
+    if (scroller) scroller.style.maxHeight = scroller.style.minHeight = isFull ? "calc(100vh - 8rem)" : "";
+  }
+
+  document.addEventListener("click", (event) => {
+    const sheet = event.target.closest("[data-full]")?.closest(".sheet");
+    if (sheet) setFull(sheet, !sheet.classList.contains("full"));
+  });
+
   document.addEventListener("keydown", (event) => {
     const form = event.target.closest("form");
+    const full = document.querySelector(".sheet.full");
+    const sheet = full || event.target.closest(".sheet") || document.querySelector(".sheet");
+    if (sheet && event.key === "Enter" && event.altKey) {
+      event.preventDefault();
+      setFull(sheet, !full);
+      return;
+    }
+    if (full && event.key === "Escape") {
+      // The editor's own search is closed first.
+      if (!event.defaultPrevented) setFull(full, false);
+      return;
+    }
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey) && form) {
       event.preventDefault();
       form.requestSubmit(form.querySelector("button.main") || form.querySelector("button"));
@@ -87,6 +115,7 @@
   // Long values get an editor, whose script is loaded with the first of them.
   let isLoading = false;
   function enrich() {
+    document.querySelectorAll("[data-full]").forEach((button) => { button.hidden = false; });
     const isLong = (area) => !area.hidden && (area.value.includes("\n") || area.value.length > 200);
     const areas = [...document.querySelectorAll("textarea[data-editor]")].filter(isLong);
     if (areas.length === 0) return;

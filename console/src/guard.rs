@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, OriginalUri, Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::FutureExt;
@@ -38,6 +38,8 @@ pub(crate) async fn guard(State(console): State<ConsoleState>, request: Request,
     let takes_gzip = takes_gzip(&parts.headers);
     let mut visit = Visit::new(console.clone(), &parts.headers, address);
     visit.here = sent.path_and_query().map(ToString::to_string).unwrap_or_default();
+    visit.back =
+        if method.is_safe() { None } else { form_page(&parts.headers) }.unwrap_or(visit.here.clone());
 
     // A browser's report of a violation is no form: it changes nothing but a count.
     let answer = if path != "/csp" && !is_own(&parts, console.settings.public_url.as_deref()) {
@@ -57,6 +59,9 @@ pub(crate) async fn guard(State(console): State<ConsoleState>, request: Request,
             }
         }
     };
+    let is_refused = method.is_safe() && answer.status() == StatusCode::METHOD_NOT_ALLOWED;
+    let is_form_only = is_refused && path != "/csp";
+    let answer = if is_form_only { page_above(&console, &path) } else { answer };
     let response = shown(answer, &visit).await;
     let mut response = if takes_gzip { compressed(response).await } else { response };
     add_headers(&mut response, &console);
@@ -99,6 +104,20 @@ fn log_in(console: &ConsoleState, method: &Method, here: &str) -> Response {
     }
     let own = || format!("{}/login?next={}", console.settings.prefix, part(here));
     Redirect::to(&console.authenticator.login_url().unwrap_or_else(own)).into_response()
+}
+
+/// Path and query of the page that a form was on. Pages ask browsers to name it to the same site, and whoever does not is led
+/// to the path of the form.
+fn form_page(headers: &HeaderMap) -> Option<String> {
+    let url: Uri = headers.get(header::REFERER)?.to_str().ok()?.parse().ok()?;
+    url.path_and_query().map(ToString::to_string)
+}
+
+/// Leads from a path that only takes forms to the page above it.
+fn page_above(console: &ConsoleState, path: &str) -> Response {
+    let above = path.trim_end_matches('/').rsplit_once('/').map_or("", |(above, _)| above);
+    let page = format!("{}{above}", console.settings.prefix);
+    Redirect::to(if page.is_empty() { "/" } else { &page }).into_response()
 }
 
 async fn run(console: &ConsoleState, next: Next, request: Request) -> Response {

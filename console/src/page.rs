@@ -30,13 +30,15 @@ pub(crate) struct Visit {
     pub(crate) address: Option<IpAddr>,
     /// Path and query of the request.
     pub(crate) here: String,
+    /// Path and query of the page to come back to: this one, or that of the form which was sent.
+    pub(crate) back: String,
 }
 
 impl Visit {
     pub(crate) fn new(console: ConsoleState, headers: &HeaderMap, address: Option<IpAddr>) -> Self {
         let language = Language::of(headers, console.settings.language);
         let theme = Theme::of(headers);
-        Self { console, caller: None, language, theme, address, here: String::new() }
+        Self { console, caller: None, language, theme, address, here: String::new(), back: String::new() }
     }
 
     /// The frame of a page.
@@ -64,6 +66,7 @@ impl Visit {
             nav,
             name: self.caller.as_ref().map(|caller| caller.name.clone()).unwrap_or_default(),
             here: self.here.clone(),
+            back: self.back.clone(),
             is_unencrypted: !self.console.settings.is_encrypted() && !is_near,
             notice: notice(&self.here, t),
             problem: String::new(),
@@ -133,6 +136,7 @@ fn navigation(caller: &Caller, is_customer: bool, t: &Texts) -> Vec<NavLink> {
     let holds = |group| caller.holds(group);
     let operator = holds(Group::Cdn);
     let customer = operator || is_customer;
+    let companies = holds(Group::ReadAccounts) || holds(Group::WriteAccounts);
     let link = |is_shown: bool, heading, path, text| {
         is_shown.then_some(NavLink { path, text, heading, is_current: false })
     };
@@ -159,7 +163,7 @@ fn navigation(caller: &Caller, is_customer: bool, t: &Texts) -> Vec<NavLink> {
         link(holds(Group::WriteTasks), t.operations, "/files", t.ops().files),
         link(holds(Group::ReadMachines), t.operations, "/machines", t.machines),
         link(holds(Group::ReadAccounts), t.administration, "/admin/accounts", t.accounts),
-        link(holds(Group::WriteAccounts), t.administration, "/admin/companies", t.admin().companies),
+        link(companies, t.administration, "/admin/companies", t.admin().companies),
         link(holds(Group::ReadAudit), t.administration, "/admin/audit", t.audit),
         link(holds(Group::ReadAudit), t.administration, "/admin/system", t.admin().system),
     ];
@@ -201,6 +205,8 @@ pub(crate) struct Page {
     /// Name of the caller; empty of nobody.
     pub(crate) name: String,
     pub(crate) here: String,
+    /// Page to come back to, which opens by a link.
+    pub(crate) back: String,
     /// Whether passwords go over a network as they are.
     pub(crate) is_unencrypted: bool,
     pub(crate) notice: &'static str,

@@ -24,7 +24,23 @@ export async function configuration({ page, node, server, serve, startNode, chec
   await check(page, "text mode");
   await editor.click();
   await page.keyboard.press("Control+End");
-  await page.keyboard.type("jobs=g\nfeature.x=on\n");
+  await page.keyboard.type("jobs=g\n");
+  // On the full screen nothing else is reached, and Escape leaves it with the text as it is.
+  await page.keyboard.press("Alt+Enter");
+  await page.locator(".sheet.full").waitFor();
+  assert.ok((await editor.boundingBox()).width > page.viewportSize().width - 120, "the editor takes the whole width");
+  assert.ok(await page.locator("header").evaluate((header) => header.inert), "what is behind it is inert");
+  await check(page, "full screen");
+  await page.screenshot({ path: join(screenshots, "full-screen.png") });
+  await page.keyboard.type("feature.x=on\n");
+  await page.keyboard.press("Escape");
+  await page.locator(".sheet.full").waitFor({ state: "detached" });
+  await page.getByRole("button", { name: "Full screen" }).press("Enter");
+  await page.locator(".sheet.full").waitFor();
+  await page.keyboard.press("Escape");
+  await page.locator(".sheet:not(.full)").waitFor();
+  assert.ok(!(await page.locator("header").evaluate((header) => header.inert)));
+  await editor.click();
   await page.screenshot({ path: join(screenshots, "text.png"), fullPage: true });
   await page.keyboard.press("Control+Enter");
   await page.getByText("Would change: 2").waitFor();

@@ -209,6 +209,36 @@ async function tour() {
     await check(page, "release");
     await page.screenshot({ path: join(screenshots, "release.png"), fullPage: true });
 
+    // A value is published by keyboard alone, from the overview: to the apps, the app, its profile and its first item.
+    await page.goto("/console");
+    job = new Job(page);
+    await page.keyboard.press("g");
+    await job.press("a");
+    await page.getByRole("heading", { name: "Apps" }).waitFor();
+    for (const heading of ["shop", "shop / prod"]) {
+      await page.keyboard.press("j");
+      await job.press("Enter");
+      await page.getByRole("heading", { name: heading, exact: true }).waitFor();
+    }
+    await page.keyboard.press("j");
+    await job.press("e");
+    await page.locator("#items textarea:focus").waitFor();
+    await page.keyboard.press("Control+a");
+    job.actions += 1;
+    await page.keyboard.type("by keyboard");
+    await job.press("Control+Enter");
+    await page.getByRole("button", { name: "Approve and publish" }).waitFor();
+    await job.press("p");
+    await page.getByText("Applied 1 / 1").waitFor();
+    job.most(7, "change and publish a value by keyboard, from the overview");
+    await node.said(/by keyboard/);
+
+    // From the release to the node: what it holds, and what it was given.
+    await page.getByRole("link", { name: "n-1" }).click();
+    await page.getByRole("heading", { name: "Node n-1" }).waitFor();
+    await page.getByRole("row", { name: /motd v3 v3 Applied/ }).waitFor();
+    await check(page, "node");
+
     // A grey release by percent: edit, type, to the sheet, with the share to the live page, and to all.
     await page.goto("/console/apps/shop/profiles/prod");
     job = new Job(page);
@@ -316,7 +346,7 @@ async function tour() {
 
     // Every page, in both languages and both schemes, or a sample of these.
     const storage = await page.context().storageState();
-    const pages = ["/console", "/console/me", "/console/apps", "/console/apps/shop", "/console/apps/shop/profiles/prod", "/console/apps/shop/profiles/prod/item?key=motd", "/console/apps/shop/profiles/prod/releases", "/console/apps/shop/profiles/prod/nodes", ...configurationPages, "/console/cdn/jobs", "/console/cdn/traffic", "/console/cdn/billing", "/console/cdn/logs", "/console/cdn/domains", "/console/cdn/edges", "/console/cdn/customers", "/console/tasks", "/console/machines", "/console/admin/accounts", "/console/admin/audit", "/console/nothing",
+    const pages = ["/console", "/console/me", "/console/apps", "/console/apps/shop", "/console/apps/shop/profiles/prod", "/console/apps/shop/profiles/prod/item?key=motd", "/console/apps/shop/profiles/prod/releases", "/console/apps/shop/profiles/prod/nodes", "/console/apps/shop/profiles/prod/nodes/node?id=n-1", ...configurationPages, "/console/cdn/jobs", "/console/cdn/traffic", "/console/cdn/billing", "/console/cdn/logs", "/console/cdn/domains", "/console/cdn/edges", "/console/cdn/customers", "/console/tasks", "/console/machines", "/console/admin/accounts", "/console/admin/audit", "/console/nothing",
       "/console/cdn/top", "/console/cdn/areas", "/console/cdn/alarms", "/console/cdn/thresholds", "/console/cdn/thresholds?edit=cdn.example.com", "/console/cdn/bills", "/console/cdn/hosts", "/console/batches", "/console/batches/new", "/console/files", "/console/machines/machine?name=web01", "/console/machines?edit=web01", "/console/admin/accounts/account?name=ann", "/console/admin/companies", "/console/admin/system"];
     const looks = ["en-GB", "zh-CN"].flatMap((locale) => ["light", "dark"].map((colorScheme) => ({ locale, colorScheme })));
     for (const [n, { locale, colorScheme }] of looks.entries()) {

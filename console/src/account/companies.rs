@@ -1,13 +1,13 @@
-//! `/admin/companies`: new companies with the accounts of their owners.
+//! `/admin/companies`: all companies, and new ones, with the accounts of their owners.
 
 use askama::Template;
-use pilothouse_core::Error;
 use pilothouse_core::account::Group;
-use pilothouse_core::cdn::NewCompany;
+use pilothouse_core::cdn::{CompanyOverview, NewCompany};
+use pilothouse_core::{Error, Listing, Page as Rows};
 use serde::Deserialize;
 
 use crate::failure::{Answer, Failure, is_correctable};
-use crate::form::Form;
+use crate::form::{Form, Query};
 use crate::page::{Page, Visitor, html, html_again};
 
 /// A company to be made, by the names of the API.
@@ -28,27 +28,66 @@ struct Created {
     account: String,
 }
 
+/// Companies of one page.
+const ROWS: i64 = 200;
+
+/// Part of the list.
+#[derive(Default, Deserialize)]
+pub(crate) struct Part {
+    #[serde(default)]
+    start: i64,
+}
+
 #[derive(Template)]
 #[template(path = "companies.html")]
 struct CompaniesPage {
     page: Page,
     typed: New,
     created: Option<Created>,
-    may_read_accounts: bool,
+    /// The list, for those who may read accounts.
+    list: Option<List>,
+    may_write: bool,
 }
 
-async fn form(visitor: &Visitor, typed: New, created: Option<Created>) -> Result<CompaniesPage, Failure> {
-    if !visitor.caller.holds(Group::WriteAccounts) {
+struct List {
+    rows: Vec<CompanyOverview>,
+    total: u64,
+    /// Start of the next page.
+    next: Option<i64>,
+}
+
+impl List {
+    async fn of(visitor: &Visitor, part: &Part) -> Result<Option<Self>, Failure> {
+        if !visitor.caller.holds(Group::ReadAccounts) {
+            return Ok(None);
+        }
+        let rows = Rows { total: true, ..Rows::new(Some(part.start), Some(ROWS))? };
+        let Listing { rows, total, .. } =
+            visitor.pilothouse().companies().list(&visitor.caller, rows).await?;
+        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
+        let next = rows.last().filter(|_| is_full).map(|last| last.company.id.0 + 1);
+        Ok(Some(Self { rows, total: total.unwrap_or_default(), next }))
+    }
+}
+
+async fn shown(
+    visitor: &Visitor,
+    part: &Part,
+    typed: New,
+    created: Option<Created>,
+) -> Result<CompaniesPage, Failure> {
+    let list = List::of(visitor, part).await?;
+    let may_write = visitor.caller.holds(Group::WriteAccounts);
+    if list.is_none() && !may_write {
         return Err(Error::Forbidden.into());
     }
-    let may_read_accounts = visitor.caller.holds(Group::ReadAccounts);
     let page = visitor.page(visitor.t.admin().companies).await?;
-    Ok(CompaniesPage { page, typed, created, may_read_accounts })
+    Ok(CompaniesPage { page, typed, created, list, may_write })
 }
 
-/// The form.
-pub(crate) async fn get_companies(visitor: Visitor) -> Answer {
-    html(&form(&visitor, New::default(), None).await?)
+/// The list, and the form.
+pub(crate) async fn get_companies(visitor: Visitor, Query(part): Query<Part>) -> Answer {
+    html(&shown(&visitor, &part, New::default(), None).await?)
 }
 
 /// Makes a company.
@@ -62,10 +101,10 @@ pub(crate) async fn post_company(visitor: Visitor, Form(new): Form<New>) -> Answ
     match visitor.pilothouse().companies().create(&visitor.caller, company).await {
         Ok((company, owner)) => {
             let created = Created { number: company.id.to_string(), name: company.name, account: owner.name };
-            html(&form(&visitor, New::default(), Some(created)).await?)
+            html(&shown(&visitor, &Part::default(), New::default(), Some(created)).await?)
         }
         Err(error) if is_correctable(&error) => {
-            let mut again = form(&visitor, new, None).await?;
+            let mut again = shown(&visitor, &Part::default(), new, None).await?;
             again.page = again.page.with_problem(&error);
             html_again(&again, &error)
         }

@@ -34,7 +34,7 @@ pub(crate) fn routes() -> Router<ConsoleState> {
         .route("/admin/accounts/delete", confirmed(post(accounts::post_delete)))
         .route("/admin/accounts/account", get(person::get_account))
         .route("/admin/accounts/disable", confirmed(post(person::post_disable)))
-        .route("/admin/accounts/tokens/end", confirmed(post(person::post_token_end)))
+        .route("/admin/accounts/end-token", confirmed(post(person::post_token_end)))
         .route("/admin/companies", confirmed(get(companies::get_companies).post(companies::post_company)))
         .route("/admin/system", get(system::get_system))
         .route("/admin/audit", get(audit::get_audit))

@@ -10,6 +10,7 @@ mod files;
 mod inbox;
 mod item;
 mod members;
+mod node;
 mod nodes;
 mod planned;
 mod profile;
@@ -67,6 +68,7 @@ pub(crate) fn routes() -> Router<ConsoleState> {
         .route(&at("/releases/{id}/abort"), post(release::post_abort))
         .route(&at("/releases/{id}/rollback"), get(rollback::get_rollback).post(rollback::post_rollback))
         .route(&at("/nodes"), get(nodes::get_nodes))
+        .route(&at("/nodes/node"), get(node::get_node))
         .merge(change_set_routes())
         .merge(file_routes())
 }

@@ -21,7 +21,7 @@ struct NodesPage {
 }
 
 /// Labels of a node as grey releases select by them.
-fn labels(node: &Node) -> String {
+pub(super) fn labels(node: &Node) -> String {
     let labels: Vec<_> = node.labels.iter().map(|(name, value)| format!("{name}:{value}")).collect();
     labels.join(", ")
 }

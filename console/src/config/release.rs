@@ -7,7 +7,6 @@ use axum::response::Response;
 use pilothouse_core::config::{
     NodePage, NodeRollout, NodeState, ReleaseId, ReleaseKind, ReleaseState, RolloutStatus,
 };
-use pilothouse_core::{Error, Page as CorePage};
 use serde::Deserialize;
 
 use crate::config::Place;
@@ -53,6 +52,8 @@ struct ReleasePage {
 #[template(path = "release_live.html")]
 struct Live {
     page: Page,
+    /// Path of the profile.
+    here: String,
     status: RolloutStatus,
     nodes: Vec<NodeRollout>,
     more: usize,
@@ -116,31 +117,27 @@ fn count(status: &RolloutStatus, state: NodeState) -> usize {
     status.rollout.counts[at]
 }
 
-async fn live(visitor: &Visitor, id: i64, shown: &Shown) -> Result<Fragment, Failure> {
-    let mut status = status_with_rows(visitor, id, shown).await?;
+/// The part of the page that changes.
+async fn fragment(
+    visitor: &Visitor,
+    place: &Place,
+    mut status: RolloutStatus,
+    shown: &Shown,
+) -> Result<Fragment, Failure> {
     let is_final = status.rollout.release.state != ReleaseState::Active;
     let nodes = std::mem::take(&mut status.nodes);
-    let passing: usize = NodeState::ALL
-        .into_iter()
-        .filter(|state| shown.passes(*state))
-        .map(|state| count(&status, state))
-        .sum();
+    let passing = NodeState::ALL.into_iter().filter(|state| shown.passes(*state));
+    let passing: usize = passing.map(|state| count(&status, state)).sum();
     let more = passing.saturating_sub(nodes.len());
     let page = visitor.page("").await?;
-    let html = Live { page, status, nodes, more }.render()?;
+    let html = Live { page, here: place.path(), status, nodes, more }.render()?;
     Ok(Fragment { html, is_final })
 }
 
-/// Status of a release, which must be of an item of that profile, with one of its nodes.
-pub(super) async fn status_of(visitor: &Visitor, place: &Place, id: i64) -> Result<RolloutStatus, Failure> {
-    let page = NodePage { state: None, start: 0, count: 1 };
-    let status = visitor.pilothouse().rollouts().status_page(&visitor.caller, ReleaseId(id), page).await?;
-    let list = visitor.pilothouse().rollouts();
-    let only = CorePage::at(id, 1).before(Some(id.saturating_add(1)))?;
-    if list.list(&visitor.caller, &place.app, &place.profile, None, only).await?.is_empty() {
-        return Err(Error::not_found("the release").into());
-    }
-    Ok(status)
+/// Refuses a release that is not of an item of that profile.
+pub(super) async fn require_in(visitor: &Visitor, place: &Place, id: i64) -> Result<(), Failure> {
+    let rollouts = visitor.pilothouse().rollouts();
+    Ok(rollouts.require_in(&visitor.caller, (&place.app, &place.profile), ReleaseId(id)).await?)
 }
 
 /// The page.
@@ -150,8 +147,9 @@ pub(crate) async fn get_release(
     Query(shown): Query<Shown>,
 ) -> Answer {
     let place = Place::of(&visitor, app, profile).await?;
-    let status = status_of(&visitor, &place, id).await?;
-    let body = live(&visitor, id, &shown).await?.html;
+    require_in(&visitor, &place, id).await?;
+    let status = status_with_rows(&visitor, id, &shown).await?;
+    let body = fragment(&visitor, &place, status.clone(), &shown).await?.html;
     let release = &status.rollout.release;
     let is_open = release.kind == ReleaseKind::Grey && release.state == ReleaseState::Active;
     let may_decide = place.manages && is_open;
@@ -169,14 +167,15 @@ pub(crate) async fn get_live(
     Query(shown): Query<Shown>,
 ) -> Result<Response, Failure> {
     let place = Place::of(&visitor, app, profile).await?;
-    status_of(&visitor, &place, id).await?;
+    require_in(&visitor, &place, id).await?;
     let console = visitor.visit.console.clone();
-    let visitor = std::sync::Arc::new(visitor);
+    let of = std::sync::Arc::new((visitor, place, shown));
     Ok(stream(&console, move || {
-        let (visitor, shown) = (visitor.clone(), shown.clone());
+        let of = of.clone();
         Box::pin(async move {
-            still_in(&visitor).await?;
-            live(&visitor, id, &shown).await
+            let (visitor, place, shown) = &*of;
+            still_in(visitor).await?;
+            fragment(visitor, place, status_with_rows(visitor, id, shown).await?, shown).await
         })
     }))
 }

@@ -6,7 +6,7 @@ use pilothouse_core::config::{ReleaseId, RolledBackItem};
 
 use crate::config::Place;
 use crate::config::diff::{DiffLine, lines};
-use crate::config::release::{Empty, ReleasePath, status_of};
+use crate::config::release::{Empty, ReleasePath, require_in};
 use crate::failure::Answer;
 use crate::form::{Form, Segments};
 use crate::page::{Page, Visitor, html};
@@ -37,7 +37,7 @@ pub(crate) async fn get_rollback(
     Segments(ReleasePath { app, profile, id }): Segments<ReleasePath>,
 ) -> Answer {
     let place = Place::of(&visitor, app, profile).await?;
-    status_of(&visitor, &place, id).await?;
+    require_in(&visitor, &place, id).await?;
     let pilothouse = visitor.pilothouse();
     let mut planned = pilothouse.releases().preview_rollback(&visitor.caller, ReleaseId(id)).await?;
     let more = planned.len().saturating_sub(COMPARED);
@@ -59,7 +59,7 @@ pub(crate) async fn post_rollback(
     Form(Empty {}): Form<Empty>,
 ) -> Answer {
     let place = Place::of(&visitor, app, profile).await?;
-    status_of(&visitor, &place, id).await?;
+    require_in(&visitor, &place, id).await?;
     let released = visitor.pilothouse().releases().roll_back(&visitor.caller, ReleaseId(id)).await?;
     let prefix = &visitor.visit.console.settings.prefix;
     let path = format!("{prefix}{}/releases/{}", place.path(), released.release);

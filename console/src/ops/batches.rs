@@ -2,7 +2,7 @@
 
 use askama::Template;
 use pilothouse_core::account::Group;
-use pilothouse_core::ops::{BatchOverview, BatchState, NewBatch, NewFile, Sha256Digest, Targets};
+use pilothouse_core::ops::{BatchId, BatchOverview, BatchState, NewBatch, NewFile, Sha256Digest, Targets};
 use pilothouse_core::{Error, ErrorKind};
 use serde::Deserialize;
 
@@ -12,13 +12,18 @@ use crate::ops::tasks::address;
 use crate::page::{Page, Visitor, html, html_again};
 
 /// Batches of the list.
-const ROWS: i64 = 100;
+const ROWS: usize = 100;
+/// One more, which says whether there is another page.
+const ASKED: i64 = 101;
 
 /// Filter of the list.
 #[derive(Default, Deserialize)]
 pub(crate) struct Shown {
     #[serde(default)]
     state: String,
+    /// The last batch of the page before; empty on the first page.
+    #[serde(default)]
+    after: String,
 }
 
 #[derive(Template)]
@@ -27,6 +32,8 @@ struct BatchesPage {
     page: Page,
     shown: Shown,
     rows: Vec<BatchOverview>,
+    /// The last batch, where a page is behind it.
+    next: Option<BatchId>,
     states: &'static [BatchState],
     may_add: bool,
 }
@@ -35,10 +42,14 @@ struct BatchesPage {
 pub(crate) async fn get_batches(visitor: Visitor, Query(shown): Query<Shown>) -> Answer {
     let wrong = || Error::invalid("state", "is not that of a batch");
     let state = filled(&shown.state).map(|name| BatchState::from_name(name).ok_or_else(wrong)).transpose()?;
-    let rows = visitor.pilothouse().batches().list(&visitor.caller, state, ROWS).await?;
+    let after = filled(&shown.after).map(str::parse).transpose()?;
+    let mut rows = visitor.pilothouse().batches().list(&visitor.caller, state, after, ASKED).await?;
+    let is_more = rows.len() > ROWS;
+    rows.truncate(ROWS);
+    let next = rows.last().filter(|_| is_more).map(|last| last.batch.batch_id);
     let may_add = visitor.caller.holds(Group::WriteTasks);
     let page = visitor.page(visitor.t.ops().batches).await?;
-    html(&BatchesPage { page, shown, rows, states: BatchState::ALL, may_add })
+    html(&BatchesPage { page, shown, rows, next, states: BatchState::ALL, may_add })
 }
 
 /// A batch to be added.

@@ -1,6 +1,7 @@
 //! `/files`: contents of tasks, uploaded from the browser and kept under their SHA-256.
 
 use askama::Template;
+use axum::body::Bytes;
 use axum::extract::Multipart;
 use axum::extract::multipart::{MultipartError, MultipartRejection};
 use pilothouse_core::Error;
@@ -58,7 +59,7 @@ pub(crate) async fn get_files(visitor: Visitor) -> Answer {
 #[derive(Default)]
 struct Sent {
     name: String,
-    bytes: Vec<u8>,
+    bytes: Bytes,
     expected: String,
 }
 
@@ -69,7 +70,7 @@ async fn read(mut parts: Multipart) -> Result<Sent, Failure> {
         match part.name().unwrap_or_default() {
             "file" => {
                 sent.name = part.file_name().unwrap_or_default().to_owned();
-                sent.bytes = part.bytes().await.map_err(broken)?.to_vec();
+                sent.bytes = part.bytes().await.map_err(broken)?;
             }
             "sha256" => sent.expected = part.text().await.map_err(broken)?,
             other => return Err(Failure::Unreadable(format!("unknown field `{other}`"))),

@@ -19,8 +19,10 @@ table! {
     difference_to_published: "Difference to what is published", "与已发布内容的差异";
     different: "Different", "不同";
     discard: "Discard", "放弃";
+    drift: "drift", "偏离";
     dry_run: "Dry run", "预演";
     excerpt: "Excerpt", "摘录";
+    expected: "Expected", "应持有";
     export: "Export", "导出";
     export_hint: "The current values of the items. Validators are in none of these files, descriptions not in JSON.", "导出配置项的当前值；文件不含校验规则，JSON 不含说明。";
     file: "File", "文件";
@@ -29,11 +31,14 @@ table! {
     files: "Import and export", "导入导出";
     format: "Format", "格式";
     found_in: "Found in", "位置";
+    full_screen: "Full screen", "全屏";
+    held: "Held", "已持有";
+    holds: "Holds", "持有内容";
     import: "Import", "导入";
     import_as_change_set: "Import as a change set", "导入为变更集";
     inbox: "Inbox", "待办";
     inbox_empty: "Nothing waits for anybody", "没有待办事项";
-    keys_config: "b takes a release back; in the inbox and on a change set a approves and r rejects; s saves a text as a change set; x chooses a row; / searches everywhere from a page without a filter", "b 回滚发布；待办与变更集中 a 审批、r 驳回；s 将文本保存为变更集；x 选择行；无筛选的页面上 / 为全局搜索";
+    keys_config: "Alt+Enter shows an editor on the full screen and Escape leaves it; b takes a release back; in the inbox and on a change set a approves and r rejects; s saves a text as a change set; x chooses a row; / searches everywhere from a page without a filter", "Alt+Enter 全屏编辑，Esc 退出；b 回滚发布；待办与变更集中 a 审批、r 驳回；s 将文本保存为变更集；x 选择行；无筛选的页面上 / 为全局搜索";
     keys_of_set: "keys", "个键";
     left: "Left", "左侧";
     left_out: "Left out", "未采用的内容";

@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 
 use pilothouse_core::account::{Group, Scope};
 use pilothouse_core::cdn::{BillingRule, CellState, DomainState, EdgeState, JobState};
-use pilothouse_core::config::{NodeState, Permission, ReleaseKind, ReleaseState};
+use pilothouse_core::config::{AckResult, NodeState, Permission, ReleaseKind, ReleaseState};
 use pilothouse_core::ops::{Revert, Status};
 
 use super::table::{CHINESE, Texts};
@@ -108,6 +108,15 @@ impl Texts {
             NodeState::Failed => self.failed,
             NodeState::Offline => self.of("offline", "离线"),
         }
+    }
+
+    /// Name of a node's verdict on a value.
+    pub(crate) fn ack_result(&self, result: impl Borrow<AckResult>) -> &'static str {
+        self.node_state(match *result.borrow() {
+            AckResult::Applied => NodeState::Applied,
+            AckResult::Rejected => NodeState::Rejected,
+            AckResult::Failed => NodeState::Failed,
+        })
     }
 
     /// Name of a release's reach.

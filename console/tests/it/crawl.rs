@@ -112,6 +112,7 @@ async fn crawl(fixture: &Fixture, name: &str, session: &str) -> BTreeSet<String>
 #[tokio::test]
 async fn nothing_that_is_shown_is_refused() {
     let fixture = Fixture::seeded().await;
+    fixture.register("seen").await;
     let customer = fixture.cdn_session().await;
     let mut pages = 0;
     for name in ["root", "dev", "cust", "nobody", "clerk", "customer"] {
@@ -137,6 +138,7 @@ async fn nothing_that_is_shown_is_refused() {
                 "/accounts/account?",
                 "/thresholds?customer",
                 "/bills.csv",
+                "/nodes/node?id=seen",
             ] {
                 assert!(is_there(part), "{part} is not linked");
             }

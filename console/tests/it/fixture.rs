@@ -19,7 +19,7 @@ use pilothouse_core::ports::{Authenticator, CdnProvider, RandomIds};
 use pilothouse_core::{Pilothouse, SecretKey, Settings};
 use pilothouse_http_axum::ApiState;
 use pilothouse_storage_memory::MemoryStorage;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tower::ServiceExt;
 
 /// Password of every account in the tests.
@@ -112,6 +112,7 @@ impl Fixture {
         this.seed_ops(&root).await;
         this.seed_agent(&root).await;
         this.seed_batch(&root).await;
+        this.seed_company(&root).await;
         this.seed_traffic().await;
         this.seed_alarms(&root).await;
         this
@@ -283,6 +284,15 @@ impl Fixture {
             ("content-type", "multipart/form-data; boundary=part"),
         ];
         self.send("POST", action, &headers, &body).await
+    }
+
+    /// Registers a node of the app `shop` in `prod`; the app key that it uses.
+    pub(crate) async fn register(&self, node_id: &str) -> String {
+        let root = self.caller("root").await;
+        let key = self.pilothouse.app_keys().create(&root, "shop").await.unwrap().text;
+        let node = json!({"app": "shop", "profile": "prod", "nodeId": node_id, "pid": "4711", "labels": {"web": "blue"}});
+        assert_eq!(self.call(&key, "/node/register", &node).await["code"], 0);
+        key
     }
 
     /// A call of the API with a JSON body.

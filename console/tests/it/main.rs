@@ -9,6 +9,7 @@ mod crawl;
 mod fixture;
 mod markup;
 mod moves;
+mod nodes;
 mod ops;
 mod routes;
 mod safety;

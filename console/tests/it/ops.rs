@@ -221,9 +221,8 @@ async fn an_account_page_ends_sessions_and_disables() {
     let ids: Vec<_> =
         page.split("name=\"id\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
     for id in ids {
-        let ended = fixture
-            .post(&session, "/console/admin/accounts/tokens/end", &[("name", "dev"), ("id", id)])
-            .await;
+        let ended =
+            fixture.post(&session, "/console/admin/accounts/end-token", &[("name", "dev"), ("id", id)]).await;
         assert_eq!(ended.status, StatusCode::SEE_OTHER, "{}", ended.body);
     }
     assert_eq!(fixture.get(&dev, "/console").await.status, StatusCode::SEE_OTHER, "its session has ended");
@@ -232,5 +231,5 @@ async fn an_account_page_ends_sessions_and_disables() {
     // Whom an account is above sees neither its tokens nor a way to stop it.
     let clerk = fixture.session("clerk").await;
     let page = fixture.get(&clerk, "/console/admin/accounts/account?name=root").await.ok();
-    assert!(!page.contains("tokens/end") && !page.contains("accounts/disable"), "{page}");
+    assert!(!page.contains("end-token") && !page.contains("accounts/disable"), "{page}");
 }

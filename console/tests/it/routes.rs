@@ -81,7 +81,7 @@ const ROUTES: &[Route] = &[
     post("/admin/accounts/delete", READERS, &[("name", "dev")]),
     get("/admin/accounts/account", "name=dev", READERS),
     post("/admin/accounts/disable", READERS, &[("name", "dev"), ("disabled", "true")]),
-    post("/admin/accounts/tokens/end", READERS, &[("name", "dev"), ("id", "999")]),
+    post("/admin/accounts/end-token", READERS, &[("name", "dev"), ("id", "999")]),
     get("/admin/companies", "", READERS),
     post(
         "/admin/companies",
@@ -114,6 +114,7 @@ const ROUTES: &[Route] = &[
     post("{profile}/releases/{id}/promote", "root", &[]),
     post("{profile}/releases/{id}/abort", "root", &[]),
     get("{profile}/nodes", "", SHOP),
+    get("{profile}/nodes/node", "id=seen", SHOP),
     get("/cdn/jobs", "", CUSTOMERS),
     post("/cdn/jobs", CUSTOMERS, &[("kind", "refresh"), ("urls", "http://cdn.example.com/")]),
     get("/cdn/jobs/{taskid}", "", CUSTOMERS),
@@ -221,6 +222,7 @@ fn linked(page: &str, path: &str) -> String {
 #[tokio::test]
 async fn whom_a_route_is_not_for_is_refused() {
     let fixture = Fixture::seeded().await;
+    fixture.register("seen").await;
     let mut sessions = Vec::new();
     for name in CALLERS {
         let session =
@@ -276,4 +278,55 @@ async fn whom_a_route_is_not_for_is_refused() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// A path of the table with the names and numbers of things that are there.
+fn filled_in(path: &str) -> String {
+    let profile = "/console/apps/shop/profiles/prod";
+    let path = if path == PROFILE { "{profile}" } else { path };
+    let path =
+        path.strip_prefix("{profile}").map_or(format!("/console{path}"), |rest| format!("{profile}{rest}"));
+    path.replace("{app}", "shop").replace("{id}", "1").replace("{taskid}", "1")
+}
+
+#[tokio::test]
+async fn a_misspelt_field_is_refused_by_name() {
+    let fixture = Fixture::seeded().await;
+    let session = fixture.session("root").await;
+    for route in ROUTES.iter().filter(|route| route.method == "POST") {
+        let mut fields = route.fields.to_vec();
+        fields.push(("surprise", "x"));
+        let path = filled_in(route.path);
+        let refused = match route.path {
+            "/files" => fixture.fork().upload(&session, &path, "a file", &fields).await,
+            _ => fixture.fork().post(&session, &path, &fields).await,
+        };
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST, "{path}: {}", refused.body);
+        assert!(refused.body.contains("surprise"), "{path}: {}", refused.body);
+    }
+}
+
+#[tokio::test]
+async fn a_path_that_only_takes_forms_leads_to_its_page() {
+    let fixture = Fixture::seeded().await;
+    let session = fixture.session("root").await;
+    let mut followed = 0;
+    for path in ROUTES.iter().filter(|route| route.method == "POST").map(|route| route.path) {
+        // Those with a page of their own open it, and what the numbers in others name is not there.
+        let is_page = ROUTES.iter().any(|route| route.method == "GET" && route.path == path);
+        if is_page || path.contains("id}") {
+            continue;
+        }
+        let mut answer = fixture.get(&session, &filled_in(path)).await;
+        for _ in 0..3 {
+            if answer.status != StatusCode::SEE_OTHER {
+                break;
+            }
+            followed += 1;
+            let next = answer.location().to_owned();
+            answer = fixture.get(&session, &next).await;
+        }
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+    }
+    assert!(followed > 15, "only {followed} led elsewhere");
 }

@@ -80,7 +80,7 @@ async fn everything_that_gives_or_takes_rights_asks() {
         "/admin/accounts/update",
         "/admin/accounts/delete",
         "/admin/accounts/disable",
-        "/admin/accounts/tokens/end",
+        "/admin/accounts/end-token",
         "/admin/companies",
         "/apps/shop/members",
         "/apps/shop/members/delete",

@@ -4,7 +4,8 @@ use chrono::TimeDelta;
 use pilothouse_conformance::doubles::sha256;
 use pilothouse_core::account::Caller;
 use pilothouse_core::cdn::{
-    Alarm, AlarmId, AlarmKind, AlarmSubject, Batch, PathCount, PathSketch, Share, Threshold, TopUrls,
+    Alarm, AlarmId, AlarmKind, AlarmSubject, Batch, NewCompany, PathCount, PathSketch, Share, Threshold,
+    TopUrls,
 };
 use pilothouse_core::ops::{
     AgentFacts, Appended, BatchId, BatchLimits, Machine, MachineNumber, NewBatch, NewFile, Sha256Digest,
@@ -66,6 +67,17 @@ impl Fixture {
             file: NewFile { sha256, ..NewFile::default() },
         };
         self.pilothouse.batches().add(root, new, None).await.unwrap().batch_id
+    }
+
+    /// A company of the account `dev`.
+    pub(crate) async fn seed_company(&self, root: &Caller) {
+        let company = NewCompany {
+            company_name: CANARY.to_owned(),
+            company_alias: CANARY.to_owned(),
+            owner_name: CANARY.to_owned(),
+            owner_email: "dev@example.com".to_owned(),
+        };
+        self.pilothouse.companies().create(root, company).await.unwrap();
     }
 
     /// The most requested URL of the customer's domain, and lines of a host that no customer has.

@@ -252,3 +252,25 @@ async fn the_language_is_the_browsers_or_chosen() {
         StatusCode::UNPROCESSABLE_ENTITY
     );
 }
+
+#[tokio::test]
+async fn a_language_chosen_on_a_refused_form_leads_to_the_page_of_the_form() {
+    let fixture = Fixture::seeded().await;
+    let session = fixture.session("root").await;
+    let page = "/console/apps/shop/profiles/prod?edit=motd";
+    let referer = format!("http://host.example{page}");
+    let headers = [
+        ("cookie", &*session),
+        ("sec-fetch-site", "same-origin"),
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("referer", &*referer),
+    ];
+    let path = "/console/apps/shop/profiles/prod/update";
+    let stale = fixture.send("POST", path, &headers, "key=motd&value=x&version=9").await;
+    assert_eq!(stale.status, StatusCode::CONFLICT, "{}", stale.body);
+    assert!(stale.body.contains(&format!("name=\"next\" value=\"{page}\"")), "{}", stale.body);
+    // Whoever hides where the form was is led to its path, and on from there.
+    let hidden = fixture.send("POST", path, &headers[..3], "key=motd&value=x&version=9").await;
+    assert!(hidden.body.contains(&format!("name=\"next\" value=\"{path}\"")), "{}", hidden.body);
+    assert_eq!(fixture.get(&session, path).await.location(), "/console/apps/shop/profiles/prod");
+}

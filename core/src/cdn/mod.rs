@@ -19,9 +19,9 @@ pub use alarm::{
 };
 pub use customers::{
     Cdn, CdnDomains, CdnLogins, CdnRepository, CdnServiceRepository, CdnServices, Cdns, Companies, Company,
-    CompanyId, CompanyRepository, Customer, CustomerOverview, CustomerRepository, Customers, Domain,
-    DomainRepository, DomainState, Domains, NewCompany, NewCustomer, Synced, UpdateCustomer, check_cdn_name,
-    domain_name, misspelt_cdn,
+    CompanyId, CompanyOverview, CompanyRepository, Customer, CustomerOverview, CustomerRepository, Customers,
+    Domain, DomainRepository, DomainState, Domains, NewCompany, NewCustomer, Synced, UpdateCustomer,
+    check_cdn_name, domain_name, misspelt_cdn,
 };
 pub(crate) use customers::{mapping_digest, understood_cdn};
 pub use identifier::{CdnId, DomainId};

@@ -256,6 +256,7 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
         ("get_level3_regions", Identity::Customer, times(), nowhere()),
         ("get_level3_logdownload", Identity::Customer, unchanged(), json!({"domain": "nowhere.exrqs.com"})),
         ("get_level3_log_file", Identity::Root, unchanged(), unchanged()),
+        ("get_useful_companies", Identity::Root, json!({"before": null}), unchanged()),
         (
             "post_useful_create_company",
             Identity::Root,

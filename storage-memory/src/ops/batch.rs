@@ -36,9 +36,14 @@ impl BatchRepository for Transaction {
         Ok(self.state().ops.batches.iter().filter(is_active).cloned().collect())
     }
 
-    async fn in_state(&mut self, state: BatchState, count: i64) -> StorageResult<Vec<Batch>> {
-        let mut found: Vec<_> =
-            self.state().ops.batches.iter().filter(|batch| batch.state == state).cloned().collect();
+    async fn in_state(
+        &mut self,
+        state: BatchState,
+        before: BatchNumber,
+        count: i64,
+    ) -> StorageResult<Vec<Batch>> {
+        let is_asked = |batch: &&Batch| batch.state == state && batch.id < before;
+        let mut found: Vec<_> = self.state().ops.batches.iter().filter(is_asked).cloned().collect();
         found.reverse();
         found.truncate(usize::try_from(count).unwrap_or(0));
         Ok(found)

@@ -1,7 +1,7 @@
 //! Batch repository: the table `batch`.
 
 use async_trait::async_trait;
-use pilothouse_core::ops::{Batch, BatchId, BatchLimits, BatchRepository, BatchState, OnStop};
+use pilothouse_core::ops::{Batch, BatchId, BatchLimits, BatchNumber, BatchRepository, BatchState, OnStop};
 use pilothouse_core::ports::{StorageError, StorageResult};
 
 use crate::row::{FromRow, Row};
@@ -16,7 +16,7 @@ statements! {
     UPDATE = "UPDATE batch SET state = $2, canary = $3, batch_size = $4, max_failures = $5, on_stop = $6, \
          forgiven = $7, is_forced = $8, begun = $9, version = version + 1 WHERE batch_id = $1 AND version = $10";
     ACTIVE = "SELECT * FROM batch WHERE state IN ('running', 'reverting') ORDER BY id";
-    IN_STATE = "SELECT * FROM batch WHERE state = $1 ORDER BY id DESC LIMIT $2";
+    IN_STATE = "SELECT * FROM batch WHERE state = $1 AND id < $2 ORDER BY id DESC LIMIT $3";
     DELETE = "DELETE FROM batch WHERE batch_id = $1";
 }
 
@@ -87,8 +87,13 @@ impl BatchRepository for Transaction {
         self.connection.all(ACTIVE, values![]).await
     }
 
-    async fn in_state(&mut self, state: BatchState, count: i64) -> StorageResult<Vec<Batch>> {
-        self.connection.all(IN_STATE, values![state.as_str(), count]).await
+    async fn in_state(
+        &mut self,
+        state: BatchState,
+        before: BatchNumber,
+        count: i64,
+    ) -> StorageResult<Vec<Batch>> {
+        self.connection.all(IN_STATE, values![state.as_str(), before, count]).await
     }
 
     async fn delete(&mut self, batch_id: BatchId) -> StorageResult<bool> {

@@ -8,7 +8,7 @@ use crate::account::{
 use crate::id::id;
 use crate::ports::{LockKey, StorageResult};
 use crate::text::check_visible;
-use crate::{Error, Pilothouse, Result, check_text};
+use crate::{Error, Listing, Page, Pilothouse, Result, check_text};
 
 id! {
     /// The id of a company.
@@ -28,6 +28,17 @@ pub struct Company {
     pub owner_id: Option<AccountId>,
     /// Name of the person who owns it: 1 to 64 bytes.
     pub owner_name: String,
+}
+
+/// A company as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompanyOverview {
+    /// The company itself.
+    pub company: Company,
+    /// Name of its owner's account; `None` once that account was deleted.
+    pub account: Option<String>,
+    /// Mail of that account.
+    pub mail: Option<String>,
 }
 
 /// A company to be made, by the names of the document.
@@ -50,6 +61,10 @@ pub trait CompanyRepository: Send {
     async fn insert(&mut self, company: &Company) -> StorageResult<Option<CompanyId>>;
     /// Finds a company by its full name.
     async fn by_name(&mut self, name: &str) -> StorageResult<Option<Company>>;
+    /// A page of companies by id.
+    async fn list(&mut self, page: Page) -> StorageResult<Vec<CompanyOverview>>;
+    /// Counts all companies.
+    async fn count(&mut self) -> StorageResult<u64>;
 }
 
 /// The use cases of companies.
@@ -78,6 +93,15 @@ impl Companies<'_> {
         work.record(entry).await?;
         work.commit().await?;
         Ok((Company { id, ..company }, owner))
+    }
+
+    /// A page of companies by id; needs group 6.
+    pub async fn list(&self, caller: &Caller, page: Page) -> Result<Listing<CompanyOverview>> {
+        self.0.require(caller, Group::ReadAccounts)?;
+        let mut snapshot = self.0.storage().read().await?;
+        let rows = snapshot.companies().list(page).await?;
+        let total = if page.total { Some(snapshot.companies().count().await?) } else { None };
+        Ok(Listing::new(rows, total))
     }
 
     async fn owner(&self, work: &mut CallerTransaction<'_>, mail: String) -> Result<Account> {

@@ -11,7 +11,7 @@ mod sync;
 pub(super) use cdn::cdn_named;
 pub(crate) use cdn::understood_cdn;
 pub use cdn::{Cdn, CdnRepository, Cdns, check_cdn_name, misspelt_cdn};
-pub use company::{Companies, Company, CompanyId, CompanyRepository, NewCompany};
+pub use company::{Companies, Company, CompanyId, CompanyOverview, CompanyRepository, NewCompany};
 pub(crate) use customer::mapping_digest;
 pub use customer::{Customer, CustomerOverview, CustomerRepository, Customers, NewCustomer, UpdateCustomer};
 pub(super) use domain::ids;

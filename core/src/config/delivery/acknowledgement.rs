@@ -230,6 +230,8 @@ pub trait DeliveryRepository: Send {
     /// Of each key that a node acknowledged, the newest that applied it and the newest that did not; of equal times that of
     /// the later release. By item, the one that did not first.
     async fn of_node(&mut self, node: NodeNumber) -> StorageResult<Vec<NodeAck>>;
+    /// The records of a node of the newest `count` releases that it has one of, the newest release first.
+    async fn newest_of_node(&mut self, node: NodeNumber, count: i64) -> StorageResult<Vec<DeliveryRecord>>;
     /// Deletes the first `count` records, by release and node, of releases that have ended in all of their parts and were
     /// published before `before`.
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64>;

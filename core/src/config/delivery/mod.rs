@@ -45,7 +45,7 @@ pub(super) use delta::Tag;
 pub use delta::{ConfigDelta, DeltaEncoding, EffectiveItem, NodeConfig};
 pub(super) use node::canonical_node_id;
 pub use node::{LEASE, Labels, NewNode, Node, NodeCensus, NodeNumber, NodeRepository, Nodes};
-pub use node_detail::{NodeDetail, NodeItem};
+pub use node_detail::{NodeDetail, NodeItem, NodeRelease};
 pub use node_registry::NodePresence;
 pub use node_session::{NodeSession, Registered, Report};
 pub use pending::{

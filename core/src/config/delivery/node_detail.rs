@@ -4,8 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
-use super::acknowledgement::{Ack, AckResult, NodeAck};
+use super::acknowledgement::{Ack, AckResult, DeliveryRecord, NodeAck};
 use super::node::{LEASE, Node, Nodes, canonical_node_id, check_node_id};
+use super::release::{Release, ReleaseId, ReleaseSummary};
+use super::rollout::NodeState;
 use crate::account::{Caller, Reach};
 use crate::config::identifier::check_identifier;
 use crate::{Error, Result};
@@ -23,6 +25,25 @@ pub struct NodeDetail {
     pub revision: i64,
     /// Items that it should hold, and the keys of which it said that it holds something else, by key.
     pub items: Vec<NodeItem>,
+    /// The newest 100 releases that were sent to it or that it acknowledged, newest first.
+    pub releases: Vec<NodeRelease>,
+}
+
+/// A release at a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRelease {
+    /// First part of the release; its state is that of the release.
+    pub release: Release,
+    /// The key of its first item.
+    pub key: String,
+    /// Number of its items.
+    pub items: i64,
+    /// State of the node in its rollout.
+    pub state: NodeState,
+    /// Time of the first sending.
+    pub sent: Option<DateTime<Utc>>,
+    /// Acknowledgement of the release.
+    pub ack: Option<Ack>,
 }
 
 /// A key at a node.
@@ -41,6 +62,9 @@ pub struct NodeItem {
 }
 
 impl Nodes<'_> {
+    /// The most releases of a detail.
+    const LISTED: i64 = 100;
+
     /// A registered node, also one that is offline, with what it holds; needs permission 0.
     pub async fn detail(
         &self,
@@ -68,7 +92,11 @@ impl Nodes<'_> {
         let drift = drift.into_iter().filter(|(_, number, _)| *number == node.number);
         let drifted: HashSet<String> = drift.map(|(_, _, key)| key).collect();
         let expected = config.delta.items.iter().map(|item| (item.key.to_string(), item.version));
+        let records = snapshot.deliveries().newest_of_node(node.number, Self::LISTED).await?;
+        let ids: Vec<ReleaseId> = records.iter().map(|record| record.release).collect();
+        let summaries = snapshot.releases().summaries(&ids).await?;
         Ok(NodeDetail {
+            releases: node_releases(records, summaries, node.is_online(now)),
             is_online: node.is_online(now),
             last_seen: node.lease_until - LEASE.length(),
             node,
@@ -76,6 +104,24 @@ impl Nodes<'_> {
             items: node_items(expected.collect(), acks, &drifted),
         })
     }
+}
+
+/// The releases of some delivery records, in their order.
+fn node_releases(
+    records: Vec<DeliveryRecord>,
+    summaries: Vec<ReleaseSummary>,
+    is_online: bool,
+) -> Vec<NodeRelease> {
+    let mut summaries: HashMap<ReleaseId, ReleaseSummary> =
+        summaries.into_iter().map(|summary| (summary.first.id, summary)).collect();
+    let release = |DeliveryRecord { release, sent, ack, .. }: DeliveryRecord| {
+        let summary = summaries.remove(&release)?;
+        let (release_state, items) = (summary.state(), summary.items());
+        let state = NodeState::of(sent, ack.as_ref(), is_online);
+        let release = Release { state: release_state, ..summary.first };
+        Some(NodeRelease { release, key: summary.key, items, state, sent, ack })
+    };
+    records.into_iter().filter_map(release).collect()
 }
 
 /// The keys that a node should hold or said to have drifted, with what it acknowledged.

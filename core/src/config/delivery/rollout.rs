@@ -208,6 +208,24 @@ impl Rollouts<'_> {
         Ok(RolloutStatus { nodes: shown.collect(), rollout, items, latency })
     }
 
+    /// Refuses a release that is not of this app and profile as not found; needs permission 0.
+    pub async fn require_in(
+        &self,
+        caller: &Caller,
+        (app, profile): (&str, &str),
+        id: ReleaseId,
+    ) -> Result<()> {
+        let mut snapshot = self.0.storage().read().await?;
+        let place = (app, Reach::Profile(profile));
+        let app = self.0.apps().open_for_reader(&mut *snapshot, caller, place).await?;
+        let first = snapshot.releases().by_id(id).await?.filter(|release| release.set.is_none());
+        let item = first.ok_or_else(|| Error::not_found("the release"))?.item;
+        let found_app = snapshot.items().app_of(item).await?;
+        let found_place = snapshot.items().place(item).await?;
+        let is_there = found_app == Some(app.id) && found_place.is_some_and(|(found, _)| found == profile);
+        if is_there { Ok(()) } else { Err(Error::not_found("the release")) }
+    }
+
     /// App and first item of a release. Refuses a caller who may not read it before whether there is one is told.
     pub(super) async fn reader_of(
         &self,

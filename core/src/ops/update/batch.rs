@@ -139,8 +139,13 @@ pub trait BatchRepository: Send {
     async fn update(&mut self, batch: &Batch) -> StorageResult<bool>;
     /// Those that are running or reverting, by id.
     async fn active(&mut self) -> StorageResult<Vec<Batch>>;
-    /// The newest `count` that are in a state, newest first.
-    async fn in_state(&mut self, state: BatchState, count: i64) -> StorageResult<Vec<Batch>>;
+    /// The newest `count` that are in a state and have a number less than `before`, newest first.
+    async fn in_state(
+        &mut self,
+        state: BatchState,
+        before: BatchNumber,
+        count: i64,
+    ) -> StorageResult<Vec<Batch>>;
     /// Removes a batch, not its tasks; whether there was one.
     async fn delete(&mut self, batch_id: BatchId) -> StorageResult<bool>;
 }

@@ -2,7 +2,7 @@
 
 use std::cmp::Reverse;
 
-use super::{Batch, BatchState, Batches};
+use super::{Batch, BatchId, BatchNumber, BatchState, Batches};
 use crate::account::{Caller, Group};
 use crate::ops::TaskFilter;
 use crate::{Error, Page, Result};
@@ -21,11 +21,13 @@ pub struct BatchOverview {
 }
 
 impl Batches<'_> {
-    /// The newest `count` batches, 1 to 1000, of one state or of all of them, newest first; needs group 1.
+    /// The newest `count` batches, 1 to 1000, of one state or of all of them, newest first, or those after a batch that ended
+    /// such a page; needs group 1.
     pub async fn list(
         &self,
         caller: &Caller,
         state: Option<BatchState>,
+        after: Option<BatchId>,
         count: i64,
     ) -> Result<Vec<BatchOverview>> {
         self.0.require(caller, Group::ReadTasks)?;
@@ -33,10 +35,17 @@ impl Batches<'_> {
             return Err(Error::invalid("count", "must be from 1 to 1000"));
         }
         let mut snapshot = self.0.storage().read().await?;
+        let before = match after {
+            Some(id) => {
+                let last = snapshot.batches().find(id).await?;
+                last.ok_or_else(|| Error::not_found("the batch"))?.id
+            }
+            None => BatchNumber(i64::MAX),
+        };
         let mut batches = Vec::new();
         for of_state in BatchState::ALL.iter().copied().filter(|one| state.is_none_or(|state| state == *one))
         {
-            batches.extend(snapshot.batches().in_state(of_state, count).await?);
+            batches.extend(snapshot.batches().in_state(of_state, before, count).await?);
         }
         batches.sort_by_key(|batch| Reverse(batch.id));
         batches.truncate(usize::try_from(count).unwrap_or_default());

@@ -8,7 +8,7 @@ use super::batch_member::{Member, failures, members};
 use super::batches::content;
 use super::news::NewsWait;
 use super::updates::{offline_reason, reason};
-use super::{Batch, BatchId, BatchState, Batches, OrderState, OrderView};
+use super::{Batch, BatchId, BatchNumber, BatchState, Batches, OrderState, OrderView};
 use crate::account::{Caller, Group};
 use crate::ports::Repositories;
 use crate::{Error, Result};
@@ -101,7 +101,7 @@ impl Batches<'_> {
             }
         }
         let batches = match batch_state {
-            Some(state) => snapshot.batches().in_state(state, count).await?,
+            Some(state) => snapshot.batches().in_state(state, BatchNumber(i64::MAX), count).await?,
             None => Vec::new(),
         };
         Ok(StateView { orders, batches })

@@ -1,7 +1,7 @@
 //! `/useful/create/company`: adds a company and its owner's account.
 
 use axum::extract::State;
-use pilothouse_core::cdn::NewCompany;
+use pilothouse_core::cdn::{Company, NewCompany};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -49,9 +49,17 @@ pub(super) struct CompanyInfo {
     /// The name of the person who owns it.
     #[schema(example = "owner")]
     owner_name: String,
-    /// The mail of its owner's account.
+    /// The mail of its owner's account; empty once that was deleted.
     #[schema(example = "user@example.com")]
     owner_email: String,
+}
+
+impl CompanyInfo {
+    /// A company, and the mail of its owner's account.
+    pub(super) fn new(company: Company, owner_email: String) -> Self {
+        let Company { id, name, alias, owner_name, .. } = company;
+        Self { id: id.0, company_name: name, company_alias: alias, owner_name, owner_email }
+    }
 }
 
 /// Adds a company, and where it is new its owner's account: without groups, and without a password until one is set.
@@ -72,12 +80,5 @@ pub(super) async fn post_create_company(
     let CreateCompany { company_name, company_alias, owner_name, owner_email } = create;
     let new = NewCompany { company_name, company_alias, owner_name, owner_email };
     let (company, owner) = api.pilothouse.companies().create(&caller, new).await?;
-    let company = CompanyInfo {
-        id: company.id.0,
-        company_name: company.name,
-        company_alias: company.alias,
-        owner_name: company.owner_name,
-        owner_email: owner.mail,
-    };
-    done(CreatedCompany { company })
+    done(CreatedCompany { company: CompanyInfo::new(company, owner.mail) })
 }

@@ -1,6 +1,7 @@
 //! Customers, their log-ins, their domains and cdns, companies.
 
 mod cdn;
+mod companies;
 mod company;
 mod domains;
 mod login;
@@ -32,5 +33,6 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         ))
         .routes(routes!(user_cdns::get_user_cdns, user_cdns::post_user_cdns))
         .routes(routes!(company::post_create_company))
+        .routes(routes!(companies::get_companies))
         .merge(cdn::routes())
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
-use pilothouse_core::config::{Ack, Node, NodeDetail, NodeItem};
+use pilothouse_core::config::{Ack, Node, NodeDetail, NodeItem, NodeRelease};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -94,6 +94,41 @@ pub(super) struct NodeDetailInfo {
     revision: i64,
     /// What it should hold, and the keys of which it said that it holds something else, by key.
     items: Vec<NodeItemInfo>,
+    /// The newest 100 releases that were sent to it or that it acknowledged, newest first.
+    releases: Vec<NodeReleaseInfo>,
+}
+
+/// A release at a node.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct NodeReleaseInfo {
+    /// Id of the release.
+    #[schema(example = 1)]
+    release: i64,
+    /// Key of its first config.
+    #[schema(example = "k1")]
+    key: String,
+    /// The version of its first config that it publishes; 0 where the nodes lose the key.
+    #[schema(example = 2)]
+    version: i64,
+    /// Number of its configs.
+    #[schema(example = 1)]
+    configs: i64,
+    /// `full`, or `grey` for certain nodes.
+    #[schema(pattern = "^(full|grey)$", example = "full")]
+    kind: &'static str,
+    /// State of the node in its rollout.
+    #[schema(pattern = "^(sent|applied|rejected|failed|offline)$", example = "applied")]
+    state: &'static str,
+    /// Explanation that came with its acknowledgement.
+    #[schema(example = "")]
+    message: String,
+    /// Time at which it was first sent, to the millisecond; empty where it was not.
+    #[schema(example = "2017-07-13T18:14:22.012+08:00")]
+    sent_time: String,
+    /// Time of its acknowledgement; empty without one.
+    #[schema(example = "2017-07-13T18:14:22.042+08:00")]
+    ack_time: String,
 }
 
 /// A registered node, also one that is offline: where it runs, and what it holds of each key beside what it should hold.
@@ -113,7 +148,7 @@ pub(super) async fn node_detail(
 ) -> Reply<Data<NodeDetailInfo>> {
     let NodeDetailQuery { app, profile, node_id } = args;
     let detail = api.pilothouse.nodes().detail(&caller, (&app, &profile), &node_id).await?;
-    let NodeDetail { node, is_online, last_seen, revision, items, .. } = detail;
+    let NodeDetail { node, is_online, last_seen, revision, items, releases, .. } = detail;
     let Node { node_id, profile, pid, ip, labels, register_time, lease_until, .. } = node;
     data(NodeDetailInfo {
         node_id,
@@ -128,6 +163,7 @@ pub(super) async fn node_detail(
         lease_until: api.moment(Some(lease_until)),
         revision,
         items: items.into_iter().map(|item| node_item(&api, item)).collect(),
+        releases: releases.into_iter().map(|release| node_release(&api, release)).collect(),
     })
 }
 
@@ -139,4 +175,19 @@ fn node_item(api: &ApiState, item: NodeItem) -> NodeItemInfo {
         None => ("", String::new()),
     };
     NodeItemInfo { key, expected, version, drift, result, message, ack_time }
+}
+
+fn node_release(api: &ApiState, node: NodeRelease) -> NodeReleaseInfo {
+    let NodeRelease { release, key, items, state, sent, ack, .. } = node;
+    NodeReleaseInfo {
+        release: release.id.0,
+        key,
+        version: release.version,
+        configs: items,
+        kind: release.kind.as_str(),
+        state: state.as_str(),
+        sent_time: api.moment(sent),
+        ack_time: api.moment(ack.as_ref().map(|ack| ack.time)),
+        message: ack.map(|ack| ack.message).unwrap_or_default(),
+    }
 }

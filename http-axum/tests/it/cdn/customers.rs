@@ -206,6 +206,15 @@ async fn the_documented_company_example_works() {
     assert_eq!(person["company"]["owner_name"], "王 小明", "a person's name, whoever the account is");
     assert_eq!(create(body("Fourth", "owner", "other@example.com")).await.ok()["err"], 0);
     assert_eq!(create(body("Fifth", "", "fifth@example.com")).await.codes(), (200, 2));
+    let list = api.get(&root, "/useful/companies?order=newest&count=2&total=1").await;
+    assert_eq!(list.headers["x-total-count"], "4");
+    let rows = list.ok()["results"].clone();
+    assert_eq!(rows[0]["company_name"], "Fourth");
+    assert_eq!(rows[1], person["company"]);
+    assert_eq!(api.get(&root, "/useful/companies").await.ok()["results"][0], company);
+    assert_eq!(api.get(&root, "/useful/companies?cont=1").await.codes(), (200, 2));
+    let writer = api.account("writer", "7").await;
+    assert_eq!(api.get(&writer, "/useful/companies").await.codes(), (200, 4), "group 6 reads");
     assert_eq!(api.get(&root, "/admin/user?username=owner").await.codes(), (200, 404), "no log-in");
     let no_password = json!({"name": "owner@example.com", "password": "x"});
     assert_eq!(api.post("", "/admin/user_login", no_password).await.codes(), (403, 403));

@@ -187,7 +187,7 @@ async fn the_detail_of_a_node_shows_what_it_holds() {
         "NodeId": "11", "App": "app1", "Profile": "dev", "Pid": "4711", "Ip": "10.2.2.2",
         "Labels": {"zone": "a"}, "RegisterTime": detail["RegisterTime"], "Online": true,
         "LastSeen": detail["LastSeen"], "LeaseUntil": detail["LeaseUntil"],
-        "Revision": revision(0).await, "Items": [],
+        "Revision": revision(0).await, "Items": [], "Releases": [],
     });
     assert_eq!(detail, expected);
     let time = |name: &str| chrono::DateTime::parse_from_rfc3339(detail[name].as_str().unwrap()).unwrap();
@@ -222,6 +222,13 @@ async fn the_detail_of_a_node_shows_what_it_holds() {
     assert!(rejected[0]["AckTime"].as_str().unwrap() >= applied[0]["AckTime"].as_str().unwrap());
     ack(2, "applied").await;
     assert_eq!(items().await[0]["Drift"], false);
+    let releases = fixture.ok(uri).await["Releases"].clone();
+    let release = |number: usize| (releases[number]["Version"].clone(), releases[number]["State"].clone());
+    assert_eq!(releases.as_array().unwrap().len(), 2);
+    assert_eq!(release(0), (json!(2), json!("applied")), "the newest first, with the newest acknowledgement");
+    assert_eq!(release(1), (json!(1), json!("applied")));
+    assert_eq!((&releases[1]["Key"], &releases[1]["Kind"]), (&json!("k"), &json!("full")));
+    assert_eq!(releases[1]["AckTime"], applied[0]["AckTime"]);
     // A version that it was never to have is drift until it is sent again, also of a key that it should not have.
     let results = json!([
         {"key": "k", "version": 9, "result": "applied"}, {"key": "stray", "version": 1, "result": "applied"},

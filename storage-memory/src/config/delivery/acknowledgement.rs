@@ -267,6 +267,11 @@ impl DeliveryRepository for Transaction {
         Ok(newest.into_values().map(|(_, ack)| ack).collect())
     }
 
+    async fn newest_of_node(&mut self, node: NodeNumber, count: i64) -> StorageResult<Vec<DeliveryRecord>> {
+        let records = self.state().config.deliveries.values().rev().filter(|record| record.node == node);
+        Ok(records.take(usize::try_from(count).unwrap_or(0)).cloned().collect())
+    }
+
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
         let config = &mut self.state_mut()?.config;
         let active = config.releases.iter().filter(|part| part.state == ReleaseState::Active);

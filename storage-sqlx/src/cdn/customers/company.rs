@@ -1,11 +1,14 @@
 //! Company repository: the table `company`.
 
+use std::sync::LazyLock;
+
 use async_trait::async_trait;
-use pilothouse_core::cdn::{Company, CompanyId, CompanyRepository};
+use pilothouse_core::Page;
+use pilothouse_core::cdn::{Company, CompanyId, CompanyOverview, CompanyRepository};
 use pilothouse_core::ports::StorageResult;
 
 use crate::row::{FromRow, Row};
-use crate::statement::statements;
+use crate::statement::{ListStatements, statements};
 use crate::transaction::Transaction;
 use crate::value::values;
 
@@ -13,6 +16,20 @@ statements! {
     INSERT = "INSERT INTO company (name, alias, owner_id, owner_name) VALUES ($1, $2, $3, $4) \
          ON CONFLICT DO NOTHING RETURNING id";
     BY_NAME = "SELECT * FROM company WHERE name = $1";
+}
+
+static LIST: LazyLock<ListStatements> = LazyLock::new(|| {
+    let from = "company LEFT JOIN account ON account.id = company.owner_id";
+    let columns = "company.*, account.name AS account, account.mail";
+    let name = concat!(module_path!(), "::LIST");
+    ListStatements::new(name, (columns, from, "company.id"), "TRUE", 0)
+});
+
+impl FromRow for CompanyOverview {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        let company = Company::from_row(row)?;
+        Ok(Self { company, account: row.optional("account")?, mail: row.optional("mail")? })
+    }
 }
 
 impl FromRow for Company {
@@ -36,5 +53,14 @@ impl CompanyRepository for Transaction {
 
     async fn by_name(&mut self, name: &str) -> StorageResult<Option<Company>> {
         self.connection.optional(BY_NAME, values![name]).await
+    }
+
+    async fn list(&mut self, page: Page) -> StorageResult<Vec<CompanyOverview>> {
+        let values = values![page.start, page.before, page.count];
+        self.connection.all(LIST.page(page.order), values).await
+    }
+
+    async fn count(&mut self) -> StorageResult<u64> {
+        self.connection.count(LIST.count(), values![0, i64::MAX]).await
     }
 }

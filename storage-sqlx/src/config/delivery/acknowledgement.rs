@@ -104,6 +104,7 @@ statements! {
          JOIN config_release part ON part.id = part_id AND COALESCE(part.set_id, part.id) = release_id \
          WHERE node_id = $1) said) newest \
          JOIN config_item ON config_item.id = item_id WHERE place = 1 ORDER BY item_id, result = 1";
+    NEWEST_OF_NODE = "SELECT * FROM config_delivery WHERE node_id = $1 ORDER BY release_id DESC LIMIT $2";
     PRUNE = "DELETE FROM config_delivery WHERE (release_id, node_id) IN (\
          SELECT known.release_id, known.node_id FROM config_delivery known \
          JOIN config_release ON config_release.id = known.release_id \
@@ -316,6 +317,10 @@ impl DeliveryRepository for Transaction {
 
     async fn of_node(&mut self, node: NodeNumber) -> StorageResult<Vec<NodeAck>> {
         self.connection.all(OF_NODE, values![node]).await
+    }
+
+    async fn newest_of_node(&mut self, node: NodeNumber, count: i64) -> StorageResult<Vec<DeliveryRecord>> {
+        self.connection.all(NEWEST_OF_NODE, values![node, count]).await
     }
 
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {

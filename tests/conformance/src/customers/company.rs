@@ -3,8 +3,9 @@
 use pilothouse_core::cdn::CompanyId;
 use std::sync::Arc;
 
-use pilothouse_core::cdn::Company;
+use pilothouse_core::cdn::{Company, CompanyOverview};
 use pilothouse_core::ports::Storage;
+use pilothouse_core::{Order, Page};
 
 use crate::race::race;
 use crate::rows::{AWKWARD, add_account};
@@ -25,6 +26,21 @@ pub(crate) async fn round_trip(storage: Arc<dyn Storage>) {
     let held = Company { id, ..company };
     assert_eq!(work.companies().by_name(AWKWARD).await.unwrap().as_ref(), Some(&held));
     assert_eq!(work.companies().by_name("another").await.unwrap(), None);
+    let newest = Company { name: "newest".into(), owner_id: None, ..held.clone() };
+    let newest_id = work.companies().insert(&newest).await.unwrap().unwrap();
+    let newest = Company { id: newest_id, ..newest };
+    let account = work.accounts().by_id(owner).await.unwrap().unwrap();
+    let owned =
+        CompanyOverview { company: held.clone(), account: Some(account.name), mail: Some(account.mail) };
+    let disowned = CompanyOverview { company: newest, account: None, mail: None };
+    assert_eq!(work.companies().list(Page::at(0, 10)).await.unwrap(), [owned.clone(), disowned.clone()]);
+    assert_eq!(work.companies().list(Page::at(0, 1)).await.unwrap(), [owned.clone()]);
+    assert_eq!(work.companies().list(Page::at(id.0 + 1, 10)).await.unwrap(), [disowned.clone()]);
+    let newest_first = Page { order: Order::Newest, ..Page::at(0, 1) };
+    assert_eq!(work.companies().list(newest_first).await.unwrap(), [disowned]);
+    let before = newest_first.before(Some(newest_id.0)).unwrap();
+    assert_eq!(work.companies().list(before).await.unwrap(), [owned]);
+    assert_eq!(work.companies().count().await.unwrap(), 2);
     assert!(work.accounts().delete(owner).await.unwrap());
     assert_eq!(work.companies().by_name(AWKWARD).await.unwrap(), Some(Company { owner_id: None, ..held }));
     work.commit().await.unwrap();

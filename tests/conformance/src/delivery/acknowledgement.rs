@@ -178,6 +178,10 @@ pub(crate) async fn of_a_node(storage: Arc<dyn Storage>) {
     ];
     assert_eq!(work.deliveries().of_node(a).await.unwrap(), expected);
     assert_eq!(work.deliveries().of_node(b).await.unwrap(), [of("k", 4, 7, AckResult::Applied)]);
+    let newest = work.deliveries().newest_of_node(a, 3).await.unwrap();
+    assert_eq!(newest, [records[6].clone(), records[5].clone(), records[3].clone()], "newest first");
+    let of_b = work.deliveries().newest_of_node(b, 10).await.unwrap();
+    assert_eq!(of_b, [records[4].clone(), records[7].clone()]);
     work.commit().await.unwrap();
 }
 

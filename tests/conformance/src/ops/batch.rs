@@ -55,9 +55,13 @@ pub(crate) async fn round_trip(storage: Arc<dyn Storage>) {
     let active = ids(work.batches().active().await.unwrap());
     assert_eq!(active, [batch(1).batch_id, batch(3).batch_id]);
     work.batches().insert(&batch(4)).await.unwrap();
-    let pending = work.batches().in_state(BatchState::Pending, 10).await.unwrap();
+    let last = BatchNumber(i64::MAX);
+    let pending = work.batches().in_state(BatchState::Pending, last, 10).await.unwrap();
+    let newest = pending[0].id;
     assert_eq!(ids(pending), [batch(4).batch_id, batch(2).batch_id], "newest first");
-    assert_eq!(work.batches().in_state(BatchState::Pending, 1).await.unwrap().len(), 1);
+    assert_eq!(work.batches().in_state(BatchState::Pending, last, 1).await.unwrap().len(), 1);
+    let older = work.batches().in_state(BatchState::Pending, newest, 10).await.unwrap();
+    assert_eq!(ids(older), [batch(2).batch_id]);
     assert!(work.batches().delete(batch(2).batch_id).await.unwrap());
     assert!(!work.batches().delete(batch(2).batch_id).await.unwrap());
     work.commit().await.unwrap();
