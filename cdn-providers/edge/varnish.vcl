@@ -52,7 +52,8 @@ sub vcl_init {
 
 sub vcl_recv {
     if (req.restarts > 0) {
-        # Only purges are restarted: see vcl_hit.
+        # Only purges are restarted: see vcl_hit. A restart is a log transaction of its own, with a mark of its own.
+        call pilothouse_mark;
         return (hash);
     }
     unset req.http.X-Pilothouse-Passed;
@@ -145,13 +146,17 @@ sub pilothouse_normalise {
     }
 }
 
+# Marks control requests, which the log writer leaves out because the access log is the basis of billing.
+sub pilothouse_mark {
+    std.log("pilothouse:" + req.http.X-Pilothouse);
+}
+
 sub pilothouse_control {
     if (client.ip !~ pilothouse_trusted_address@key@) {
         return (synth(403));
     }
     unset req.http.X-Pilothouse-Key;
-    # Marks control requests, which the log writer leaves out because the access log is the basis of billing.
-    std.log("pilothouse:" + req.http.X-Pilothouse);
+    call pilothouse_mark;
     if (req.http.X-Pilothouse == "hello") {
         # Of two servers that both consider themselves this edge's lease manager, the one with the higher session wins.
         if (std.integer(req.http.X-Pilothouse-Session, 0) <= std.integer(var.global_get("session"), 0)) {
