@@ -204,7 +204,11 @@ impl<'a> Aggregator<'a> {
         let city = self.city_cache.as_mut();
         let city = city.map(|cache| parsed.address.map_or(CityKey::UNKNOWN, |address| cache.city(address)));
         let line = UnregisteredLine { parsed, text, time, day: self.days.day_of(time), city };
-        if is_open { self.unregistered.add_open(&line) } else { self.unregistered.add(&line) }
+        if is_open {
+            self.unregistered.add_open(&line);
+        } else {
+            self.unregistered.add(&line, self.rules.domains);
+        }
     }
 
     #[inline]
@@ -213,6 +217,10 @@ impl<'a> Aggregator<'a> {
         let slot = match line.host {
             Some(host) => self.hosts.slot(self.rules.domains, host),
             None => self.default_slot,
+        };
+        let slot = match (slot, line.time) {
+            (Some(slot), Some(time)) => self.rules.domains.slot_at(slot, time),
+            _ => slot,
         };
         let host_is_readable = line.host.is_some() || self.rules.format == Format::Combined;
         let verdict = match slot {

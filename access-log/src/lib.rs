@@ -31,7 +31,7 @@ mod url_counts;
 pub use batch::{CheckpointUpdate, LogBatch, UncompressedBatch};
 pub use checkpoint::{Checkpoint, CheckpointId, DamagedCheckpoint};
 pub use city::{CityKey, CityLookup};
-pub use domain_index::{DomainIndex, DomainNumber};
+pub use domain_index::{DomainIndex, DomainNumber, FormerDomain};
 pub use error::IngestError;
 pub use fingerprint::Fingerprint;
 pub use follow::{Follower, Lag, Notice, PollReport};

@@ -13,16 +13,25 @@ use std::collections::HashMap;
 use pilothouse_access_log::archive::{ArchiveFile, FileRange, Member};
 use pilothouse_access_log::city::CityDatabase;
 use pilothouse_access_log::{
-    BucketTotals, CheckpointId, CityKey, CityTotals, DomainIndex, DomainNumber, HourPaths, LineCounts,
-    LogBatch, StoredCheckpoint, UnregisteredLines,
+    BucketTotals, CheckpointId, CityKey, CityTotals, DomainIndex, DomainNumber, FormerDomain, HourPaths,
+    LineCounts, LogBatch, StoredCheckpoint, UnregisteredLines,
 };
 use pilothouse_core::cdn::{
-    BUCKET_SECONDS, Batch, BatchCityCell, BatchUnregistered, Cell, City, Counters, Domain, DomainId, Figures,
-    KeptLines, LogChunk, LogFile, LogSource, PathCount, PathSketch, TopUrls,
+    BUCKET_SECONDS, Batch, BatchCityCell, BatchUnregistered, Cell, City, Counters, DomainId, Figures,
+    KeptLines, LogChunk, LogFile, LogHosts, LogSource, PathCount, PathSketch, TopUrls,
 };
 
-pub(crate) fn domain_index(domains: &[Domain]) -> DomainIndex {
+pub(crate) fn domain_index(hosts: &LogHosts) -> DomainIndex {
+    let LogHosts { domains, former, listed } = hosts;
+    let former = former.iter().map(|tenure| FormerDomain {
+        name: &tenure.name,
+        number: DomainNumber(tenure.domain_id.0),
+        since: tenure.since,
+        until: tenure.until,
+    });
     DomainIndex::new(domains.iter().map(|domain| (&domain.name, DomainNumber(domain.id.0))))
+        .with_former(former)
+        .with_listed(listed)
 }
 
 pub(crate) fn stored_checkpoint(source: LogSource) -> StoredCheckpoint {

@@ -165,10 +165,11 @@ impl Following {
     #[tracing::instrument(name = "follow_log", skip_all, fields(cdn = self.log.cdn, edge = self.log.edge))]
     fn poll(&self, follower: &mut Follower, watched: &mut Watched, now: Instant) -> Result<bool, PollError> {
         let intake = self.pipeline.pilothouse.log_intake();
-        let (edge, domains) = self.wait(intake.edge(&self.log.cdn, &self.log.edge))?;
+        let (edge, _) = self.wait(intake.edge(&self.log.cdn, &self.log.edge))?;
+        let hosts = self.wait(intake.hosts(edge.cdn_id))?;
         let known = self.wait(intake.sources(&edge, &[]))?;
         // Read anew at every poll: a domain counts from when a customer is given it.
-        let domains = domain_index(&domains);
+        let domains = domain_index(&hosts);
         let timezone = self.pipeline.pilothouse.settings().timezone;
         let rules = self.log.layout.rules(&domains, self.pipeline.cities.as_ref(), timezone);
         if watched.gaps.is_none() {

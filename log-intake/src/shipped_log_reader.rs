@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use pilothouse_access_log::archive::{Pack, RepackedLines, Repacker};
 use pilothouse_access_log::city::CityDatabase;
 use pilothouse_access_log::{DomainIndex, IncrementalParser, IngestOptions};
-use pilothouse_core::cdn::{Batch, Domain};
+use pilothouse_core::cdn::{Batch, LogHosts};
 use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Error, Result};
 
@@ -83,11 +83,11 @@ impl ShippedLogReader {
 #[async_trait]
 impl LogReader for ShippedLogReader {
     #[tracing::instrument(name = "read_shipped_log", skip_all, fields(cdn, edge = batch.edge.edge, bytes = lines.len()))]
-    async fn read(&self, cdn: &str, batch: Batch, domains: &[Domain], lines: Vec<u8>) -> Result<Batch> {
+    async fn read(&self, cdn: &str, batch: Batch, hosts: &LogHosts, lines: Vec<u8>) -> Result<Batch> {
         let layout = self.layouts.get(&(cdn.to_owned(), batch.edge.edge.clone())).cloned();
         let layout =
             layout.ok_or_else(|| Error::Internal("an edge without a layout shipped its log".to_owned()))?;
-        let (domains, reader) = (domain_index(domains), self.clone());
+        let (domains, reader) = (domain_index(hosts), self.clone());
         let work = move || reader.fill(batch, &layout, &domains, &lines);
         let filled = tokio::task::spawn_blocking(work).await;
         filled.map_err(|error| internal("the reading of a shipped log failed", &error))?

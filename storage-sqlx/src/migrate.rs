@@ -111,7 +111,11 @@ const MIGRATIONS: &[Migration] = migrations![
     "0049_vendor_logs" serves 47,
     "0050_cdn_services" serves 47,
     "0051_delivery_rows" serves 47,
-    "0055_job_request" serves 47,
+    // A server without it would drop lines of listed hosts.
+    "0053_listed_hosts",
+    // A server without it would release domains without a record of until when they were held.
+    "0054_domain_tenure",
+    "0055_job_request" serves 54,
 ];
 
 /// Version of the schema that this server is made for.

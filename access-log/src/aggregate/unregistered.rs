@@ -4,12 +4,12 @@ use chrono::NaiveDate;
 use rustc_hash::FxHashMap;
 
 use super::spread::Spread;
-use crate::domain_index::{MAX_NAME, normalised};
+use crate::domain_index::{DomainIndex, MAX_NAME, normalised};
 use crate::parse::ParsedLine;
 use crate::totals::BUCKET_LENGTH;
 use crate::{BucketTotals, CityKey, Stamp};
 
-/// Hosts of one batch of which lines are kept aside; those of further ones are counted as dropped.
+/// Hosts of one batch of which lines are kept aside, beside listed ones; those of further ones are counted as dropped.
 const MAX_HOSTS: usize = 1000;
 
 /// Lines of one unregistered host and day, uncompressed.
@@ -64,11 +64,11 @@ impl UnregisteredHosts {
     }
 
     /// Keeps a line aside.
-    pub(super) fn add(&mut self, line: &UnregisteredLine<'_>) {
+    pub(super) fn add(&mut self, line: &UnregisteredLine<'_>, domains: &DomainIndex) {
         let Some(host) = line.parsed.host else { return };
         let mut buffer = [0; MAX_NAME];
         let Some(name) = normalised(host, &mut buffer) else { return };
-        if let Some(index) = self.index(name, line.day) {
+        if let Some(index) = self.index(name, line.day, domains) {
             self.days[index].add(line, self.stamp);
         }
     }
@@ -92,7 +92,7 @@ impl UnregisteredHosts {
     }
 
     /// Index of a host's day in `days`, where it is added if it is new; none if its lines are not kept aside.
-    fn index(&mut self, name: &[u8], day: NaiveDate) -> Option<usize> {
+    fn index(&mut self, name: &[u8], day: NaiveDate, domains: &DomainIndex) -> Option<usize> {
         if let Some(indexes) = self.hosts.get_mut(name) {
             // The last day is nearly always the one.
             if let Some(&index) = indexes.iter().rev().find(|index| self.days[**index].day == day) {
@@ -104,7 +104,7 @@ impl UnregisteredHosts {
             return Some(self.days.len() - 1);
         }
         let host = self.kept_name(name)?;
-        if self.hosts.len() >= MAX_HOSTS {
+        if self.hosts.len() >= MAX_HOSTS && !domains.is_listed(name) {
             self.dropped += 1;
             return None;
         }

@@ -257,6 +257,7 @@ impl Accounts<'_> {
         // Its cdn access and its domains go with it.
         work.lock(LockKey::Customer(account.id)).await?;
         work.lock(LockKey::Cdns).await?;
+        self.0.release_all(&mut *work, account.id).await?;
         work.accounts().delete(account.id).await?;
         work.record(Entry::new("account.delete", name).old(account.digest())).await?;
         Ok(work.commit().await?)

@@ -20,8 +20,8 @@ pub use alarm::{
 pub use customers::{
     Cdn, CdnDomains, CdnLogins, CdnRepository, CdnServiceRepository, CdnServices, Cdns, Companies, Company,
     CompanyId, CompanyOverview, CompanyRepository, Customer, CustomerOverview, CustomerRepository, Customers,
-    Domain, DomainRepository, DomainState, Domains, NewCompany, NewCustomer, Synced, UpdateCustomer,
-    check_cdn_name, domain_name, misspelt_cdn,
+    Domain, DomainRepository, DomainState, Domains, NewCompany, NewCustomer, Synced, Tenure,
+    TenureRepository, UpdateCustomer, check_cdn_name, domain_name, misspelt_cdn,
 };
 pub(crate) use customers::{mapping_digest, understood_cdn};
 pub use identifier::{CdnId, DomainId};
@@ -36,7 +36,7 @@ pub use traffic::{
     BillingQuery, BillingRule, Block, BlockKind, Bucket, Cell, City, CityCell, CityId, CityRepository,
     Counters, CustomerBill, Day, EdgeLog, EdgeLogRepository, EdgeRef, FigureSource, Figures, ForgetLog, Hour,
     KeptLines, KnownSources, LineStretch, LogChunk, LogChunkId, LogChunkRepository, LogDay, LogDownload,
-    LogDownloads, LogFile, LogGap, LogIntake, LogKind, LogLink, LogOverview, LogShipper, LogSource,
+    LogDownloads, LogFile, LogGap, LogHosts, LogIntake, LogKind, LogLink, LogOverview, LogShipper, LogSource,
     LogSourceId, LogSourceRepository, LogUndoRepository, MAX_PATHS, Maintained, Month, NamedUnregisteredHost,
     OTHER_HOSTS, PathCount, PathSketch, Point, Pulled, PulledLogs, Refusal, RegionFailure, RegionRow,
     Regions, Seen, SourceChange, SourceKey, Stats, StatsBy, StatsGroup, StatsQuery, StatsStep, TopUrl,

@@ -6,14 +6,14 @@ use async_trait::async_trait;
 
 use super::LogContent;
 use crate::Result;
-use crate::cdn::{Batch, Domain};
+use crate::cdn::{Batch, LogHosts};
 
 /// Reads the logs that edges ship and that vendors have.
 #[async_trait]
 pub trait LogReader: Debug + Send + Sync + 'static {
     /// Fills a batch without figures, which names the edge, with what whole lines of its log say. `cdn` is the name of its
-    /// cdn, `domains` are those that serves. Lines to be kept are in the archive, durable, on return.
-    async fn read(&self, cdn: &str, batch: Batch, domains: &[Domain], lines: Vec<u8>) -> Result<Batch>;
+    /// cdn, `hosts` are those of that. Lines to be kept are in the archive, durable, on return.
+    async fn read(&self, cdn: &str, batch: Batch, hosts: &LogHosts, lines: Vec<u8>) -> Result<Batch>;
 
     /// Keeps the lines of a gzip file as they are, and answers with their pieces in order, which are in the archive, durable, on
     /// return. Unavailable where the content breaks off or is no gzip file, and then what was written is of no piece.

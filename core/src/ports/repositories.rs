@@ -4,9 +4,9 @@ use crate::account::{AccountRepository, AuditRepository, LoginFailureRepository,
 use crate::cdn::{
     AlarmRepository, CdnRepository, CdnServiceRepository, CityRepository, CompanyRepository,
     CustomerRepository, DomainRepository, EdgeLogRepository, EdgeRepository, JobRepository,
-    LogChunkRepository, LogSourceRepository, LogUndoRepository, ThresholdRepository, TopUrlsRepository,
-    TrafficRepository, UnregisteredRepository, VendorBatchRepository, VendorFiguresRepository,
-    VendorLogRepository, VendorSpendingRepository,
+    LogChunkRepository, LogSourceRepository, LogUndoRepository, TenureRepository, ThresholdRepository,
+    TopUrlsRepository, TrafficRepository, UnregisteredRepository, VendorBatchRepository,
+    VendorFiguresRepository, VendorLogRepository, VendorSpendingRepository,
 };
 use crate::config::{
     AppKeyRepository, AppRepository, ChangeSetRepository, DeliveryRepository, GrantRepository,
@@ -66,6 +66,8 @@ repositories! {
     customers: CustomerRepository,
     /// Domains of the customers.
     domains: DomainRepository,
+    /// Ended tenures of domains.
+    tenures: TenureRepository,
     /// Companies and their owners' accounts.
     companies: CompanyRepository,
     /// Traffic series: open buckets and sealed blocks.

@@ -1,9 +1,12 @@
 //! Lines of unregistered hosts: kept aside, and counted when the host is registered as if it had been before.
 
-use pilothouse_core::cdn::{NamedUnregisteredHost, StatsQuery, StatsStep, TrafficQuery};
+use std::time::SystemTime;
+
+use pilothouse_core::cdn::{NamedUnregisteredHost, StatsQuery, StatsStep, Tenure, TrafficQuery};
+use pilothouse_core::ports::Storage;
 use pilothouse_log_intake::{Format, LogLayout};
 
-use crate::test_domain::{TestDomain, line};
+use crate::test_domain::{TIME, TestDomain, line};
 
 const CHANGCHUN: &str = "175.16.199.1";
 const NOWHERE: &str = "127.0.0.1";
@@ -144,8 +147,36 @@ async fn lines_between_two_holders_are_kept_aside() {
     held.replace(&domain.caller, &domain.caller.mail, &cdns, None, &["b.example.com".to_owned()])
         .await
         .unwrap();
-    domain.ingest("one.tsv", line("a.example.com", 50, NOWHERE).as_bytes()).await.unwrap();
+    let later = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs() + 1;
+    let line = line("a.example.com", 50, NOWHERE).replace(&format!("{TIME}."), &format!("{later}."));
+    domain.ingest("one.tsv", line.as_bytes()).await.unwrap();
     assert_eq!(domain.hosts().await, [("a.example.com".to_owned(), 1)]);
     domain.register("a.example.com").await;
-    assert_eq!(domain.flux().await, 50);
+    let later = i64::try_from(later).unwrap();
+    let query = TrafficQuery { start_time: later, end_time: later, ..TestDomain::query() };
+    let points = domain.pilothouse.traffic().fluxs(&domain.caller, &query).await.unwrap();
+    assert_eq!(points.into_iter().map(|point| point.value).sum::<i64>(), 50);
+}
+
+/// Lines of before a hand-over that are read after it stay the former owner's: billed, and in its log.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_before_a_hand_over_stay_the_former_owners() {
+    let domain = TestDomain::new().await;
+    let (edge, held) = domain.pilothouse.log_intake().edge("level3", "edge-1").await.unwrap();
+    let (domain_id, account_id, name) = (held[1].id, domain.caller.id, "a.example.com".to_owned());
+    let tenure = Tenure { domain_id, account_id, cdn_id: edge.cdn_id, name, since: 0, until: TIME };
+    let mut work = domain.storage.begin().await.unwrap();
+    work.tenures().insert(&tenure).await.unwrap();
+    work.commit().await.unwrap();
+    let before = line("a.example.com", 50, NOWHERE).replace(&format!("{TIME}."), &format!("{}.", TIME - 1));
+    let after = line("a.example.com", 7, NOWHERE);
+    domain.ingest("one.tsv", format!("{before}{after}").as_bytes()).await.unwrap();
+    let query = TrafficQuery { start_time: TIME - 300, ..TestDomain::query() };
+    for (name, expected) in [("a.example.com", 7), ("b.example.com", 50)] {
+        let query = TrafficQuery { domains: vec![name.to_owned()], ..query.clone() };
+        let points = domain.pilothouse.traffic().fluxs(&domain.caller, &query).await.unwrap();
+        assert_eq!(points.into_iter().map(|point| point.value).sum::<i64>(), expected, "{name}");
+    }
+    assert_eq!(domain.log_of("a.example.com").await, after);
+    assert_eq!(domain.log_of("b.example.com").await, before);
 }

@@ -18,6 +18,7 @@ use pilothouse_core::ports::ServedDomain;
 use crate::state::Table;
 use alarm::AlarmState;
 use customers::domain::DomainRow;
+use customers::tenure::TenureRows;
 use purge::edge::EdgesState;
 use purge::vendor_batch::VendorBatches;
 use purge::vendor_spending::VendorSpendings;
@@ -38,6 +39,7 @@ pub(crate) struct CdnState {
     /// The aliases of the cdns that customers are mapped to.
     mappings: OrdMap<(AccountId, CdnId), Option<String>>,
     domains: Table<DomainId, DomainRow>,
+    tenures: TenureRows,
     pub(crate) companies: Table<CompanyId, Company>,
     traffic: TrafficState,
     cities: CityState,

@@ -214,6 +214,10 @@ macro_rules! __list_of_cases {
                     released_with_its_customer,
                     known_domains_are_active_at_once,
                 }
+                tenure {
+                    round_trip,
+                    hand_over_in_a_month,
+                }
                 company {
                     round_trip,
                     race_for_one_name,
@@ -262,6 +266,7 @@ macro_rules! __list_of_cases {
                     round_trip,
                     dropped,
                     crowds_are_replaced,
+                    listed_hosts_stay,
                 }
                 vendor_figures {
                     put_replaces,

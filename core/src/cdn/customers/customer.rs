@@ -193,6 +193,7 @@ impl Customers<'_> {
         let mut work = self.0.write_as(caller).await?;
         let customer = lock_customer(&mut work, login_email).await?;
         work.lock(LockKey::Cdns).await?;
+        self.0.release_all(&mut *work, customer.account_id).await?;
         work.customers().delete(customer.account_id).await?;
         end_sessions(&mut *work, customer.account_id).await?;
         let entry = Entry::new("customer.delete", &*customer.mail).old(customer.digest());

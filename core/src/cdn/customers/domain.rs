@@ -2,7 +2,7 @@
 //!
 //! A domain of a cdn is held by one customer at a time. Released, it can be claimed by anyone; its id goes on belonging
 //! to the customer that held it, who gets the same id back by claiming it again. What is recorded by domain id, such
-//! as traffic, thus outlives a release and never reaches the next holder.
+//! as traffic, thus outlives a release and never reaches the next holder; the former one goes on reading it.
 
 use std::collections::HashSet;
 
@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::cdn::Cdn;
 use super::customer::{Customer, NamedCdn, cdns_named, check_cdns, lock_customer};
+use super::tenure::domains_since;
 use crate::account::{AccountId, Caller, CallerTransaction, Entry, Group, digest};
 use crate::cdn::identifier::{CdnId, DomainId};
 use crate::ports::{LockKey, Repositories, StorageResult, UnitOfWork};
@@ -132,7 +133,30 @@ impl Pilothouse {
         customer: &Customer,
         names: &[String],
     ) -> Result<Vec<Domain>> {
-        let mut domains = repositories.domains().of_account(customer.account_id, None).await?;
+        let held = repositories.domains().of_account(customer.account_id, None).await?;
+        self.named_domains(caller, held, names)
+    }
+
+    /// Like [`Self::owned_domains`], with those that the customer held at any time since a moment in unix seconds: its
+    /// figures and logs of that time stay its own.
+    pub(in crate::cdn) async fn owned_domains_since(
+        &self,
+        repositories: &mut dyn Repositories,
+        caller: &Caller,
+        customer: &Customer,
+        names: &[String],
+        since: i64,
+    ) -> Result<Vec<Domain>> {
+        let held = domains_since(repositories, customer.account_id, since).await?;
+        self.named_domains(caller, held, names)
+    }
+
+    fn named_domains(
+        &self,
+        caller: &Caller,
+        mut domains: Vec<Domain>,
+        names: &[String],
+    ) -> Result<Vec<Domain>> {
         if names.is_empty() {
             return Ok(domains);
         }
@@ -222,9 +246,8 @@ impl Domains<'_> {
         let before = by_cdn(&mut *work, &customer).await?;
         for NamedCdn { cdn, .. } in &cdns {
             let held = work.domains().of_account(customer.account_id, Some(cdn.id)).await?;
-            let gone: Vec<_> =
-                held.iter().filter(|held| !domains.contains(&held.name)).map(|held| held.id).collect();
-            work.domains().release(&gone).await?;
+            let gone: Vec<_> = held.into_iter().filter(|held| !domains.contains(&held.name)).collect();
+            self.0.release(&mut *work, &gone).await?;
         }
         self.claim(&mut *work, &customer, &cdns, &domains).await?;
         self.finish(work, &customer, "domain.replace", &before).await

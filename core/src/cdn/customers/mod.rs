@@ -7,6 +7,7 @@ mod domain;
 mod login;
 mod service;
 mod sync;
+mod tenure;
 
 pub(super) use cdn::cdn_named;
 pub(crate) use cdn::understood_cdn;
@@ -19,3 +20,5 @@ pub use domain::{CdnDomains, Domain, DomainRepository, DomainState, Domains, dom
 pub use login::CdnLogins;
 pub use service::{CdnServiceRepository, CdnServices};
 pub use sync::Synced;
+pub(super) use tenure::domains_since;
+pub use tenure::{Tenure, TenureRepository};

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::{Range, RangeInclusive};
 
 use super::billing::{Bill, Billing, BillingRule, CountedMonth, bill_of};
-use super::bucket::{Bucket, Figures};
+use super::bucket::{BUCKET_SECONDS, Bucket, Figures};
 use super::figure_scan::{FigureSink, scan};
 use super::month::Month;
 use super::series::{MAX_DAYS, Traffic, TrafficQuery};
 use crate::account::{Caller, Group};
-use crate::cdn::customers::{Cdn, CustomerOverview, Domain, ids};
+use crate::cdn::customers::{Cdn, CustomerOverview, Domain, domains_since, ids};
 use crate::cdn::identifier::DomainId;
 use crate::ports::Repositories;
 use crate::{Page, Pilothouse, Result};
@@ -108,7 +108,9 @@ impl TotalRun {
             }
             for CustomerOverview { customer, .. } in customers {
                 self.start = customer.account_id.0 + 1;
-                let domains = snapshot.domains().of_account(customer.account_id, Some(cdn.id)).await?;
+                let since = self.buckets.start() * BUCKET_SECONDS;
+                let mut domains = domains_since(&mut *snapshot, customer.account_id, since).await?;
+                domains.retain(|domain| domain.cdn_id == cdn.id);
                 let mut sum = Sum::default();
                 scan(&mut *snapshot, &ids(&domains), self.buckets.clone(), &mut sum).await?;
                 if let Some(figures) = sum.0 {
@@ -145,7 +147,8 @@ impl BillRun {
             let customers = next_customers(&mut *snapshot, self.start).await?;
             self.is_over = customers.is_empty();
             for CustomerOverview { customer, .. } in customers {
-                let domains = snapshot.domains().of_account(customer.account_id, None).await?;
+                let begin = self.counted.begin();
+                let domains = domains_since(&mut *snapshot, customer.account_id, begin).await?;
                 // The account may be another one by now.
                 let after = self.after.take().filter(|_| customer.account_id.0 == self.start);
                 self.start = customer.account_id.0;
@@ -168,7 +171,7 @@ impl BillRun {
 }
 
 impl Traffic<'_> {
-    /// Sums of the domains that customers hold now, by cdn and customer, without those that had no traffic; needs group 8.
+    /// Sums of the domains that customers held since the begin, by cdn and customer, without those that had no traffic; needs group 8.
     /// Both times are rounded down to their bucket, which is included; at most 400 days.
     pub async fn totals(&self, caller: &Caller, start_time: i64, end_time: i64) -> Result<TotalRun> {
         self.0.require(caller, Group::Cdn)?;

@@ -104,14 +104,15 @@ pub struct Billing<'a>(pub(crate) &'a Pilothouse);
 
 impl Billing<'_> {
     /// Bill of a customer for a month of some domains together. Refuses a month that has not begun, a domain that the
-    /// customer does not hold, whether or not it exists, and figures of a vendor that are estimates, or not known to the end
+    /// customer did not hold in it, whether or not it exists, and figures of a vendor that are estimates, or not known to the end
     /// of a month that is over.
     pub async fn bill(&self, caller: &Caller, query: &BillingQuery) -> Result<Bill> {
         let mut snapshot = self.0.storage().read().await?;
         let customer = self.0.customer_of(&mut *snapshot, caller, query.login_email.as_deref()).await?;
         let counted = self.counted(query.month)?;
         let names: Result<Vec<_>> = query.domains.iter().map(|name| domain_name("domain", name)).collect();
-        let domains = self.0.owned_domains(&mut *snapshot, caller, &customer, &names?).await?;
+        let domains =
+            self.0.owned_domains_since(&mut *snapshot, caller, &customer, &names?, counted.begin()).await?;
         let sources = self.0.figure_sources(&mut *snapshot, &domains).await?;
         let counted = counted.known(&sources)?;
         let Range { start, end } = counted.buckets;
@@ -141,6 +142,11 @@ pub(super) struct CountedMonth {
 }
 
 impl CountedMonth {
+    /// Its begin in unix seconds.
+    pub(super) fn begin(&self) -> i64 {
+        self.buckets.start * BUCKET_SECONDS
+    }
+
     /// Part of it that vendors know. Refuses estimates, and a month that is over and not known to its end.
     pub(super) fn known(mut self, sources: &[FigureSource]) -> Result<Self> {
         for FigureSource { cdn, known_until, is_estimated } in sources {

@@ -2,11 +2,11 @@
 
 use std::ops::RangeInclusive;
 
-use chrono::{DateTime, NaiveDate, TimeDelta};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta};
 use futures_util::stream::BoxStream;
 
 use crate::account::{AccountId, Caller};
-use crate::cdn::customers::{Domain, domain_name, ids};
+use crate::cdn::customers::{Domain, domain_name, domains_since, ids};
 use crate::ports::{ProviderError, Repositories};
 use crate::secret::{sign, verify};
 use crate::{Error, Pilothouse, Result};
@@ -95,7 +95,8 @@ impl LogDownloads<'_> {
             ));
         }
         let names = std::slice::from_ref(&name);
-        let domains = self.0.owned_domains(&mut *snapshot, caller, &customer, names).await?;
+        let since = day_start(start);
+        let domains = self.0.owned_domains_since(&mut *snapshot, caller, &customer, names, since).await?;
         let sizes = snapshot.log_chunks().sizes(&ids(&domains), start, end).await?;
         if sizes.is_empty() {
             self.check_logs_are_told(&mut *snapshot, &domains).await?;
@@ -146,7 +147,7 @@ impl LogDownloads<'_> {
     }
 
     /// Opens what a link names. A link that was changed, has expired or is not signed is refused; so is one whose
-    /// account no longer holds the domain. A log of which a file is missing fails as a whole.
+    /// account did not hold the domain on that day or later. A log of which a file is missing fails as a whole.
     pub async fn open_log(&self, link: &LogLink) -> Result<LogDownload> {
         let LogLink { file, expires, sig } = link;
         let (account, signature) = sig.split_once('-').ok_or(Error::Forbidden)?;
@@ -170,7 +171,7 @@ impl LogDownloads<'_> {
         self.open(snapshot, customer.account_id, file).await
     }
 
-    /// Opens a day of the domains of one name that an account holds.
+    /// Opens a day of the domains of one name that an account holds, or held on that day.
     async fn open(
         self,
         mut snapshot: Box<dyn Repositories>,
@@ -178,7 +179,7 @@ impl LogDownloads<'_> {
         file: &str,
     ) -> Result<LogDownload> {
         let (day, domain) = parse_file_name(file).ok_or(Error::Forbidden)?;
-        let mut domains = snapshot.domains().of_account(account, None).await?;
+        let mut domains = domains_since(&mut *snapshot, account, day_start(day)).await?;
         domains.retain(|held| held.name == domain);
         if domains.is_empty() {
             return Err(Error::Forbidden);
@@ -195,6 +196,11 @@ impl LogDownloads<'_> {
             content.map_err(|error| Error::Internal(format!("the log {file} cannot be read: {error}")))?;
         Ok(LogDownload { name: file.to_owned(), size, sha256, content })
     }
+}
+
+/// Moment in unix seconds before which a day has not begun in any zone.
+fn day_start(day: NaiveDate) -> i64 {
+    day.and_time(NaiveTime::MIN).and_utc().timestamp() - 14 * 3600
 }
 
 fn signed<'a>(file: &'a str, expires: &'a str, account: &'a str) -> [&'a [u8]; 3] {

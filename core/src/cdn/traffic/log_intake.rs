@@ -250,7 +250,9 @@ impl LogIntake<'_> {
                 None => kept.extend(rows),
             }
         }
-        unregistered::keep(work, cdn_id, &kept, batch.unregistered_dropped).await
+        let cdn = work.cdns().by_id(cdn_id).await?;
+        let listed = cdn.map(|cdn| self.0.listed_hosts(&cdn.name)).unwrap_or_default();
+        unregistered::keep(work, cdn_id, &kept, batch.unregistered_dropped, &listed).await
     }
 
     async fn record_source(&self, work: &mut dyn UnitOfWork, batch: &Batch) -> Result<LogSourceId> {

@@ -8,10 +8,10 @@
 use std::fmt;
 
 use super::log_gap::write_gap;
+use super::log_hosts::LogHosts;
 use super::log_intake::{Batch, EdgeRef, LogIntake, SourceChange};
 use super::log_source::{LogSource, LogSourceId, SourceKey};
 use crate::account::{Caller, Entry, Group};
-use crate::cdn::customers::Domain;
 use crate::ports::LockKey;
 use crate::secret::{sign, verify};
 use crate::{Error, Result};
@@ -72,8 +72,9 @@ impl LogIntake<'_> {
         if shipper.is_followed {
             return Err(Error::conflict("the log of this edge is followed as a file"));
         }
-        let (edge, domains) = self.edge(cdn, edge).await?;
-        let stream = Stream { cdn, edge, domains, offset, piece };
+        let (edge, _) = self.edge(cdn, edge).await?;
+        let hosts = self.hosts(edge.cdn_id).await?;
+        let stream = Stream { cdn, edge, hosts, offset, piece };
         let taken = self.take_in_turn(&stream).await;
         match &taken {
             Ok(_) if piece.is_empty() => self.shipper_seen(&stream.edge).await?,
@@ -165,7 +166,7 @@ impl LogIntake<'_> {
     }
 
     async fn take(&self, stream: &Stream<'_>) -> Result<i64, Taking> {
-        let &Stream { cdn, ref edge, ref domains, offset, piece } = stream;
+        let &Stream { cdn, ref edge, ref hosts, offset, piece } = stream;
         let known = self.sources(edge, &[STREAM]).await?;
         let (change, wanted, ends) = match known.sources.into_iter().next() {
             Some(source) => {
@@ -203,7 +204,7 @@ impl LogIntake<'_> {
             state: ends.after(wanted, new, taken).encode(),
             ..Batch::default()
         };
-        let batch = self.0.log_reader()?.read(cdn, batch, domains, new[..end].to_vec()).await?;
+        let batch = self.0.log_reader()?.read(cdn, batch, hosts, new[..end].to_vec()).await?;
         match self.record(batch).await {
             Ok(_) => Ok(length),
             Err(Error::Conflict(_)) => Err(Taking::Raced),
@@ -265,7 +266,7 @@ impl StreamEnds {
 struct Stream<'a> {
     cdn: &'a str,
     edge: EdgeRef,
-    domains: Vec<Domain>,
+    hosts: LogHosts,
     offset: i64,
     piece: &'a [u8],
 }

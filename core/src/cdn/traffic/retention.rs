@@ -163,6 +163,7 @@ impl Retention<'_> {
         let gone = work.log_sources().prune(before, count).await?;
         pruning.spend(&mut *work, Prunable::LogSources, gone).await?;
         let before = now - TimeDelta::days(settings.unregistered_days.into());
+        self.0.note_listed_hosts(&mut *work).await?;
         let count = pruning.limit(&mut *work, Prunable::UnregisteredLines, ROWS_AT_ONCE).await?;
         let gone = work.unregistered().prune(before, count).await?;
         pruning.spend(&mut *work, Prunable::UnregisteredLines, gone).await?;

@@ -169,7 +169,9 @@ impl Traffic<'_> {
         for name in &query.domains {
             names.push(domain_name("domain", name)?);
         }
-        Ok((self.0.owned_domains(repositories, caller, &customer, &names).await?, buckets))
+        let since = buckets.start() * BUCKET_SECONDS;
+        let domains = self.0.owned_domains_since(repositories, caller, &customer, &names, since).await?;
+        Ok((domains, buckets))
     }
 }
 

@@ -1,9 +1,10 @@
 //! Unregistered hosts: log lines of hosts that are no domain's are kept aside, and counted when a customer gets the domain.
 //!
 //! What is kept aside are the lines, in packs of the archive, and the figures that they would have been. Registering the host
-//! within `unregistered_days` moves both to the domain, in the transaction that registers it.
+//! within `unregistered_days` moves both to the domain, in the transaction that registers it. Lines of a host that the cdn's
+//! settings list are within no limit and have no age: they wait for its first owner.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, NaiveDate, Utc};
@@ -107,9 +108,11 @@ pub struct UnregisteredHost {
     pub times: Option<(i64, i64)>,
     /// Lines that were dropped because there was too much.
     pub dropped: i64,
+    /// Whether the cdn's settings list it, so that nothing of it is dropped or pruned.
+    pub is_listed: bool,
 }
 
-/// Totals of what is kept aside of a cdn.
+/// Totals of what is kept aside of a cdn, without its listed hosts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct UnregisteredUsage {
     /// Hosts with lines.
@@ -142,13 +145,16 @@ pub trait UnregisteredRepository: Send {
     async fn withdraw(&mut self, pack: &str, offset: i64) -> StorageResult<bool>;
     /// The hosts of a cdn, by name, with [`OTHER_HOSTS`] where lines of such were dropped.
     async fn hosts(&mut self, cdn_id: CdnId) -> StorageResult<Vec<UnregisteredHost>>;
-    /// Totals of a cdn.
+    /// Totals of a cdn, without its listed hosts.
     async fn usage(&mut self, cdn_id: CdnId) -> StorageResult<UnregisteredUsage>;
     /// Forgets a host of a cdn and returns its lines, by id.
     async fn take(&mut self, cdn_id: CdnId, host: &str) -> StorageResult<Vec<UnregisteredLines>>;
-    /// Drops the host of a cdn whose last lines were recorded first, and counts its lines as dropped.
+    /// Notes whether the settings of a cdn list a host of which lines are kept aside; nothing of one that has none.
+    async fn set_listed(&mut self, cdn_id: CdnId, host: &str, is_listed: bool) -> StorageResult<()>;
+    /// Drops the host of a cdn whose last lines were recorded first, of those that are not listed, and counts its lines as
+    /// dropped.
     async fn drop_host(&mut self, cdn_id: CdnId) -> StorageResult<()>;
-    /// Drops the first `count` rows of a cdn, by id, and counts their lines as dropped.
+    /// Drops the first `count` rows of hosts of a cdn that are not listed, by id, and counts their lines as dropped.
     async fn drop_first(&mut self, cdn_id: CdnId, count: i64) -> StorageResult<()>;
     /// Keys that at least `rows` rows have, at most `count` of them, in no order. Open lines, and those of a log that has undo
     /// records, are none of any key.
@@ -161,7 +167,7 @@ pub trait UnregisteredRepository: Send {
     async fn count_dropped(&mut self, cdn_id: CdnId, host: &str, lines: i64) -> StorageResult<()>;
     /// Forgets the lines of a log; how many rows.
     async fn delete_source(&mut self, source_id: LogSourceId) -> StorageResult<u64>;
-    /// Forgets the first `count` rows, by id, that were recorded before a time; how many.
+    /// Forgets the first `count` rows of hosts that are not listed, by id, that were recorded before a time; how many.
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64>;
     /// The files that lines lie in, each once, in no order.
     async fn files(&mut self) -> StorageResult<Vec<LogFile>>;
@@ -289,14 +295,19 @@ pub(super) fn chunk(row: &UnregisteredLines, domain_id: DomainId) -> LogChunk {
     }
 }
 
-/// Keeps lines aside, and drops the oldest beyond what a cdn may have.
+/// Keeps lines aside, and drops the oldest beyond what a cdn may have of hosts that are not `listed`.
 pub(super) async fn keep(
     work: &mut dyn UnitOfWork,
     cdn_id: CdnId,
     rows: &[UnregisteredLines],
     dropped: i64,
+    listed: &HashSet<String>,
 ) -> Result<()> {
     work.unregistered().insert(rows).await?;
+    let hosts: BTreeSet<_> = rows.iter().map(|row| &row.host).filter(|host| listed.contains(*host)).collect();
+    for host in hosts {
+        work.unregistered().set_listed(cdn_id, host, true).await?;
+    }
     if dropped > 0 {
         work.unregistered().count_dropped(cdn_id, OTHER_HOSTS, dropped).await?;
     }

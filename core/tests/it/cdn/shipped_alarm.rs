@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use pilothouse_conformance::doubles::ScriptedProvider;
 use pilothouse_core::cdn::{
-    AlarmFilter, AlarmKind, AlarmWorker, Batch, Counters, Domain, LogKind, LogOverview, LogShipper,
+    AlarmFilter, AlarmKind, AlarmWorker, Batch, Counters, LogHosts, LogKind, LogOverview, LogShipper,
 };
 use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Error, Page, Pilothouse, Result};
@@ -21,7 +21,7 @@ struct QuestionReader;
 
 #[async_trait::async_trait]
 impl LogReader for QuestionReader {
-    async fn read(&self, _: &str, batch: Batch, _: &[Domain], lines: Vec<u8>) -> Result<Batch> {
+    async fn read(&self, _: &str, batch: Batch, _: &LogHosts, lines: Vec<u8>) -> Result<Batch> {
         let (mut counters, mut last_line) = (Counters::default(), None);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             counters.lines += 1;

@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use pilothouse_core::cdn::{Batch, Cell, Counters, Domain, Figures, LogShipper};
+use pilothouse_core::cdn::{Batch, Cell, Counters, Figures, LogHosts, LogShipper};
 use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Pilothouse, Result, Settings};
 use pilothouse_http_axum::HttpSettings;
@@ -24,12 +24,12 @@ struct LineCounter;
 
 #[async_trait::async_trait]
 impl LogReader for LineCounter {
-    async fn read(&self, cdn: &str, batch: Batch, domains: &[Domain], lines: Vec<u8>) -> Result<Batch> {
+    async fn read(&self, cdn: &str, batch: Batch, hosts: &LogHosts, lines: Vec<u8>) -> Result<Batch> {
         assert_eq!((cdn, batch.edge.edge.as_str()), ("level3", "edge-1"));
         let flux = (lines.split(|byte| *byte == b'\n').count() - 1).try_into().unwrap();
         let figures = Figures { flux, ..Figures::default() };
         let counters = Counters { lines: flux, billed: flux, kept: flux, ..Counters::default() };
-        let cells = vec![Cell { domain_id: domains[0].id, bucket: 0, figures }];
+        let cells = vec![Cell { domain_id: hosts.domains[0].id, bucket: 0, figures }];
         Ok(Batch { counters, last_line: Some(1_473_752_647), cells, ..batch })
     }
 

@@ -5,3 +5,4 @@ mod company;
 mod customer;
 pub(super) mod domain;
 mod service;
+pub(super) mod tenure;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use imbl::OrdMap;
+use imbl::{OrdMap, OrdSet};
 use pilothouse_core::cdn::{
     CdnId, LogFile, LogSourceId, OTHER_HOSTS, UnregisteredHost, UnregisteredKey, UnregisteredLines,
     UnregisteredLinesId, UnregisteredRepository, UnregisteredUsage,
@@ -19,6 +19,8 @@ pub(crate) struct UnregisteredState {
     lines: Table<UnregisteredLinesId, UnregisteredLines>,
     /// Dropped lines by cdn and host.
     dropped: OrdMap<(CdnId, String), i64>,
+    /// Hosts with lines that the settings list.
+    listed: OrdSet<(CdnId, String)>,
 }
 
 impl UnregisteredState {
@@ -28,6 +30,15 @@ impl UnregisteredState {
 
     fn of_cdn(&self, cdn_id: CdnId) -> impl Iterator<Item = &UnregisteredLines> {
         self.lines.iter().filter(move |row| row.cdn_id == cdn_id)
+    }
+
+    fn is_listed(&self, row: &UnregisteredLines) -> bool {
+        self.listed.contains(&(row.cdn_id, row.host.clone()))
+    }
+
+    /// Rows of hosts of a cdn that are not listed.
+    fn unlisted(&self, cdn_id: CdnId) -> impl Iterator<Item = &UnregisteredLines> {
+        self.of_cdn(cdn_id).filter(|row| !self.is_listed(row))
     }
 
     fn has_lines(&self, cdn_id: CdnId, host: &str) -> bool {
@@ -47,9 +58,12 @@ impl UnregisteredState {
         }
         for (cdn_id, host) in hosts {
             // Of a host without lines nothing is left but what was dropped, which is counted together.
-            if !self.has_lines(cdn_id, &host)
-                && let Some(dropped) = self.dropped.remove(&(cdn_id, host))
-            {
+            if self.has_lines(cdn_id, &host) {
+                continue;
+            }
+            let key = (cdn_id, host);
+            self.listed.remove(&key);
+            if let Some(dropped) = self.dropped.remove(&key) {
                 *self.dropped.entry((cdn_id, OTHER_HOSTS.to_owned())).or_default() += dropped;
             }
         }
@@ -93,11 +107,12 @@ impl UnregisteredRepository for Transaction {
         let state = &self.state().cdn.unregistered;
         let empty = |host: &str| {
             let (host, times) = (host.to_owned(), None);
-            UnregisteredHost { cdn_id, host, lines: 0, bytes: 0, times, dropped: 0 }
+            UnregisteredHost { cdn_id, host, lines: 0, bytes: 0, times, dropped: 0, is_listed: false }
         };
         let mut hosts = BTreeMap::<&str, UnregisteredHost>::new();
         for row in state.of_cdn(cdn_id) {
             let host = hosts.entry(&row.host).or_insert_with(|| empty(&row.host));
+            host.is_listed = state.is_listed(row);
             host.lines += row.lines;
             host.bytes += row.raw_length;
             let (earliest, latest) = host.times.unwrap_or((row.first, row.last));
@@ -114,7 +129,7 @@ impl UnregisteredRepository for Transaction {
     async fn usage(&mut self, cdn_id: CdnId) -> StorageResult<UnregisteredUsage> {
         let mut usage = UnregisteredUsage::default();
         let mut hosts = HashSet::new();
-        for row in self.state().cdn.unregistered.of_cdn(cdn_id) {
+        for row in self.state().cdn.unregistered.unlisted(cdn_id) {
             hosts.insert(&row.host);
             usage.rows += 1;
             usage.bytes += row.raw_length;
@@ -131,10 +146,21 @@ impl UnregisteredRepository for Transaction {
         Ok(taken)
     }
 
+    async fn set_listed(&mut self, cdn_id: CdnId, host: &str, is_listed: bool) -> StorageResult<()> {
+        let state = &mut self.state_mut()?.cdn.unregistered;
+        let key = (cdn_id, host.to_owned());
+        if is_listed && state.has_lines(cdn_id, host) {
+            state.listed.insert(key);
+        } else {
+            state.listed.remove(&key);
+        }
+        Ok(())
+    }
+
     async fn drop_host(&mut self, cdn_id: CdnId) -> StorageResult<()> {
         let state = &mut self.state_mut()?.cdn.unregistered;
         let mut newest = BTreeMap::<&str, DateTime<Utc>>::new();
-        for row in state.of_cdn(cdn_id) {
+        for row in state.unlisted(cdn_id) {
             let at = newest.entry(&row.host).or_insert(row.recorded);
             *at = row.recorded.max(*at);
         }
@@ -147,7 +173,7 @@ impl UnregisteredRepository for Transaction {
 
     async fn drop_first(&mut self, cdn_id: CdnId, count: i64) -> StorageResult<()> {
         let state = &mut self.state_mut()?.cdn.unregistered;
-        let dropped: Vec<_> = state.of_cdn(cdn_id).take(first(count)).cloned().collect();
+        let dropped: Vec<_> = state.unlisted(cdn_id).take(first(count)).cloned().collect();
         state.remove(&dropped, true);
         Ok(())
     }
@@ -192,7 +218,8 @@ impl UnregisteredRepository for Transaction {
 
     async fn prune(&mut self, before: DateTime<Utc>, count: i64) -> StorageResult<u64> {
         let state = &mut self.state_mut()?.cdn.unregistered;
-        let old = state.lines.iter().filter(|row| row.recorded < before).take(first(count));
+        let old = state.lines.iter().filter(|row| row.recorded < before && !state.is_listed(row));
+        let old = old.take(first(count));
         let old: Vec<_> = old.cloned().collect();
         Ok(state.remove(&old, false))
     }

@@ -5,3 +5,4 @@ mod company;
 mod customer;
 mod domain;
 mod service;
+mod tenure;

@@ -25,8 +25,10 @@ statements! {
          chunks = unregistered_host.chunks + excluded.chunks, newest = CASE WHEN excluded.newest > unregistered_host.newest \
          THEN excluded.newest ELSE unregistered_host.newest END";
     IN_PACK = "SELECT * FROM unregistered_lines WHERE NOT sealed AND file = $1 AND start = $2";
-    FIRST = "SELECT * FROM unregistered_lines WHERE cdn_id = $1 ORDER BY id LIMIT $2";
-    EXPIRED = "SELECT * FROM unregistered_lines WHERE recorded < $1 ORDER BY id LIMIT $2";
+    FIRST = "SELECT * FROM unregistered_lines l WHERE cdn_id = $1 AND NOT EXISTS (SELECT 1 FROM unregistered_host h \
+         WHERE h.cdn_id = l.cdn_id AND h.host = l.host AND h.is_listed) ORDER BY id LIMIT $2";
+    EXPIRED = "SELECT * FROM unregistered_lines l WHERE recorded < $1 AND NOT EXISTS (SELECT 1 FROM unregistered_host h \
+         WHERE h.cdn_id = l.cdn_id AND h.host = l.host AND h.is_listed) ORDER BY id LIMIT $2";
     OF_SOURCE = "SELECT * FROM unregistered_lines WHERE source_id = $1 ORDER BY id";
     CROWDED = "SELECT cdn_id, host, day, sealed FROM unregistered_lines l WHERE NOT is_open \
          AND NOT EXISTS (SELECT 1 FROM log_undo WHERE log_undo.source_id = l.source_id) \
@@ -41,13 +43,16 @@ statements! {
          dropped = dropped + $6 WHERE cdn_id = $1 AND host = $2";
     TAKE_EMPTY = "DELETE FROM unregistered_host WHERE cdn_id = $1 AND host = $2 AND chunks = 0 RETURNING dropped";
     TAKE_HOST = "DELETE FROM unregistered_host WHERE cdn_id = $1 AND host = $2";
-    HOSTS = "SELECT cdn_id, host, lines, bytes, dropped, \
+    SET_LISTED = "UPDATE unregistered_host SET is_listed = $3 WHERE cdn_id = $1 AND host = $2 AND chunks > 0";
+    HOSTS = "SELECT cdn_id, host, lines, bytes, dropped, is_listed, \
          (SELECT MIN(first_time) FROM unregistered_lines l WHERE l.cdn_id = h.cdn_id AND l.host = h.host) AS first_time, \
          (SELECT MAX(last_time) FROM unregistered_lines l WHERE l.cdn_id = h.cdn_id AND l.host = h.host) AS last_time \
          FROM unregistered_host h WHERE cdn_id = $1 ORDER BY host";
     USAGE = "SELECT COUNT(*) AS hosts, CAST(COALESCE(SUM(chunks), 0) AS BIGINT) AS chunks, \
-         CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes FROM unregistered_host WHERE cdn_id = $1 AND chunks > 0";
-    STALEST = "SELECT host FROM unregistered_host WHERE cdn_id = $1 AND chunks > 0 ORDER BY newest, host LIMIT 1";
+         CAST(COALESCE(SUM(bytes), 0) AS BIGINT) AS bytes FROM unregistered_host \
+         WHERE cdn_id = $1 AND chunks > 0 AND NOT is_listed";
+    STALEST = "SELECT host FROM unregistered_host WHERE cdn_id = $1 AND chunks > 0 AND NOT is_listed \
+         ORDER BY newest, host LIMIT 1";
     COUNT_DROPPED = "UPDATE unregistered_host SET dropped = dropped + $3 WHERE cdn_id = $1 AND host = $2";
     ADD_OTHER = "INSERT INTO unregistered_host (cdn_id, host, lines, bytes, chunks, dropped, newest) \
          VALUES ($1, $2, 0, 0, 0, $3, 0) ON CONFLICT (cdn_id, host) DO UPDATE SET \
@@ -89,6 +94,7 @@ impl FromRow for UnregisteredHost {
             bytes: row.get("bytes")?,
             times: first.zip(last),
             dropped: row.get("dropped")?,
+            is_listed: row.get("is_listed")?,
         })
     }
 }
@@ -213,6 +219,10 @@ impl UnregisteredRepository for Transaction {
         self.connection.execute(DELETE, values![ids(&taken)]).await?;
         self.connection.execute(TAKE_HOST, values![cdn_id, host]).await?;
         Ok(rows)
+    }
+
+    async fn set_listed(&mut self, cdn_id: CdnId, host: &str, is_listed: bool) -> StorageResult<()> {
+        self.connection.execute(SET_LISTED, values![cdn_id, host, is_listed]).await.map(|_| ())
     }
 
     async fn drop_host(&mut self, cdn_id: CdnId) -> StorageResult<()> {

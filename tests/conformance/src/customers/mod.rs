@@ -5,3 +5,4 @@ pub(crate) mod company;
 pub(crate) mod customer;
 pub(crate) mod domain;
 pub(crate) mod service;
+pub(crate) mod tenure;

@@ -59,7 +59,8 @@ pub(crate) async fn round_trip(storage: Arc<dyn Storage>) {
     assert_eq!(work.pruning().count(Prunable::UnregisteredLines).await.unwrap(), 4);
     let hosts = work.unregistered().hosts(a).await.unwrap();
     let (host, times) = ("x.test".to_owned(), Some((997, 2003)));
-    let expected = UnregisteredHost { cdn_id: a, host, lines: 8, bytes: 204, times, dropped: 0 };
+    let (dropped, is_listed) = (0, false);
+    let expected = UnregisteredHost { cdn_id: a, host, lines: 8, bytes: 204, times, dropped, is_listed };
     assert!(hosts.len() == 2 && hosts.contains(&expected), "{hosts:?}");
     let files = work.unregistered().files().await.unwrap();
     let expected = (1..=4).map(|n| LogFile::Pack(format!("p{n}")));
@@ -165,4 +166,35 @@ pub(crate) async fn crowds_are_replaced(storage: Arc<dyn Storage>) {
     let hosts = listed(&mut work, a).await;
     assert_eq!(hosts.iter().map(|(host, ..)| &**host).collect::<Vec<_>>(), [OTHER_HOSTS, "x.test"]);
     assert_eq!(hosts[1].2, 77, "nothing more was dropped");
+}
+
+/// Lines of a host that the settings list are within no limit and have no age, until it is no longer listed or without lines.
+pub(crate) async fn listed_hosts_stay(storage: Arc<dyn Storage>) {
+    let (a, b) = (add_cdn(&storage, "a").await, add_cdn(&storage, "b").await);
+    let mut work = begin(&storage).await;
+    work.unregistered().set_listed(a, "x.test", true).await.unwrap();
+    assert_eq!(listed(&mut work, a).await, [], "nothing is noted of a host without lines");
+    let all = [lines(a, "x.test", 1), lines(a, "y.test", 2), lines(a, "x.test", 3), lines(b, "x.test", 4)];
+    work.unregistered().insert(&all).await.unwrap();
+    work.unregistered().set_listed(a, "x.test", true).await.unwrap();
+    let usage = UnregisteredUsage { hosts: 1, rows: 1, bytes: 102 };
+    assert_eq!(work.unregistered().usage(a).await.unwrap(), usage);
+    let hosts = work.unregistered().hosts(a).await.unwrap();
+    assert_eq!(hosts.iter().map(|host| host.is_listed).collect::<Vec<_>>(), [true, false]);
+    assert!(!work.unregistered().hosts(b).await.unwrap()[0].is_listed, "of another cdn");
+    for _ in 0..2 {
+        work.unregistered().drop_host(a).await.unwrap();
+    }
+    work.unregistered().drop_first(a, 9).await.unwrap();
+    assert_eq!(work.unregistered().prune(at(9), 9).await.unwrap(), 1, "that of the other cdn");
+    let name = |host: &str, lines: i64, dropped: i64| (host.to_owned(), lines, dropped);
+    assert_eq!(listed(&mut work, a).await, [name(OTHER_HOSTS, 0, 4), name("x.test", 8, 0)]);
+
+    work.unregistered().set_listed(a, "x.test", false).await.unwrap();
+    assert_eq!(work.unregistered().prune(at(9), 1).await.unwrap(), 1);
+    work.unregistered().set_listed(a, "x.test", true).await.unwrap();
+    assert_eq!(work.unregistered().take(a, "x.test").await.unwrap().len(), 1);
+    work.unregistered().insert(&[lines(a, "x.test", 5)]).await.unwrap();
+    assert_eq!(work.unregistered().prune(at(9), 9).await.unwrap(), 1, "it was noted of lines that are gone");
+    work.commit().await.unwrap();
 }
