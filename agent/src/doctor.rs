@@ -1,4 +1,4 @@
-//! Examination of what the agent needs: settings, policy, folders, rights and kernel features. Writes nothing.
+//! Examination of what the agent needs: settings, policy, folders, rights, kernel features and server. Writes nothing.
 
 use std::fmt::{self, Display};
 use std::path::Path;
@@ -7,6 +7,7 @@ use rustix::fs::Access;
 
 use crate::error::Error;
 use crate::journal::Records;
+use crate::online;
 use crate::parent_folder::{self, ParentFolder};
 use crate::path::{PathPrefix, TargetPath};
 use crate::settings::{CommandSettings, Settings};
@@ -63,6 +64,7 @@ pub fn examine(settings: &Settings) -> Vec<Finding> {
     for (name, command) in &settings.commands {
         findings.push(program(name, command));
     }
+    findings.extend(online::examine(settings));
     findings
 }
 

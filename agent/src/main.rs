@@ -58,7 +58,7 @@ enum Command {
     Run,
     /// Print the state of the agent as JSON
     Status,
-    /// Examine settings, policy, folders, rights and kernel
+    /// Examine settings, policy, folders, rights, kernel and server
     Doctor,
     /// Check journal and backups, resolve what was interrupted, and remove leftovers
     Fsck,

@@ -33,6 +33,11 @@ pub(super) struct Identity {
 const RENEWED_AFTER: u64 = 30 * 86_400;
 
 impl Identity {
+    /// Whether the state folder has an identity. One that cannot be read is one.
+    pub(super) fn exists(state: &Path) -> bool {
+        state.join(NAME).symlink_metadata().map_or_else(|error| error.kind() != ErrorKind::NotFound, |_| true)
+    }
+
     pub(super) fn load(state: &Path) -> Result<Self> {
         let path = state.join(NAME);
         match fs::read(&path) {

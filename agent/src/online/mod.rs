@@ -3,8 +3,10 @@
 mod attempt;
 mod download;
 mod identity;
+mod reachability;
 mod server;
 mod worker;
 
 pub use identity::enroll;
+pub(crate) use reachability::examine;
 pub use worker::run;

@@ -91,6 +91,22 @@ impl Server {
         })
     }
 
+    /// Whether the server accepts the token. It is asked for a content that no order names, which changes nothing there.
+    pub(super) fn accepts_token(&self) -> Result<bool, CallError> {
+        self.runtime.block_on(async {
+            let request = self.http.get(format!("{}/api/agent/blob/{}", self.base, "0".repeat(64)));
+            let answer = request.bearer_auth(&self.token).timeout(CALL).send().await.map_err(unavailable)?;
+            let status = answer.status();
+            let body: Value = answer.json().await.unwrap_or_default();
+            match status {
+                // What is no Pilothouse answers so, too, but not with its envelope.
+                StatusCode::NOT_FOUND if body["code"] == 404 => Ok(true),
+                StatusCode::FORBIDDEN if body["code"] == 403 => Ok(false),
+                _ => Err(CallError::Unavailable(format!("{status}, which no agent is answered"))),
+            }
+        })
+    }
+
     /// Next bytes of a download; `None` at its end.
     pub(super) fn chunk(&self, response: &mut Response) -> Result<Option<Vec<u8>>, CallError> {
         let chunk = self.runtime.block_on(response.chunk()).map_err(unavailable)?;

@@ -17,3 +17,4 @@ mod revert;
 mod strace;
 mod symlink_race;
 mod tls;
+mod unit;

@@ -270,6 +270,32 @@ fn a_cancelled_attempt_stops_before_the_swap() {
 }
 
 #[test]
+fn doctor_asks_the_server_whether_it_accepts_the_token() {
+    let fleet = Fleet::new();
+    let identity = fs::read(fleet.machine.path("state/identity.json")).unwrap();
+    let examine = || {
+        let done = fleet.program(&["doctor"]).output().unwrap();
+        (done.status.code(), String::from_utf8(done.stdout).unwrap())
+    };
+    let (status, told) = examine();
+    assert_eq!(status, Some(0), "{told}");
+    assert!(told.contains(&format!("server {}: answers, and accepts the token", fleet.url)), "{told}");
+    assert_eq!(fs::read(fleet.machine.path("state/identity.json")).unwrap(), identity);
+    fleet.runtime.block_on(fleet.pilothouse.agents().revoke(&fleet.ann, "web01")).unwrap();
+    let (status, told) = examine();
+    assert_eq!(status, Some(1));
+    assert!(told.contains("the agent was revoked"), "{told}");
+    // Another service at the address answers 404, too.
+    let elsewhere = fleet.runtime.block_on(listen(Router::new(), false));
+    for url in [&*elsewhere, "http://127.0.0.1:1"] {
+        fleet.machine.write_settings(&format!("server = \"{url}\"\n"));
+        let (status, told) = examine();
+        assert_eq!(status, Some(1), "{told}");
+        assert!(told.contains(&format!("FAILED  server {url}: ")), "{told}");
+    }
+}
+
+#[test]
 fn an_old_token_is_renewed_and_the_agent_goes_on() {
     let fleet = Fleet::new();
     fleet.write_old();

@@ -25,8 +25,11 @@ fn a_private_authority_is_believed_where_ca_file_names_it() {
         let told = refusal(&fleet, &enroll);
         assert!(told.contains(doubt), "{other:?}: {told}");
         assert!(!fleet.machine.path("state/identity.json").exists());
+        assert!(refusal(&fleet, &["doctor"]).contains(doubt));
     }
     fleet.write_settings(Some("ca.pem"));
+    let examined = fleet.program(&["doctor"]).output().unwrap();
+    assert!(examined.status.success() && examined.stdout.ends_with(b"answers; this agent is not enrolled\n"));
     assert!(fleet.program(&enroll).status().unwrap().success(), "the code was not used up");
 
     let old = fleet.write_old();

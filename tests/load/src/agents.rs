@@ -25,6 +25,8 @@ const AT_ONCE: usize = 1000;
 /// Bytes of one piece of an upload.
 const PIECE: usize = 8 << 20;
 pub(crate) const MEBIBYTE: f64 = 1_048_576.0;
+/// Agents that connect at the same time, so that none waits for longer than the server lets it.
+const CONNECTING: usize = 64;
 /// Idle time before the memory of the server is read.
 pub(crate) const SETTLE_TIME: Duration = Duration::from_secs(3);
 /// Interval of reading the memory during the downloads.
@@ -77,8 +79,12 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
     let without = resident_memory(server.id())?;
     let (done, mut carried_out) = unbounded_channel();
     let mut running = JoinSet::new();
-    for agent in agents {
-        running.spawn(agent.run(server.endpoint(), done.clone()));
+    let mut agents = agents.into_iter();
+    while agents.len() > 0 {
+        let connecting = agents.by_ref().take(CONNECTING).map(|agent| agent.connect(server.endpoint()));
+        for agent in connecting.collect::<JoinSet<_>>().join_all().await {
+            running.spawn(agent?.run(done.clone()));
+        }
     }
     sleep(SETTLE_TIME).await;
     let each = (resident_memory(server.id())? - without) / 1024.0 / f64::from(u32::try_from(args.agents)?);

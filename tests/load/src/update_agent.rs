@@ -5,7 +5,7 @@ use std::time::Instant;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::http::{Connection, Result};
+use crate::http::{Connection, Response, Result};
 use crate::server::Endpoint;
 
 /// The longest wait of a poll in seconds.
@@ -41,28 +41,50 @@ impl UpdateAgent {
         Ok(Self { name: name.to_owned(), token, known: known.to_owned() })
     }
 
+    /// Connects to the server, which answers a first poll.
+    pub(crate) async fn connect(self, server: Endpoint) -> Result<ConnectedAgent> {
+        let connection = server.open(&format!("authorization: Bearer {}\r\n", self.token)).await?;
+        let mut agent = ConnectedAgent { agent: self, connection };
+        let answer = agent.poll(0, 0).await?;
+        if answer.status() != "204" {
+            return Err(format!("first poll: {}{}", answer.head, answer.body).into());
+        }
+        Ok(agent)
+    }
+}
+
+/// Agent with its connection.
+#[derive(Debug)]
+pub(crate) struct ConnectedAgent {
+    agent: UpdateAgent,
+    connection: Connection,
+}
+
+impl ConnectedAgent {
+    async fn poll(&mut self, seq: u64, wait: u32) -> Result<Response> {
+        let poll = json!({"instance": self.agent.name, "boot": "load", "seq": seq, "wait": wait});
+        self.connection.call("POST", "/api/agent/poll", JSON, &poll.to_string()).await
+    }
+
     /// Carries out orders until something fails, which is told too.
-    pub(crate) async fn run(self, server: Endpoint, done: UnboundedSender<Result<CarriedOut>>) {
-        if let Err(error) = self.work(&server, &done).await {
+    pub(crate) async fn run(mut self, done: UnboundedSender<Result<CarriedOut>>) {
+        if let Err(error) = self.work(&done).await {
             let _ = done.send(Err(error));
         }
     }
 
-    async fn work(&self, server: &Endpoint, done: &UnboundedSender<Result<CarriedOut>>) -> Result<()> {
-        let headers = format!("authorization: Bearer {}\r\n", self.token);
-        let mut connection = server.open(&headers).await?;
+    async fn work(&mut self, done: &UnboundedSender<Result<CarriedOut>>) -> Result<()> {
         for seq in 1_u64.. {
-            let poll = json!({"instance": self.name, "boot": "load", "seq": seq, "wait": WAIT}).to_string();
-            let answer = connection.call("POST", "/api/agent/poll", JSON, &poll).await?;
+            let answer = self.poll(seq, WAIT).await?;
             if answer.status() == "204" {
                 continue;
             }
             let picked_up = Instant::now();
             let order = serde_json::from_str::<Value>(&answer.body)?["info"].take();
             let sha256 = order["sha256"].as_str().ok_or_else(|| answer.body.clone())?;
-            if sha256 != self.known {
+            if sha256 != self.agent.known {
                 let target = format!("/api/agent/blob/{sha256}");
-                let length = connection.download(&target).await?;
+                let length = self.connection.download(&target).await?;
                 if order["size"] != length {
                     return Err(format!("{length} bytes came, not {}", order["size"]).into());
                 }
@@ -74,7 +96,7 @@ impl UpdateAgent {
                 "task_id": order["task_id"], "attempt": order["attempt"], "seq": 1, "phase": "confirm",
                 "percent": 99, "observed_sha256": sha256, "result": result,
             });
-            connection.post("/api/agent/report", &report).await?;
+            self.connection.post("/api/agent/report", &report).await?;
             done.send(Ok(CarriedOut { picked_up, downloaded }))?;
         }
         Ok(())
