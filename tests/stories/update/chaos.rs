@@ -11,14 +11,17 @@ use std::time::{Duration, Instant};
 use pilothouse_test_support::{Rng, Signal, TcpProxy, env_number, postgres_or_skip};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::support::{
     AgentFleet, Answer, ApiClient, FakeClock, Installation, ServerGroup, agent_program_or_skip, chmod,
 };
 
-/// Machines with their agents.
-const MACHINES: usize = 5;
+/// Machines in a group: one agent of each group is hit by a fault, and each group has somebody who orders its tasks.
+const GROUP: usize = 5;
+/// Tasks for each group, so that a long campaign has more agents and does not take longer in proportion.
+const TASKS_OF_GROUP: usize = 1250;
 /// Time for which one agent is stopped: longer than its lease.
 const STOPPED: Duration = Duration::from_secs(75);
 /// Time after the last fault within which everything has ended.
@@ -36,6 +39,11 @@ fn tasks() -> usize {
     usize::try_from(env_number("PILOTHOUSE_TEST_TASKS", 1000)).unwrap()
 }
 
+/// Machines with their agents: one group for up to 1250 tasks, and one more for each 1250 after that.
+fn machines() -> usize {
+    tasks().div_ceil(TASKS_OF_GROUP) * GROUP
+}
+
 /// Adds the tasks, each for a file of its own.
 async fn add(root: &ApiClient, fleet: &AgentFleet) -> Vec<Task> {
     let contents: Vec<String> = (0..10).map(|n| format!("{n}\n").repeat(1 << n)).collect();
@@ -45,11 +53,12 @@ async fn add(root: &ApiClient, fleet: &AgentFleet) -> Vec<Task> {
     }
     let mut added = Vec::new();
     let numbers: Vec<usize> = (0..tasks()).collect();
-    for some in numbers.chunks(1000) {
+    let machines = fleet.agents.len();
+    for some in numbers.chunks(100) {
         let data = |n: &usize| {
-            let path = fleet.agents[n % MACHINES].root.join(format!("conf/file-{n}"));
+            let path = fleet.agents[n % machines].root.join(format!("conf/file-{n}"));
             json!({
-                "ip": format!("10.7.0.{}", n % MACHINES + 1), "action": "update", "content": path,
+                "ip": format!("10.7.0.{}", n % machines + 1), "action": "update", "content": path,
                 "description": "chaos", "sha256": hashes[n % 10],
             })
         };
@@ -58,7 +67,7 @@ async fn add(root: &ApiClient, fleet: &AgentFleet) -> Vec<Task> {
         for (n, id) in some.iter().zip(ids.as_array().unwrap()) {
             let id = id["task_id"].as_str().unwrap().to_owned();
             let content = contents[n % 10].clone();
-            added.push(Task { id, machine: n % MACHINES, file: format!("file-{n}"), content });
+            added.push(Task { id, machine: n % machines, file: format!("file-{n}"), content });
         }
     }
     added
@@ -118,14 +127,14 @@ impl Clocks {
         chmod(folder.path(), 0o755);
         let servers = FakeClock::new_or_skip(test, folder.path(), "servers")?;
         let clock = |n| FakeClock::new_or_skip(test, folder.path(), &format!("machine-{n}"));
-        let machines = (0..MACHINES).map(clock).collect::<Option<_>>()?;
+        let machines = (0..machines()).map(clock).collect::<Option<_>>()?;
         Some(Self { _folder: folder, servers, machines })
     }
 
     /// Sets one of them.
     fn disturb(&self, rng: &mut Rng) {
         let seconds = 3600 * rng.i64(-1..=1);
-        match self.machines.get(rng.usize(..2 * MACHINES)) {
+        match self.machines.get(rng.usize(..2 * self.machines.len())) {
             Some(machine) => machine.set(seconds),
             None => self.servers.set(seconds),
         }
@@ -145,22 +154,25 @@ async fn campaign(installations: Vec<Installation>, program: &Path, clocks: &Clo
     let proxies: Vec<_> = servers.running.iter().map(|server| TcpProxy::to(server.port)).collect();
     let urls: Vec<_> = proxies.iter().map(|proxy| format!("http://127.0.0.1:{}", proxy.port)).collect();
     let root = servers.root().await;
-    let mut fleet = AgentFleet::enroll(program, &root, &urls, MACHINES).await;
+    let mut fleet = AgentFleet::enroll(program, &root, &urls, machines()).await;
     let tasks = add(&root, &fleet).await;
-    let ids: Vec<_> = tasks.iter().map(|task| task.id.clone()).collect();
     for (agent, clock) in fleet.agents.iter_mut().zip(&clocks.machines) {
         agent.set_clock(clock);
     }
     fleet.start();
-    let ordering = tokio::spawn(execute(root.clone(), ids, seed));
+    let mut ordering = JoinSet::new();
+    let ids: Vec<_> = tasks.iter().map(|task| task.id.clone()).collect();
+    for (some, seed) in ids.chunks(TASKS_OF_GROUP).zip(seed..) {
+        ordering.spawn(execute(root.clone(), some.to_vec(), seed));
+    }
 
     let begun = Instant::now();
     let mut faults: BTreeMap<&str, u32> = BTreeMap::new();
-    let last = MACHINES - 1;
+    let last = fleet.agents.len() - 1;
     let mut is_stopped = false;
     // The rest has to end without faults. More than the page of a status cannot be told from it.
     let rest = (tasks.len() / 10).min(500);
-    while begun.elapsed() < STOPPED || !ordering.is_finished() || open(&root).await > rest {
+    while begun.elapsed() < STOPPED || !is_finished(&mut ordering) || open(&root).await > rest {
         sleep(Duration::from_millis(rng.u64(500..3000))).await;
         assert!(begun.elapsed() < Duration::from_hours(1), "seed {seed}: {} are open", open(&root).await);
         let fault = match rng.u8(..9) {
@@ -173,9 +185,11 @@ async fn campaign(installations: Vec<Installation>, program: &Path, clocks: &Clo
                 "clock set"
             }
             2..=5 => {
-                let agent = rng.usize(..last);
-                fleet.agents[agent].start();
-                "agent killed"
+                // The last one is stopped.
+                for group in fleet.agents[..last].chunks_mut(GROUP) {
+                    group[rng.usize(..group.len())].start();
+                }
+                "agent of each group killed"
             }
             _ => {
                 let proxy = &proxies[rng.usize(..proxies.len())];
@@ -196,7 +210,6 @@ async fn campaign(installations: Vec<Installation>, program: &Path, clocks: &Clo
     }
     fleet.agents[last].process().signal(Signal::CONT);
     clocks.set_right();
-    ordering.await.unwrap();
     let ended = Instant::now();
     while open(&root).await > 0 {
         assert!(ended.elapsed() < SETTLED, "seed {seed}: {} are stuck", open(&root).await);
@@ -205,6 +218,14 @@ async fn campaign(installations: Vec<Installation>, program: &Path, clocks: &Clo
     let settled = ended.elapsed();
     let states = check(&root, &fleet, &tasks, seed).await;
     println!("{} tasks, {faults:?}: {states:?}, settled after {settled:?}", tasks.len());
+}
+
+/// Whether every task was ordered. A panic of somebody who orders is passed on.
+fn is_finished(ordering: &mut JoinSet<()>) -> bool {
+    while let Some(one) = ordering.try_join_next() {
+        one.unwrap();
+    }
+    ordering.is_empty()
 }
 
 /// Checks every task against its file and the journal of its agent; the number in each state.

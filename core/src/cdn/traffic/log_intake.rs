@@ -250,8 +250,7 @@ impl LogIntake<'_> {
                 None => kept.extend(rows),
             }
         }
-        let cdn = work.cdns().by_id(cdn_id).await?;
-        let listed = cdn.map(|cdn| self.0.listed_hosts(&cdn.name)).unwrap_or_default();
+        let listed = self.0.listed_hosts_of(work, cdn_id).await?;
         unregistered::keep(work, cdn_id, &kept, batch.unregistered_dropped, &listed).await
     }
 

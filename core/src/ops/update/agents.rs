@@ -205,7 +205,10 @@ impl Agents<'_> {
         let heard = self.0.storage().signals();
         let heard = heard.filter(|signal| future::ready(*signal == topic || *signal == Signal::Lost));
         let mut heard = pin!(heard.map(|_| ()).chain(stream::pending()));
-        let Taken { now: taken, order } = self.take(caller, poll).await?;
+        // What these two need is on the heap while they run, and not a part of every poll that is held.
+        let take = || Box::pin(self.take(caller, poll));
+        let has_order = |now| Box::pin(self.has_order(caller, now));
+        let Taken { now: taken, order } = take().await?;
         if order.is_some() {
             return Ok(order);
         }
@@ -219,8 +222,8 @@ impl Agents<'_> {
             let passed = clock.monotonic().saturating_sub(begun);
             // The store's clock as it is now: that of this server may be another one.
             let now = taken + TimeDelta::from_std(passed).unwrap_or_default();
-            if self.has_order(caller, now).await?
-                && let Some(order) = self.take(caller, poll).await?.order
+            if has_order(now).await?
+                && let Some(order) = take().await?.order
             {
                 return Ok(Some(order));
             }
