@@ -94,7 +94,7 @@ impl DomainIndex {
     pub fn with_listed<N: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = N>) -> Self {
         for host in hosts {
             if let Some(name) = normalised(host.as_ref().as_bytes(), &mut [0; MAX_NAME]) {
-                self.listed.insert((&*name).into());
+                self.listed.insert(name.into());
             }
         }
         self

@@ -228,8 +228,8 @@ pub(crate) fn table(api: &SeededApi) -> Vec<Row> {
         (
             "post_level3_job_retry",
             Identity::Root,
-            json!({"taskid": seeded("job")}),
-            json!({"taskid": "refresh-0"}),
+            json!({"taskid": seeded("job"), "request": null}),
+            json!({"taskid": "refresh-0", "request": null}),
         ),
         (
             "get_level3_jobs",
