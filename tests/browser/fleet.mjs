@@ -97,8 +97,10 @@ export async function administration(tour, page) {
   await page.getByLabel("Name of the owner").fill("Bob");
   await page.getByLabel("Mail of the owner").fill("bob@example.com");
   await dangerous(tour, page, () => page.getByRole("button", { name: "New company" }).click());
+  const owner = page.getByRole("row", { name: "Example" }).getByRole("link", { name: "bob@example.com" });
+  await owner.waitFor();
   await check(page, "companies");
-  await page.getByRole("row", { name: "Example" }).getByRole("link", { name: "bob@example.com" }).click();
+  await owner.click();
   await page.getByRole("heading", { name: "Account bob@example.com" }).waitFor();
   await dangerous(tour, page, () => page.getByRole("button", { name: "Disable" }).click());
   await page.getByRole("button", { name: "Enable" }).waitFor();

@@ -259,7 +259,7 @@ async function tour() {
     await page.goto("/console/apps/shop/profiles/prod/releases");
     job = new Job(page);
     await job.click(page.getByRole("link", { name: /^Roll back/ }));
-    await page.getByText("+hello again").waitFor();
+    await page.getByText("+by keyboard").waitFor();
     await check(page, "roll back");
     await job.press("b");
     await page.getByText("Applied 1 / 1").waitFor();
