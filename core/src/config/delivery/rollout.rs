@@ -10,7 +10,7 @@ use super::rollout_nodes::ProfileAt;
 use super::rollout_query::RolloutQuery;
 use crate::account::{Caller, Reach};
 use crate::config::identifier::{AppId, ItemId, check_identifier};
-use crate::ports::Repositories;
+use crate::ports::{Repositories, StorageResult};
 use crate::{Error, Page, Pilothouse, Result, check_text};
 
 /// State of a node in a rollout.
@@ -218,11 +218,8 @@ impl Rollouts<'_> {
         let mut snapshot = self.0.storage().read().await?;
         let place = (app, Reach::Profile(profile));
         let app = self.0.apps().open_for_reader(&mut *snapshot, caller, place).await?;
-        let first = snapshot.releases().by_id(id).await?.filter(|release| release.set.is_none());
-        let item = first.ok_or_else(|| Error::not_found("the release"))?.item;
-        let found_app = snapshot.items().app_of(item).await?;
-        let found_place = snapshot.items().place(item).await?;
-        let is_there = found_app == Some(app.id) && found_place.is_some_and(|(found, _)| found == profile);
+        let found = found_place(&mut *snapshot, id).await?;
+        let is_there = found.is_some_and(|found| found.app == app.id && found.profile == profile);
         if is_there { Ok(()) } else { Err(Error::not_found("the release")) }
     }
 
@@ -233,17 +230,31 @@ impl Rollouts<'_> {
         caller: &Caller,
         id: ReleaseId,
     ) -> Result<(AppId, ItemId)> {
-        let absent = || Error::not_found("the release");
-        let found = repositories.releases().by_id(id).await?.filter(|release| release.set.is_none());
-        let (app, place) = match &found {
-            Some(release) => (
-                repositories.items().app_of(release.item).await?,
-                repositories.items().place(release.item).await?,
-            ),
-            None => (None, None),
-        };
-        let reach = place.as_ref().map_or(Reach::App, |(profile, _)| Reach::Profile(profile));
+        let found = found_place(repositories, id).await?;
+        let app = found.as_ref().map(|found| found.app);
+        let reach = found.as_ref().map_or(Reach::App, |found| Reach::Profile(&found.profile));
         self.0.apps().require_reader(repositories, caller, (app, reach)).await?;
-        Ok((app.ok_or_else(absent)?, found.ok_or_else(absent)?.item))
+        let found = found.ok_or_else(|| Error::not_found("the release"))?;
+        Ok((found.app, found.item))
     }
+}
+
+/// Place of a release.
+struct ReleasePlace {
+    app: AppId,
+    profile: String,
+    /// Item of its first part.
+    item: ItemId,
+}
+
+/// Finds the place of a release by the id of its first part.
+async fn found_place(
+    repositories: &mut dyn Repositories,
+    id: ReleaseId,
+) -> StorageResult<Option<ReleasePlace>> {
+    let found = repositories.releases().by_id(id).await?.filter(|release| release.set.is_none());
+    let Some(item) = found.map(|release| release.item) else { return Ok(None) };
+    let app = repositories.items().app_of(item).await?;
+    let place = repositories.items().place(item).await?;
+    Ok(app.zip(place).map(|(app, (profile, _))| ReleasePlace { app, profile, item }))
 }
