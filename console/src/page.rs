@@ -239,6 +239,11 @@ impl Page {
     }
 }
 
+/// Last of the rows of a list where they are as many as were asked for, so that more may follow.
+pub(crate) fn last_of_full<T>(rows: &[T], count: i64) -> Option<&T> {
+    rows.last().filter(|_| i64::try_from(rows.len()).is_ok_and(|length| length == count))
+}
+
 /// A page, as HTML.
 pub(crate) fn html(template: &impl Template) -> Answer {
     Ok(Html(template.render()?).into_response())

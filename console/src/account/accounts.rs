@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::failure::Answer;
 use crate::form::{Form, Query, filled};
-use crate::page::{Page, Visitor, html};
+use crate::page::{Page, Visitor, html, last_of_full};
 
 /// Accounts of one page.
 const ROWS: i64 = 100;
@@ -65,8 +65,7 @@ pub(crate) async fn get_accounts(visitor: Visitor, Query(part): Query<Part>) -> 
     let rows = Rows { total: true, ..Rows::new(Some(part.start), Some(ROWS))? };
     let list = visitor.pilothouse().accounts().list(&visitor.caller, None, rows).await?;
     let Listing { rows, total, .. } = list;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-    let next = rows.last().filter(|_| is_full).map(|last| last.id.0 + 1);
+    let next = last_of_full(&rows, ROWS).map(|last| last.id.0 + 1);
     let changeable = visitor.pilothouse().accounts().changeable(&visitor.caller, &rows).await?;
     let rows = rows.into_iter().zip(changeable).map(|(account, changeable)| Row { account, changeable });
     let rows = rows.collect();

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::failure::Answer;
 use crate::form::{Query, filled, part};
-use crate::page::{Page, Visitor, html};
+use crate::page::{Page, Visitor, html, last_of_full};
 
 /// Rows of one page.
 const ROWS: i64 = 100;
@@ -65,9 +65,8 @@ pub(crate) async fn get_audit(visitor: Visitor, Query(query): Query<AuditQuery>)
     let rows = Rows { order: Order::Newest, ..Rows::at(0, ROWS).before(query.before)? };
     let list = visitor.pilothouse().audit_trail().list(&visitor.caller, &filter, rows).await?;
     let Listing { rows, .. } = list;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
     let AuditQuery { actor, object, since, until, .. } = &query;
-    let next = rows.last().filter(|_| is_full).map(|last| {
+    let next = last_of_full(&rows, ROWS).map(|last| {
         let [actor, object, since, until] = [actor, object, since, until].map(|text| part(text));
         format!("actor={actor}&object={object}&since={since}&until={until}&before={}", last.id)
     });

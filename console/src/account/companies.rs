@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::failure::{Answer, Failure, is_correctable};
 use crate::form::{Form, Query};
-use crate::page::{Page, Visitor, html, html_again};
+use crate::page::{Page, Visitor, html, html_again, last_of_full};
 
 /// A company to be made, by the names of the API.
 #[derive(Default, Deserialize)]
@@ -64,8 +64,7 @@ impl List {
         let rows = Rows { total: true, ..Rows::new(Some(part.start), Some(ROWS))? };
         let Listing { rows, total, .. } =
             visitor.pilothouse().companies().list(&visitor.caller, rows).await?;
-        let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-        let next = rows.last().filter(|_| is_full).map(|last| last.company.id.0 + 1);
+        let next = last_of_full(&rows, ROWS).map(|last| last.company.id.0 + 1);
         Ok(Some(Self { rows, total: total.unwrap_or_default(), next }))
     }
 }

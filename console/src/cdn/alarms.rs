@@ -9,7 +9,7 @@ use crate::cdn::figure::of_alarm;
 use crate::cdn::whose::Whose;
 use crate::failure::Answer;
 use crate::form::{Query, filled, part};
-use crate::page::{Page, Visitor, html};
+use crate::page::{Page, Visitor, html, last_of_full};
 
 /// Alarms of one page.
 const ROWS: i64 = 100;
@@ -72,8 +72,7 @@ pub(crate) async fn get_alarms(visitor: Visitor, Query(shown): Query<Shown>) -> 
     };
     let page = Rows { order: Order::Newest, ..Rows::at(0, ROWS).before(shown.before)? };
     let rows = visitor.pilothouse().alarms().list(&visitor.caller, &query, page).await?.rows;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-    let next = rows.last().filter(|_| is_full).map(|last| {
+    let next = last_of_full(&rows, ROWS).map(|last| {
         let [customer, state, kind] = [&shown.customer, &shown.state, &shown.kind].map(|text| part(text));
         format!("customer={customer}&state={state}&kind={kind}&before={}", last.alarm.id)
     });

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::failure::Answer;
 use crate::form::{Form, Query, filled};
-use crate::page::{Page, Visitor, html};
+use crate::page::{Page, Visitor, html, last_of_full};
 
 /// Customers of one page.
 const ROWS: i64 = 200;
@@ -41,8 +41,7 @@ pub(crate) async fn get_customers(visitor: Visitor, Query(part): Query<Part>) ->
     let rows = Rows { total: true, ..Rows::new(Some(part.start), Some(ROWS))? };
     let list = visitor.pilothouse().customers().list(&visitor.caller, rows).await?;
     let Listing { rows, total, .. } = list;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-    let next = rows.last().filter(|_| is_full).map(|last| last.customer.account_id.0 + 1);
+    let next = last_of_full(&rows, ROWS).map(|last| last.customer.account_id.0 + 1);
     let page = visitor.page(visitor.t.customers).await?;
     html(&CustomersPage { page, rows, total: total.unwrap_or_default(), next, edit: part.edit })
 }

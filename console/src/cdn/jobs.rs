@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::cdn::whose::Whose;
 use crate::failure::{Answer, Failure, is_correctable, status_of};
 use crate::form::{Form, Query, filled, part};
-use crate::page::{Page, Visitor, html};
+use crate::page::{Page, Visitor, html, last_of_full};
 
 /// Requests of one page.
 const ROWS: i64 = 50;
@@ -82,8 +82,7 @@ async fn list(visitor: &Visitor, shown: &Shown, typed: String) -> Result<JobsPag
     } else {
         pilothouse.jobs().list_own(caller, rows_wanted).await?
     };
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-    let before = rows.last().filter(|_| is_full).map(|last| last.id.0).or(search_before);
+    let before = last_of_full(&rows, ROWS).map(|last| last.id.0).or(search_before);
     let next = before.map(|before| format!("{}&before={before}", shown.query()));
     let page = visitor.page(visitor.t.purge_preload).await?;
     let Shown { state, domain, text, .. } = shown;

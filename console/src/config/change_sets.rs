@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::config::Place;
 use crate::failure::Answer;
 use crate::form::{Query, Segments, filled};
-use crate::page::{Names, Page, Visitor, html};
+use crate::page::{Names, Page, Visitor, html, last_of_full};
 
 /// Change sets of one page.
 const ROWS: i64 = 50;
@@ -48,8 +48,7 @@ pub(crate) async fn get_change_sets(
     let sets = visitor.pilothouse().change_sets();
     let list = sets.list(&visitor.caller, (&place.app, &place.profile), state, rows).await?;
     let Listing { rows, .. } = list;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-    let next = rows.last().filter(|_| is_full).map(|last| last.id.0);
+    let next = last_of_full(&rows, ROWS).map(|last| last.id.0);
     let ids = rows.iter().flat_map(|set| [Some(set.author), set.approver]).flatten();
     let names = Names::of(&visitor, ids.collect()).await?;
     let title = format!("{} / {} · {}", place.app, place.profile, visitor.t.config().change_sets);

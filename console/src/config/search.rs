@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use crate::failure::{Answer, Failure, is_correctable};
 use crate::form::{Query, filled, part};
-use crate::page::{Page, Visitor, html, html_again};
+use crate::page::{Page, Visitor, html, html_again, last_of_full};
 
 /// Items of one page.
 const ROWS: i64 = 100;
@@ -68,8 +68,7 @@ async fn search(visitor: &Visitor, query: &SearchQuery) -> Result<(Vec<Found>, O
     let rows = CorePage::new(Some(*start), Some(ROWS))?;
     let SearchResult { found, search_start } =
         visitor.pilothouse().items().search(&visitor.caller, &filter, rows).await?;
-    let is_full = i64::try_from(found.len()).is_ok_and(|count| count == ROWS);
-    let after_last = found.last().filter(|_| is_full).map(|last| last.id.0 + 1);
+    let after_last = last_of_full(&found, ROWS).map(|last| last.id.0 + 1);
     let next = search_start.or(after_last).map(|start| {
         let [q, app, profile] = [q, app, profile].map(|text| part(text));
         format!("q={q}&app={app}&profile={profile}&start={start}")

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::failure::{Answer, Failure, is_correctable};
 use crate::form::{Form, Query, filled, part};
 use crate::ops::tasks::address;
-use crate::page::{Page, Visitor, html, html_again};
+use crate::page::{Page, Visitor, html, html_again, last_of_full};
 
 /// Machines of one page.
 const ROWS: i64 = 200;
@@ -58,8 +58,7 @@ async fn list(visitor: &Visitor, shown: Shown, typed: Fields) -> Result<Machines
     let filter = MachineFilter { text: filled(&shown.text).map(str::to_owned), ..MachineFilter::default() };
     let list = visitor.pilothouse().machines().list(&visitor.caller, &filter, rows).await?;
     let Listing { rows, total, .. } = list;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-    let last = rows.last().filter(|_| is_full);
+    let last = last_of_full(&rows, ROWS);
     let next = last.map(|last| format!("text={}&start={}", part(&shown.text), last.id.0 + 1));
     let may_write = visitor.caller.holds(Group::WriteMachines);
     let may_add_tasks = visitor.caller.holds(Group::ReadTasks);

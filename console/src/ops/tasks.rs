@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use crate::failure::{Answer, Failure, is_correctable};
 use crate::form::{Form, Query, filled, part};
-use crate::page::{Page, Visitor, html, html_again};
+use crate::page::{Page, Visitor, html, html_again, last_of_full};
 
 /// Tasks of one page.
 const ROWS: i64 = 50;
@@ -84,8 +84,7 @@ async fn list(visitor: &Visitor, shown: Shown, typed: Add) -> Result<TasksPage, 
     let filter = shown.filter()?;
     let list = visitor.pilothouse().tasks().list_views(&visitor.caller, &filter, rows).await?;
     let Listing { rows, search_before, .. } = list;
-    let is_full = i64::try_from(rows.len()).is_ok_and(|count| count == ROWS);
-    let last = rows.last().filter(|_| is_full).map(|last| last.task.id.0);
+    let last = last_of_full(&rows, ROWS).map(|last| last.task.id.0);
     let next = last.or(search_before).map(|before| {
         let [ip, status, text] = [&shown.ip, &shown.status, &shown.text].map(|text| part(text));
         format!("ip={ip}&status={status}&text={text}&before={before}")
