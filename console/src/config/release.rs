@@ -50,18 +50,17 @@ struct ReleasePage {
 /// Part of the page that changes while nodes answer.
 #[derive(Template)]
 #[template(path = "release_live.html")]
-struct Live {
+struct Live<'a> {
     page: Page,
     /// Path of the profile.
     here: String,
-    status: RolloutStatus,
-    nodes: Vec<NodeRollout>,
+    status: &'a RolloutStatus,
     more: usize,
 }
 
-impl Live {
+impl Live<'_> {
     fn count(&self, state: impl Borrow<NodeState>) -> usize {
-        count(&self.status, *state.borrow())
+        count(self.status, *state.borrow())
     }
 }
 
@@ -121,16 +120,15 @@ fn count(status: &RolloutStatus, state: NodeState) -> usize {
 async fn fragment(
     visitor: &Visitor,
     place: &Place,
-    mut status: RolloutStatus,
+    status: &RolloutStatus,
     shown: &Shown,
 ) -> Result<Fragment, Failure> {
     let is_final = status.rollout.release.state != ReleaseState::Active;
-    let nodes = std::mem::take(&mut status.nodes);
     let passing = NodeState::ALL.into_iter().filter(|state| shown.passes(*state));
-    let passing: usize = passing.map(|state| count(&status, state)).sum();
-    let more = passing.saturating_sub(nodes.len());
+    let passing: usize = passing.map(|state| count(status, state)).sum();
+    let more = passing.saturating_sub(status.nodes.len());
     let page = visitor.page("").await?;
-    let html = Live { page, here: place.path(), status, nodes, more }.render()?;
+    let html = Live { page, here: place.path(), status, more }.render()?;
     Ok(Fragment { html, is_final })
 }
 
@@ -149,7 +147,7 @@ pub(crate) async fn get_release(
     let place = Place::of(&visitor, app, profile).await?;
     require_in(&visitor, &place, id).await?;
     let status = status_with_rows(&visitor, id, &shown).await?;
-    let body = fragment(&visitor, &place, status.clone(), &shown).await?.html;
+    let body = fragment(&visitor, &place, &status, &shown).await?.html;
     let release = &status.rollout.release;
     let is_open = release.kind == ReleaseKind::Grey && release.state == ReleaseState::Active;
     let may_decide = place.manages && is_open;
@@ -175,7 +173,7 @@ pub(crate) async fn get_live(
         Box::pin(async move {
             let (visitor, place, shown) = &*of;
             still_in(visitor).await?;
-            fragment(visitor, place, status_with_rows(visitor, id, shown).await?, shown).await
+            fragment(visitor, place, &status_with_rows(visitor, id, shown).await?, shown).await
         })
     }))
 }
