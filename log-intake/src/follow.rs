@@ -165,7 +165,7 @@ impl Following {
     #[tracing::instrument(name = "follow_log", skip_all, fields(cdn = self.log.cdn, edge = self.log.edge))]
     fn poll(&self, follower: &mut Follower, watched: &mut Watched, now: Instant) -> Result<bool, PollError> {
         let intake = self.pipeline.pilothouse.log_intake();
-        let (edge, _) = self.wait(intake.edge(&self.log.cdn, &self.log.edge))?;
+        let edge = self.wait(intake.edge(&self.log.cdn, &self.log.edge))?;
         let hosts = self.wait(intake.hosts(edge.cdn_id))?;
         let known = self.wait(intake.sources(&edge, &[]))?;
         // Read anew at every poll: a domain counts from when a customer is given it.
@@ -215,7 +215,7 @@ impl Following {
         let FollowedLog { cdn, edge, .. } = &self.log;
         let unread = self.lag(follower).map(|lag| signed(lag.size.saturating_sub(lag.recorded)));
         let told =
-            self.wait(intake.edge(cdn, edge)).and_then(|(edge, _)| self.wait(intake.log_seen(&edge, unread)));
+            self.wait(intake.edge(cdn, edge)).and_then(|edge| self.wait(intake.log_seen(&edge, unread)));
         if let Err(error) = told {
             let error = &error as &dyn StdError;
             tracing::warn!(error, cdn, edge, "it was not recorded that a log is followed");
@@ -283,7 +283,7 @@ impl Following {
     /// Distance of the record from the end of the log; nothing if it cannot be told.
     fn lag(&self, follower: &Follower) -> Option<Lag> {
         let intake = self.pipeline.pilothouse.log_intake();
-        let (edge, _) = self.wait(intake.edge(&self.log.cdn, &self.log.edge)).ok()?;
+        let edge = self.wait(intake.edge(&self.log.cdn, &self.log.edge)).ok()?;
         follower.lag(&mut self.recorder(edge)).ok()?
     }
 

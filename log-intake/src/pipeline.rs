@@ -44,7 +44,7 @@ impl LogPipeline {
 
     /// Prepares the ingest of logs of one edge, with the domains that its cdn serves now. Not found if there is no such cdn.
     pub async fn edge(&self, cdn: &str, edge: &str, layout: LogLayout) -> Result<EdgeIngest> {
-        let (edge, _) = self.pilothouse.log_intake().edge(cdn, edge).await?;
+        let edge = self.pilothouse.log_intake().edge(cdn, edge).await?;
         let hosts = self.pilothouse.log_intake().hosts(edge.cdn_id).await?;
         Ok(EdgeIngest::new(self.clone(), edge, domain_index(&hosts), layout))
     }

@@ -83,7 +83,8 @@ impl Fixture {
     /// The most requested URL of the customer's domain, and lines of a host that no customer has.
     pub(crate) async fn seed_traffic(&self) {
         let intake = self.pilothouse.log_intake();
-        let (edge, domains) = intake.edge("level3", "edge-1").await.unwrap();
+        let edge = intake.edge("level3", "edge-1").await.unwrap();
+        let domains = intake.hosts(edge.cdn_id).await.unwrap().domains;
         let cdn_id = edge.cdn_id;
         let path = PathCount { path: format!("/{CANARY}"), requests: 41, error: 0 };
         let now = self.pilothouse.clock().now().timestamp();

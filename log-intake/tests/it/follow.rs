@@ -119,7 +119,7 @@ async fn a_log_that_nothing_continues_is_a_gap_of_its_edge() {
     stop.cancel();
     following.await.unwrap();
     let intake = domain.pilothouse.log_intake();
-    let (edge, _) = intake.edge("level3", "edge-1").await.unwrap();
+    let edge = intake.edge("level3", "edge-1").await.unwrap();
     assert_eq!(intake.gap(&edge).await.unwrap(), None);
 
     fs::remove_file(&path).unwrap();
@@ -132,7 +132,7 @@ async fn a_log_that_nothing_continues_is_a_gap_of_its_edge() {
     following.await.unwrap();
     let gap = intake.gap(&edge).await.unwrap().unwrap();
     assert_eq!(gap.reason, "the file that was being read is gone, and no rotated file continues it");
-    let (other, _) = intake.edge("level3", "edge-2").await.unwrap();
+    let other = intake.edge("level3", "edge-2").await.unwrap();
     assert_eq!(intake.gap(&other).await.unwrap(), None);
 }
 

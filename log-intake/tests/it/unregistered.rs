@@ -162,7 +162,8 @@ async fn lines_between_two_holders_are_kept_aside() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lines_of_before_a_hand_over_stay_the_former_owners() {
     let domain = TestDomain::new().await;
-    let (edge, held) = domain.pilothouse.log_intake().edge("level3", "edge-1").await.unwrap();
+    let edge = domain.pilothouse.log_intake().edge("level3", "edge-1").await.unwrap();
+    let held = domain.pilothouse.log_intake().hosts(edge.cdn_id).await.unwrap().domains;
     let (domain_id, account_id, name) = (held[1].id, domain.caller.id, "a.example.com".to_owned());
     let tenure = Tenure { domain_id, account_id, cdn_id: edge.cdn_id, name, since: 0, until: TIME };
     let mut work = domain.storage.begin().await.unwrap();

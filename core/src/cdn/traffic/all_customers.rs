@@ -171,8 +171,8 @@ impl BillRun {
 }
 
 impl Traffic<'_> {
-    /// Sums of the domains that customers held since the begin, by cdn and customer, without those that had no traffic; needs group 8.
-    /// Both times are rounded down to their bucket, which is included; at most 400 days.
+    /// Sums of the domains that customers held since the begin, by cdn and customer, without those that had no traffic; needs
+    /// group 8. Both times are rounded down to their bucket, which is included; at most 400 days.
     pub async fn totals(&self, caller: &Caller, start_time: i64, end_time: i64) -> Result<TotalRun> {
         self.0.require(caller, Group::Cdn)?;
         let query = TrafficQuery { start_time, end_time, ..TrafficQuery::default() };

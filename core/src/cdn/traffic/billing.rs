@@ -104,8 +104,8 @@ pub struct Billing<'a>(pub(crate) &'a Pilothouse);
 
 impl Billing<'_> {
     /// Bill of a customer for a month of some domains together. Refuses a month that has not begun, a domain that the
-    /// customer did not hold in it, whether or not it exists, and figures of a vendor that are estimates, or not known to the end
-    /// of a month that is over.
+    /// customer did not hold in it, whether or not it exists, and figures of a vendor that are estimates, or not known to the
+    /// end of a month that is over.
     pub async fn bill(&self, caller: &Caller, query: &BillingQuery) -> Result<Bill> {
         let mut snapshot = self.0.storage().read().await?;
         let customer = self.0.customer_of(&mut *snapshot, caller, query.login_email.as_deref()).await?;

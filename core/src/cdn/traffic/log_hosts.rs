@@ -5,9 +5,8 @@ use std::collections::HashSet;
 use super::log_intake::LogIntake;
 use crate::cdn::customers::{Domain, Tenure};
 use crate::cdn::identifier::CdnId;
-use crate::ports::StorageResult;
-use crate::ports::UnitOfWork;
-use crate::{Error, Pilothouse, Result};
+use crate::ports::{Repositories, StorageResult, UnitOfWork};
+use crate::{Pilothouse, Result};
 
 /// Hosts of a cdn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,35 +16,37 @@ pub struct LogHosts {
     /// Times in which others held them: lines of these stay theirs.
     pub former: Vec<Tenure>,
     /// Hosts that the cdn's settings list, of which no line is dropped before somebody holds them.
-    pub listed: Vec<String>,
+    pub listed: HashSet<String>,
 }
 
 impl LogIntake<'_> {
     /// The hosts of a cdn. Of readers of logs, who need no permission.
     pub async fn hosts(&self, cdn_id: CdnId) -> Result<LogHosts> {
         let mut snapshot = self.0.storage().read().await?;
-        let cdn = snapshot.cdns().by_id(cdn_id).await?.ok_or_else(|| Error::not_found("the cdn"))?;
         let domains = snapshot.domains().of_cdn(cdn_id).await?;
         let former = snapshot.tenures().of_cdn(cdn_id).await?;
-        let mut listed: Vec<_> = self.0.listed_hosts(&cdn.name).into_iter().collect();
-        listed.sort_unstable();
+        let listed = self.0.listed_hosts(&mut *snapshot, cdn_id).await?;
         Ok(LogHosts { domains, former, listed })
     }
 }
 
 impl Pilothouse {
     /// The hosts that the settings of a cdn list.
-    pub(super) fn listed_hosts(&self, cdn: &str) -> HashSet<String> {
-        let provider = self.providers().get(cdn);
-        provider
-            .map(|provider| provider.capabilities().known_domains.iter().cloned().collect())
-            .unwrap_or_default()
+    pub(super) async fn listed_hosts(
+        &self,
+        repositories: &mut dyn Repositories,
+        cdn_id: CdnId,
+    ) -> StorageResult<HashSet<String>> {
+        let cdn = repositories.cdns().by_id(cdn_id).await?;
+        let provider = cdn.and_then(|cdn| self.providers().get(&cdn.name));
+        let listed = provider.map(|provider| provider.capabilities().known_domains.iter().cloned().collect());
+        Ok(listed.unwrap_or_default())
     }
 
     /// Notes which of the hosts with lines kept aside the settings list now.
     pub(super) async fn note_listed_hosts(&self, work: &mut dyn UnitOfWork) -> StorageResult<()> {
         for cdn in work.cdns().list().await? {
-            let listed = self.listed_hosts(&cdn.name);
+            let listed = self.listed_hosts(work, cdn.id).await?;
             for host in work.unregistered().hosts(cdn.id).await? {
                 let is_listed = listed.contains(&host.host);
                 if host.is_listed != is_listed {

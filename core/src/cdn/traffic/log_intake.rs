@@ -12,7 +12,7 @@ use super::log_source::{Counters, LogSource, LogSourceId, SourceKey};
 use super::log_undo::{self, UndoneBatch};
 use super::top_urls::TopUrls;
 use super::unregistered::{self, BatchUnregistered, Recording};
-use crate::cdn::customers::{Domain, cdn_named, domain_name};
+use crate::cdn::customers::{cdn_named, domain_name};
 use crate::cdn::identifier::{CdnId, DomainId};
 use crate::ports::{LockKey, UnitOfWork};
 use crate::{Error, Pilothouse, Result, check_text};
@@ -169,14 +169,13 @@ const END_OF_TIME: i64 = 253_402_300_800 / 300;
 pub struct LogIntake<'a>(pub(crate) &'a Pilothouse);
 
 impl LogIntake<'_> {
-    /// The edge of a cdn, by the names of both, and the domains it serves. Not found where there is no such cdn.
-    /// Of the command line, which needs no permission.
-    pub async fn edge(&self, cdn: &str, edge: &str) -> Result<(EdgeRef, Vec<Domain>)> {
+    /// The edge of a cdn, by the names of both. Not found where there is no such cdn. Of the command line, which needs no
+    /// permission.
+    pub async fn edge(&self, cdn: &str, edge: &str) -> Result<EdgeRef> {
         check_text("edge", edge, 1, 64, false)?;
         let mut snapshot = self.0.storage().read().await?;
         let found = cdn_named(&mut *snapshot, "cdn", cdn).await?;
-        let domains = snapshot.domains().of_cdn(found.id).await?;
-        Ok((EdgeRef { cdn_id: found.id, edge: edge.to_owned() }, domains))
+        Ok(EdgeRef { cdn_id: found.id, edge: edge.to_owned() })
     }
 
     /// The sources of an edge with one of the keys. Of the command line, which needs no permission.
@@ -250,7 +249,7 @@ impl LogIntake<'_> {
                 None => kept.extend(rows),
             }
         }
-        let listed = self.0.listed_hosts_of(work, cdn_id).await?;
+        let listed = self.0.listed_hosts(work, cdn_id).await?;
         unregistered::keep(work, cdn_id, &kept, batch.unregistered_dropped, &listed).await
     }
 

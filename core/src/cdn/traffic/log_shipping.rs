@@ -72,7 +72,7 @@ impl LogIntake<'_> {
         if shipper.is_followed {
             return Err(Error::conflict("the log of this edge is followed as a file"));
         }
-        let (edge, _) = self.edge(cdn, edge).await?;
+        let edge = self.edge(cdn, edge).await?;
         let hosts = self.hosts(edge.cdn_id).await?;
         let stream = Stream { cdn, edge, hosts, offset, piece };
         let taken = self.take_in_turn(&stream).await;
@@ -115,7 +115,7 @@ impl LogIntake<'_> {
         if !self.0.settings().log_shippers.iter().any(ships) {
             return Err(Error::not_found("the edge that ships its log"));
         }
-        let (EdgeRef { cdn_id, edge: name }, _) = self.edge(cdn, edge).await?;
+        let EdgeRef { cdn_id, edge: name } = self.edge(cdn, edge).await?;
         let mut work = self.0.write_as(caller).await?;
         work.lock(LockKey::Traffic).await?;
         let held = work.log_sources().find(cdn_id, &name, &[STREAM]).await?.into_iter().next();

@@ -324,16 +324,6 @@ pub(super) async fn keep(
 }
 
 impl Pilothouse {
-    /// Hosts that the settings of a cdn list.
-    pub(super) async fn listed_hosts_of(
-        &self,
-        work: &mut dyn UnitOfWork,
-        cdn_id: CdnId,
-    ) -> StorageResult<HashSet<String>> {
-        let cdn = work.cdns().by_id(cdn_id).await?;
-        Ok(cdn.map(|cdn| self.listed_hosts(&cdn.name)).unwrap_or_default())
-    }
-
     /// Counts what was kept aside of domains that a customer has got, within the transaction that registers them.
     pub(in crate::cdn) async fn count_unregistered(
         &self,

@@ -55,7 +55,8 @@ impl AlarmFixture {
     /// Records figures of the domain in the bucket that is so many after [`BEGIN`].
     async fn record(&self, bucket: i64, figures: Figures) {
         let intake = self.cdn.pilothouse.log_intake();
-        let (edge, domains) = intake.edge("level3", "edge-1").await.unwrap();
+        let edge = intake.edge("level3", "edge-1").await.unwrap();
+        let domains = intake.hosts(edge.cdn_id).await.unwrap().domains;
         let domain_id = domains.iter().find(|domain| domain.name == DOMAIN).unwrap().id;
         let seen = intake.sources(&edge, &[[0; 16]]).await.unwrap().seen;
         let cells = vec![Cell { domain_id, bucket: BEGIN / 300 + bucket, figures }];
@@ -282,7 +283,7 @@ async fn a_silent_edge_is_an_alarm_until_it_is_in_service() {
 async fn a_gap_of_a_log_is_an_alarm_for_a_day() {
     let fixture = AlarmFixture::new().await;
     let intake = fixture.cdn.pilothouse.log_intake();
-    let (edge, _) = intake.edge("level3", "edge-1").await.unwrap();
+    let edge = intake.edge("level3", "edge-1").await.unwrap();
     intake.record_gap(&edge, "the file is gone").await.unwrap();
     fixture.advance(5).await;
     fixture.advance(3600).await;

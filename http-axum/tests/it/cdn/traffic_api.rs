@@ -91,8 +91,11 @@ impl TrafficApi {
             let body = json!({"login_email": format!("{name}@example.com"), "cdn": cdn, "domains": domains});
             assert_eq!(api.post(&root, "/level3/user_domains", body).await.ok()["err"], 0);
         }
-        let mut domains = api.pilothouse.log_intake().edge("level3", "edge-1").await.unwrap().1;
-        domains.extend(api.pilothouse.log_intake().edge("qcloud", "edge-1").await.unwrap().1);
+        let (intake, mut domains) = (api.pilothouse.log_intake(), Vec::new());
+        for cdn in ["level3", "qcloud"] {
+            let edge = intake.edge(cdn, "edge-1").await.unwrap();
+            domains.extend(intake.hosts(edge.cdn_id).await.unwrap().domains);
+        }
         Self { api, user, other, domains }
     }
 
@@ -108,7 +111,7 @@ impl TrafficApi {
         pack: &str,
     ) {
         let intake = self.api.pilothouse.log_intake();
-        let (edge, _) = intake.edge("level3", "edge-1").await.unwrap();
+        let edge = intake.edge("level3", "edge-1").await.unwrap();
         let seen = intake.sources(&edge, &[[0; 16]]).await.unwrap().seen;
         let mut batch = Batch {
             edge,

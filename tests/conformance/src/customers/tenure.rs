@@ -68,7 +68,7 @@ async fn billed(fixture: &Fixture, caller: &Caller, month: &str) -> Result<i64, 
 
 async fn record(fixture: &Fixture, domain: DomainId, buckets: std::ops::Range<i64>, flux: i64) {
     let intake = fixture.pilothouse.log_intake();
-    let (edge, _) = intake.edge("level3", "edge-1").await.unwrap();
+    let edge = intake.edge("level3", "edge-1").await.unwrap();
     let seen = intake.sources(&edge, &[[0; 16]]).await.unwrap().seen;
     let cells = buckets.map(|bucket| cell(domain, bucket, flux)).collect();
     let batch =
@@ -85,7 +85,8 @@ pub(crate) async fn hand_over_in_a_month(storage: Arc<dyn Storage>) {
     let former = fixture.customer("ann", "level3", &["a.test"]).await;
     let later = fixture.customer("bob", "level3", &[]).await;
     let intake = fixture.pilothouse.log_intake();
-    let (edge, held) = intake.edge("level3", "edge-1").await.unwrap();
+    let edge = intake.edge("level3", "edge-1").await.unwrap();
+    let held = intake.hosts(edge.cdn_id).await.unwrap().domains;
     let cdns = ["level3".to_owned()];
     let domains = fixture.pilothouse.domains();
     domains.replace(&root, &former.mail, &cdns, None, &[]).await.unwrap();

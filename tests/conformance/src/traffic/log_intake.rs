@@ -37,7 +37,8 @@ impl Intake {
         let settings = Settings::default().with_traffic_days(100_000).with_city_days(100_000);
         let fixture = Fixture::builder(storage.clone()).settings(settings).build();
         let caller = fixture.customer("user", "level3", &["cdn.exrqs.com"]).await;
-        let (edge, domains) = fixture.pilothouse.log_intake().edge("level3", "edge-1").await.unwrap();
+        let edge = fixture.pilothouse.log_intake().edge("level3", "edge-1").await.unwrap();
+        let domains = fixture.pilothouse.log_intake().hosts(edge.cdn_id).await.unwrap().domains;
         let domain_id = domains[0].id;
         Self { pilothouse: fixture.pilothouse, edge, caller, domain_id }
     }
@@ -129,7 +130,7 @@ pub(crate) async fn unregistered_hosts_race_with_their_registration(storage: Arc
     let pilothouse = fixture.pilothouse;
     for round in 0..ROUNDS {
         let host = format!("late{round}.exrqs.com");
-        let (edge, _) = pilothouse.log_intake().edge("level3", &format!("edge-{round}")).await.unwrap();
+        let edge = pilothouse.log_intake().edge("level3", &format!("edge-{round}")).await.unwrap();
         let seen = pilothouse.log_intake().sources(&edge, &[[1; 16]]).await.unwrap().seen;
         let first = batch_of_unregistered(&edge, SourceChange::New(seen), &host, 1);
         let id = pilothouse.log_intake().record(first).await.unwrap();

@@ -48,7 +48,8 @@ impl TrafficFixture {
         let customer = fixture.customer("user", "level3", &names).await;
         let caller = Caller { scope: Scope::Cdn, ..customer };
         let pilothouse = fixture.pilothouse;
-        let (edge, domains) = pilothouse.log_intake().edge("level3", "edge-1").await.unwrap();
+        let edge = pilothouse.log_intake().edge("level3", "edge-1").await.unwrap();
+        let domains = pilothouse.log_intake().hosts(edge.cdn_id).await.unwrap().domains;
         let domains = domains.iter().map(|domain| domain.id).collect();
         Self { pilothouse, storage, clock, archive, caller, edge, domains }
     }

@@ -76,7 +76,8 @@ impl RegionsFixture {
     /// Has the own edge log bytes to a city and to none.
     async fn log(&self, to_miami: i64, to_nowhere: i64) {
         let intake = self.fixture.pilothouse.log_intake();
-        let (edge, domains) = intake.edge("level3", "edge-1").await.unwrap();
+        let edge = intake.edge("level3", "edge-1").await.unwrap();
+        let domains = intake.hosts(edge.cdn_id).await.unwrap().domains;
         let domain_id: DomainId = domains[0].id;
         let seen = intake.sources(&edge, &[[0; 16]]).await.unwrap().seen;
         let flux = to_miami + to_nowhere;
