@@ -14,7 +14,7 @@ use crate::page::{Page, Visitor, html};
 #[derive(Deserialize)]
 pub(crate) struct NodeQuery {
     id: String,
-    /// `problems`; else all.
+    /// `problems` for keys that are not as they should be; else all.
     #[serde(default)]
     show: String,
 }
@@ -43,7 +43,7 @@ fn is_problem(item: &NodeItem) -> bool {
     item.has_drifted || item.version != item.expected || is_refused
 }
 
-/// The page.
+/// Page of a registered node, online or not.
 pub(crate) async fn get_node(
     visitor: Visitor,
     Segments((app, profile)): Segments<(String, String)>,

@@ -24,7 +24,7 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// Options of the measurement.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Server program
+    /// Program of the Pilothouse server
     #[arg(long)]
     program: PathBuf,
     /// Keys of the profile whose items are shown
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     /// Nodes of the release that is shown
     #[arg(long, default_value_t = 10_000)]
     nodes: usize,
-    /// How often each page is opened
+    /// Number of times each page is opened
     #[arg(long, default_value_t = 50)]
     rounds: usize,
 }

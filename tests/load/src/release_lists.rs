@@ -9,8 +9,8 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
 use crate::http::{Connection, Result};
 use crate::latency;
-use crate::releases::{Args, apply, create_app};
-use crate::server::{APP, PROFILE, Server, cpu_time};
+use crate::releases::{Args, apply};
+use crate::server::{APP, PROFILE, Server, cpu_time, create_app};
 
 /// Releases of a page, all of them active.
 const PAGE: usize = 100;

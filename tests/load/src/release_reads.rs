@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use crate::http::{Connection, Result};
-use crate::releases::{Args, apply, create_app};
-use crate::server::{OPEN_APP, PROFILE, Server, resident_memory};
+use crate::releases::{Args, apply};
+use crate::server::{OPEN_APP, PROFILE, Server, create_app, resident_memory};
 
 const READERS: usize = 100;
 /// Values of 1 MiB, in one namespace.

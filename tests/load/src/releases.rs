@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use crate::http::{Connection, Result};
-use crate::server::{APP, PROFILE, PublishTime, Server};
+use crate::server::{APP, PROFILE, PublishTime, Server, create_app};
 use crate::watchers::{VALUE_PREFIX, Watchers, register};
 use crate::{latency, release_lists, release_reads, watchers};
 
@@ -28,7 +28,7 @@ pub(crate) struct Args {
     /// Program of the Pilothouse server
     #[arg(long)]
     pub(crate) program: PathBuf,
-    /// What is measured
+    /// Parts of the measurement
     #[arg(long, value_delimiter = ',', default_value = "publishes,reads,pending,lists")]
     only: Vec<Part>,
     /// Number of watching nodes
@@ -73,12 +73,6 @@ pub(crate) async fn measure(args: Args) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Creates an app.
-pub(crate) async fn create_app(connection: &mut Connection, app: &str) -> Result<()> {
-    let app = json!({"app": app, "appType": 0, "name": app, "charger": "root"});
-    connection.post("/app/create", &app).await.map(|_| ())
 }
 
 /// Sets keys of an app, numbered from `from`, to a value, and publishes them; or has them approved as a change set, whose id it

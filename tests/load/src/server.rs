@@ -173,8 +173,7 @@ impl Publisher {
     /// Creates an app with one item, which is not published yet.
     pub(crate) async fn new(server: &Server, app: &str) -> Result<Self> {
         let mut connection = server.login().await?;
-        let new_app = json!({"app": app, "appType": 0, "name": app, "charger": "root"});
-        connection.post("/app/create", &new_app).await?;
+        create_app(&mut connection, app).await?;
         let item = json!({"app": app, "profile": PROFILE, "key": KEY, "value": ""});
         let item = connection.post("/config/create", &item).await?;
         Ok(Self { connection, item })
@@ -197,4 +196,10 @@ impl Publisher {
         self.connection.post("/publish", &json!({"id": self.item})).await?;
         Ok(PublishTime { requested, answered: Instant::now() })
     }
+}
+
+/// Creates an app without items.
+pub(crate) async fn create_app(connection: &mut Connection, app: &str) -> Result<()> {
+    let app = json!({"app": app, "appType": 0, "name": app, "charger": "root"});
+    connection.post("/app/create", &app).await.map(|_| ())
 }

@@ -1,6 +1,6 @@
 //! Random sequences of releases of single keys and of sets, with nodes that join, leave and crash, servers that are killed
-//! meanwhile, stores that are restored, and apps that are created again. On every protocol a node holds exactly the items released to it, at every
-//! revision and in the end, and never a part of a set.
+//! meanwhile, stores that are restored, and apps that are created again. On every protocol a node holds exactly the items
+//! released to it, at every revision and in the end, and never a part of a set.
 
 mod campaign;
 mod cluster;

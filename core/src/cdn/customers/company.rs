@@ -33,7 +33,7 @@ pub struct Company {
 /// A company as it is listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompanyOverview {
-    /// The company itself.
+    /// Company, with the number of its owner's account.
     pub company: Company,
     /// Name of its owner's account; `None` once that account was deleted.
     pub account: Option<String>,
@@ -63,7 +63,7 @@ pub trait CompanyRepository: Send {
     async fn by_name(&mut self, name: &str) -> StorageResult<Option<Company>>;
     /// A page of companies by id.
     async fn list(&mut self, page: Page) -> StorageResult<Vec<CompanyOverview>>;
-    /// Counts all companies.
+    /// Number of companies, with and without an owner's account.
     async fn count(&mut self) -> StorageResult<u64>;
 }
 

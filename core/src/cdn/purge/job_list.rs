@@ -23,7 +23,7 @@ pub struct JobRequest {
     pub mail: String,
     /// Time of its acceptance.
     pub created: DateTime<Utc>,
-    /// Its jobs.
+    /// Jobs of the request in the order of their acceptance, at least one.
     pub parts: JobParts,
 }
 

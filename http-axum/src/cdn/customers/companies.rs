@@ -17,7 +17,7 @@ list_query! {
     pub(super) struct CompaniesQuery {}
 }
 
-/// Companies by id.
+/// Answer to a list of companies.
 #[derive(Serialize, ToSchema)]
 pub(super) struct CompanyList {
     /// A page of them.

@@ -33,7 +33,7 @@ pub(super) struct RetryQuery {
     request: Option<String>,
 }
 
-/// What is tried again of a job or request.
+/// Number of cells of a job or request that a retry made pending.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Retried {
     /// Task id that was given.

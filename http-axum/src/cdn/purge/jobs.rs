@@ -109,7 +109,7 @@ pub(super) struct PartInfo {
     reason: String,
 }
 
-/// Requests, newest first.
+/// Answer to a list of requests.
 #[derive(Serialize, ToSchema)]
 pub(super) struct JobPage {
     /// A page of them.

@@ -22,7 +22,7 @@ const ROLLED_BACK: usize = 4;
 pub(super) enum Access<'a> {
     /// The only sequence, which kills and restores them itself.
     Alone(&'a mut Cluster),
-    /// One of several.
+    /// One of several sequences, which share servers and kills.
     Shared(SharedCluster),
 }
 
