@@ -6,7 +6,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use bytes::Bytes;
 
 use crate::Epoch;
-use crate::config::delivery::{ConfigSnapshot, EffectiveItem, MAX_MEMOISED, Profile, ReleaseId, Tag};
+use crate::config::delivery::{
+    ConfigSnapshot, EffectiveItem, MAX_MEMOISED, Profile, ReleaseId, Tag, canonical_node_id,
+};
 use crate::sync::lock;
 
 /// File extensions of namespaces that are one text.
@@ -189,6 +191,18 @@ impl ConfigSnapshot {
     pub fn namespace_changed(&self, profile: &str, name: &str) -> i64 {
         let changed = self.profile(profile).map_or(0, |profile| NamedNamespace::of(profile, name).changed);
         if changed == 0 { 0 } else { self.epoch().revision(changed) }
+    }
+
+    /// Whether a namespace changed after a revision for a node at an address, whatever its label; without an address, or where
+    /// the revision is not remembered, for any node.
+    pub fn namespace_changed_at(&self, profile: &str, name: &str, since: i64, address: Option<&str>) -> bool {
+        if self.namespace_changed(profile, name) <= since.max(0) {
+            return false;
+        }
+        let (Some(profile), Some(address)) = (self.profile(profile), address) else { return true };
+        let Some(namespace) = &NamedNamespace::of(profile, name).namespace else { return true };
+        let (address, since) = (canonical_node_id(address), (since, Epoch::number_of(since)));
+        !self.remembers(since.0) || profile.changed_at(&address, since.1, |key| namespace.has(key))
     }
 }
 

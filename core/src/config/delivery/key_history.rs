@@ -20,14 +20,29 @@ pub(super) struct ReleaseSpan {
     start: i64,
     end: Option<i64>,
     published: DateTime<Utc>,
-    /// Node ids of a grey release; `None` for a full one, which is for every node.
-    nodes: Option<Arc<HashSet<Box<str>>>>,
+    /// Nodes of a grey release; `None` for a full one, which is for every node.
+    nodes: Option<Arc<NamedNodes>>,
     /// The value, while the release is active; none where it takes the key from its nodes.
     value: Option<Arc<str>>,
 }
 
-/// Node ids of grey releases, by their first parts.
-pub(super) type GreyNodes = HashMap<ReleaseId, Arc<HashSet<Box<str>>>>;
+/// Nodes of a grey release.
+#[derive(Debug)]
+pub(super) struct NamedNodes {
+    ids: HashSet<Box<str>>,
+    /// What stands before a slash in these ids: the addresses of Apollo clients with a label.
+    addresses: HashSet<Box<str>>,
+}
+
+impl NamedNodes {
+    fn new(ids: &[String]) -> Self {
+        let slashes = ids.iter().flat_map(|id| id.match_indices('/').map(|(at, _)| id[..at].into()));
+        Self { addresses: slashes.collect(), ids: ids.iter().map(|id| id.as_str().into()).collect() }
+    }
+}
+
+/// Nodes of grey releases, by the first parts of these.
+pub(super) type GreyNodes = HashMap<ReleaseId, Arc<NamedNodes>>;
 
 impl ReleaseSpan {
     /// `nodes` are those of the parts of one grey release, which share them.
@@ -35,7 +50,7 @@ impl ReleaseSpan {
         let release = &of.release;
         let grey = release.kind == ReleaseKind::Grey;
         let mut shared = || {
-            let named = || Arc::new(release.nodes.iter().map(|node| node.as_str().into()).collect());
+            let named = || Arc::new(NamedNodes::new(&release.nodes));
             nodes.entry(release.head()).or_insert_with(named).clone()
         };
         Self {
@@ -56,7 +71,13 @@ impl ReleaseSpan {
     }
 
     pub(super) fn is_for(&self, node_id: &str) -> bool {
-        self.nodes.as_ref().is_none_or(|nodes| nodes.contains(node_id))
+        self.nodes.as_ref().is_none_or(|nodes| nodes.ids.contains(node_id))
+    }
+
+    /// Whether it is for a node at an address, whatever its label.
+    fn is_for_address(&self, address: &str) -> bool {
+        let has = |nodes: &Arc<NamedNodes>| nodes.ids.contains(address) || nodes.addresses.contains(address);
+        self.nodes.as_ref().is_none_or(has)
     }
 
     fn counts_at(&self, revision: i64) -> bool {
@@ -93,6 +114,13 @@ impl KeyHistory {
     pub(super) fn revisions(&self) -> impl Iterator<Item = i64> {
         let remembered = self.spans.iter().flat_map(|span| [Some(span.start), span.end]).flatten();
         remembered.chain([self.last_changed])
+    }
+
+    /// Whether a release for a node at an address began or ended after a remembered revision. What did both is a change too:
+    /// the node may have read the key in between.
+    pub(super) fn changed_at(&self, address: &str, since: i64) -> bool {
+        let news = |span: &ReleaseSpan| span.start > since || span.end.is_some_and(|end| end > since);
+        self.spans.iter().any(|span| news(span) && span.is_for_address(address))
     }
 
     /// Whether every node holds the same of the key, now and at every remembered revision.

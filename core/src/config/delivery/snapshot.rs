@@ -69,6 +69,19 @@ impl Profile {
         changed.map_or(0, |(revision, _)| *revision)
     }
 
+    /// Whether one of the keys that `wanted` accepts changed after a remembered revision for a node at an address, whatever
+    /// its label.
+    pub(in crate::config) fn changed_at(
+        &self,
+        address: &str,
+        since: i64,
+        wanted: impl Fn(&str) -> bool,
+    ) -> bool {
+        let keys = self.histories.changed_after(since).into_iter().filter(|key| wanted(key));
+        let mut histories = keys.filter_map(|key| self.histories.by_key.get(key));
+        histories.any(|history| history.changed_at(address, since))
+    }
+
     /// A value that a reader derived from this profile, by name; kept as long as the snapshot, at most 256 of them.
     pub(in crate::config) fn memoised<T: Any + Send + Sync>(
         &self,
@@ -204,6 +217,11 @@ impl ConfigSnapshot {
         self.number
     }
 
+    /// Whether what ended after a revision is still remembered.
+    pub(in crate::config) fn remembers(&self, revision: i64) -> bool {
+        Epoch::of(revision) == self.epoch && Epoch::number_of(revision) >= self.number - MEMORY
+    }
+
     /// The app keys that open the app, by id.
     pub fn keys(&self) -> &[OpeningKey] {
         &self.keys
@@ -238,8 +256,7 @@ impl ConfigSnapshot {
         if since == self.revision() || known == 0 && self.number == 0 {
             return None;
         }
-        let same_epoch = Epoch::of(since) == self.epoch;
-        let within_memory = same_epoch && 0 < known && known < self.number && known >= self.number - MEMORY;
+        let within_memory = 0 < known && known < self.number && self.remembers(since);
         let Some(of) = self.profiles.get(profile) else {
             return (!within_memory).then(|| Arc::new(ConfigDelta::empty(self.revision())));
         };

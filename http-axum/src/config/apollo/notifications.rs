@@ -38,7 +38,7 @@ pub(super) struct Watched {
     /// The namespaces with the last id the client was told of each, or -1: JSON, at most 1000.
     #[param(max_length = 65536, example = "[{\"namespaceName\":\"application\",\"notificationId\":-1}]")]
     notifications: String,
-    /// The client's address; without, where the request comes from.
+    /// The client's address: grey releases to nodes of other addresses are not told. Without, all are.
     #[serde(default)]
     #[param(max_length = 64, example = "10.0.0.1")]
     ip: String,
@@ -96,7 +96,7 @@ struct Messages {
     details: BTreeMap<String, i64>,
 }
 
-/// Waits until one of the namespaces has changed after what the client knows: for `long_poll_seconds`, then 304. Signed as
+/// Waits until one of the namespaces has changed for the client after what it knows: for `long_poll_seconds`, then 304. Signed as
 /// `/configs` is.
 #[utoipa::path(
     get,
@@ -145,13 +145,14 @@ pub(super) async fn get_notifications(
                 present.push(source.present(profile, address.as_deref(), client.peer));
             }
         }
+        let (session, profiles, sources) = (&session, &*profiles, &sources);
+        // Of an address under which no client is known, grey releases may mean it by another one.
+        let is_known = present.iter().any(|present| !present.clients().is_empty());
+        let address = address.as_deref().filter(|_| is_known);
         let snapshot = snapshots.borrow_and_update().clone();
         if is_first {
-            record_confirmed(
-                &Watching { session: &session, snapshot, profiles: &profiles, sources: &sources },
-                &present,
-                &namespaces,
-            );
+            let watching = Watching { session, snapshot, profiles, sources, address };
+            record_confirmed(&watching, &present, &namespaces);
             is_first = false;
         }
         loop {
@@ -160,7 +161,7 @@ pub(super) async fn get_notifications(
             if session.is_revoked(&snapshot) {
                 return Err(Error::Unauthenticated.into());
             }
-            let watching = Watching { session: &session, snapshot, profiles: &profiles, sources: &sources };
+            let watching = Watching { session, snapshot, profiles, sources, address };
             let changed = watching.changed(&namespaces);
             if !changed.is_empty() {
                 return Ok(Json(changed).into_response());
@@ -246,9 +247,20 @@ struct Watching<'a> {
     snapshot: Arc<ConfigSnapshot>,
     profiles: &'a [&'a str],
     sources: &'a Sources,
+    /// The client's address, where clients are known to be.
+    address: Option<&'a str>,
 }
 
 impl Watching<'_> {
+    /// Whether what the client holds of a namespace may differ from what it held at the last id it was told of.
+    fn is_news(&self, known: &Known, id: i64) -> bool {
+        let (name, since) = (&known.namespace_name, known.notification_id);
+        // An id of what others share, or of another history, is none of the revisions that are compared here.
+        let is_other = self.sources.of(known).is_some() || Epoch::of(since) != self.snapshot.epoch();
+        let differs = |profile: &&str| self.snapshot.namespace_changed_at(profile, name, since, self.address);
+        id > since.max(0) && (is_other || self.profiles.iter().any(differs))
+    }
+
     /// The id of a namespace, and its messages; 0 where nothing of it ever changed.
     fn id(&self, known: &Known) -> (i64, BTreeMap<String, i64>) {
         let name = &known.namespace_name;
@@ -285,7 +297,7 @@ impl Watching<'_> {
                 id = self.snapshot.epoch().revision(0);
                 details.insert(format!("{}+{profile}+{name}", self.session.name()), id);
             }
-            if id > known.notification_id.max(0) {
+            if self.is_news(known, id) {
                 let messages = Messages { details };
                 all.push(Notification { namespace_name: name.clone(), notification_id: id, messages });
             }
@@ -299,13 +311,11 @@ fn record_confirmed(watching: &Watching<'_>, present: &[Presence], namespaces: &
     let clients: Vec<&NodeSession> = present.iter().flat_map(Presence::clients).collect();
     for known in namespaces {
         let name = &known.namespace_name;
-        let shared = watching.sources.of(known).map(|_| watching.id(known).0);
+        if watching.is_news(known, watching.id(known).0) {
+            continue;
+        }
         for node in &clients {
             let snapshot = node.app().snapshot();
-            let revision = snapshot.namespace_changed(node.profile(), name);
-            if revision == 0 || known.notification_id < shared.unwrap_or(revision) {
-                continue;
-            }
             if let Some(content) = snapshot.namespace(node.profile(), node.node_id(), name)
                 && node.was_sent(&content)
             {

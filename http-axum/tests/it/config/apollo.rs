@@ -256,6 +256,63 @@ async fn grey_releases_reach_addresses_and_labels() {
 }
 
 #[tokio::test]
+async fn a_grey_release_is_news_only_at_the_addresses_of_its_nodes() {
+    let fixture = ApolloApi::with_key().await;
+    fixture.publish("dev", "a", "old", json!({})).await;
+    fixture.publish("default", "a", "not read", json!({})).await;
+    for client in ["ip=10.0.0.1", "ip=10.0.0.2", "ip=10.0.0.2&label=canary", "ip=2001:DB8::1"] {
+        fixture.get(&format!("/configs/app1/dev/application?{client}")).await.ok();
+    }
+    let newest = async |of: &str| {
+        let news = fixture.notifications(json!({"application": -1}), of).await.unwrap();
+        news[0]["notificationId"].as_i64().unwrap()
+    };
+    let told =
+        async |id: i64, of: &str| fixture.notifications(json!({"application": id}), of).await.is_some();
+    let start = newest("").await;
+
+    let grey = fixture.publish("dev", "a", "grey", json!({"nodes": "10.0.0.1", "grey": true})).await;
+    assert!(told(start, "&ip=10.0.0.1").await);
+    assert!(!told(start, "&ip=10.0.0.2").await, "nothing changed for it");
+    assert!(!told(start, "&ip=2001:db8::1").await, "nor for another spelling of an address");
+    assert!(told(start, "&ip=10.0.0.9").await, "an address at which no client is known may be anybody");
+    assert!(told(start, "").await, "and so may a client that names none");
+    assert!(told(-1, "&ip=10.0.0.2").await, "a client that knows nothing yet is told");
+    let with_grey = newest("&ip=10.0.0.1").await;
+    fixture.make("/publish/abort", json!({"release": grey["Release"]})).await;
+    assert!(told(with_grey, "&ip=10.0.0.1").await, "it is taken back");
+    assert!(told(start, "&ip=10.0.0.1").await, "it may have read the release in between");
+    assert!(!told(start, "&ip=10.0.0.2").await);
+
+    let by_label =
+        fixture.publish("dev", "a", "labelled", json!({"labels": "label:canary", "grey": true})).await;
+    assert!(told(start, "&ip=10.0.0.2").await, "one of its labels is meant");
+    let before = newest("").await;
+    assert!(!told(before, "&ip=10.0.0.1").await);
+    fixture.make("/publish/promote", json!({"release": by_label["Release"]})).await;
+    for client in ["&ip=10.0.0.1", "&ip=10.0.0.2", "&ip=2001:db8::1"] {
+        assert!(told(before, client).await, "a full release is for {client}");
+    }
+
+    // Of a client that was not woken, what it read before is confirmed by the id it had then.
+    let full = fixture.publish("dev", "a", "new", json!({})).await["Release"].clone();
+    fixture.get("/configs/app1/dev/application?ip=10.0.0.2").await.ok();
+    let read = newest("&ip=10.0.0.2").await;
+    fixture.publish("dev", "a", "grey again", json!({"nodes": "10.0.0.1", "grey": true})).await;
+    assert!(!told(read, "&ip=10.0.0.2").await);
+    let status = fixture.make("/publish/status", json!({"release": full})).await;
+    let of_client = |node: &&Value| node["NodeId"] == "10.0.0.2";
+    let node = status["Nodes"].as_array().unwrap().iter().find(of_client).unwrap();
+    assert_eq!(node["State"], "applied", "{status}");
+
+    // A revision that is forgotten may have been anything.
+    for n in 0..256 {
+        fixture.publish("dev", "other/key", &n.to_string(), json!({})).await;
+    }
+    assert!(told(read, "&ip=10.0.0.2").await);
+}
+
+#[tokio::test]
 async fn a_release_key_or_a_later_notification_acknowledges_a_release() {
     let fixture = ApolloApi::with_key().await;
     let released = fixture.publish("dev", "a", "1", json!({})).await["Release"].clone();
