@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use crate::http::{Connection, Result};
 use crate::latency;
 use crate::releases::{Args, apply};
-use crate::server::{APP, PROFILE, Server, cpu_time, create_app};
+use crate::server::{APP, PROFILE, SECRET, Server, cpu_time, create_app};
 
 /// Releases of a page, all of them active.
 const PAGE: usize = 100;
@@ -49,7 +49,9 @@ pub(crate) async fn measure_lists(args: &Args) -> Result<()> {
 
 async fn measure_lists_on(args: &Args, postgres: Option<&Postgres>) -> Result<()> {
     let url = postgres.map(|postgres| postgres.database().url);
-    let settings = url.as_ref().map_or_else(String::new, |url| format!("database_url = \"{url}\"\n"));
+    // Servers on Postgres share a secret, so they do not make one themselves.
+    let shared = |url| format!("database_url = \"{url}\"\nsecret_key = \"env:{SECRET}\"\n");
+    let settings = url.as_ref().map_or_else(String::new, shared);
     let mut server = Server::start(&args.program, &settings).await?;
     let mut connection = server.login().await?;
     create_app(&mut connection, APP).await?;

@@ -17,6 +17,8 @@ use crate::tls::Tls;
 /// Password of every account.
 pub(crate) const PASSWORD: &str = "correct horse battery";
 const SETTINGS: &str = "settings.toml";
+/// Environment variable with a secret, for settings that need one.
+pub(crate) const SECRET: &str = "LOAD_SECRET";
 /// Mail address of the account `root`.
 pub(crate) const MAIL: &str = "root@example.com";
 /// App that Apollo clients may read without a signature.
@@ -82,6 +84,7 @@ impl Server {
         let mut command = Command::new(&self.program);
         command.current_dir(&self.folder).env("PILOTHOUSE_LISTEN", self.address.to_string());
         command.env("PILOTHOUSE_CONFIG", SETTINGS).env("PILOTHOUSE_APOLLO_UNSIGNED_APPS", OPEN_APP);
+        command.env(SECRET, "0123456789".repeat(4));
         command
     }
 

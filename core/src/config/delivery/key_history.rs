@@ -62,7 +62,7 @@ impl ReleaseSpan {
             end: release.end_revision,
             published: release.publish_time,
             nodes: grey.then(&mut shared),
-            value: of.value.as_deref().map(Arc::from),
+            value: of.value.clone(),
         }
     }
 

@@ -3,6 +3,8 @@
 //! A release is a set of one or more items. Each item has a row of its own, its part, because parts may end one by one; the
 //! first part names the release.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
@@ -222,8 +224,8 @@ pub struct Deliverable {
     pub profile: String,
     /// The key of its item.
     pub key: String,
-    /// The value of its version, while it is active.
-    pub value: Option<String>,
+    /// The value of its version, while it is active: what snapshots share.
+    pub value: Option<Arc<str>>,
 }
 
 /// Releases in a store.

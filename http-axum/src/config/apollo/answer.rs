@@ -7,7 +7,10 @@ use serde::ser::{SerializeMap, Serializer};
 /// Encodes items as a JSON object of texts.
 pub(super) fn json(content: &NamespaceContent) -> Bytes {
     content.encoded(NamespaceEncoding::Json, |content| {
-        let mut text = Vec::new();
+        // A vector that grew would have held half of it once more.
+        let lengths =
+            content.items.iter().map(|(name, item)| name.len() + item.value.len() + "\"\":\"\",".len());
+        let mut text = Vec::with_capacity(lengths.sum::<usize>() + "{}".len());
         let mut writer = serde_json::Serializer::new(&mut text);
         // Writing text into memory cannot fail.
         let _ = writer.serialize_map(Some(content.items.len())).and_then(|mut map| {

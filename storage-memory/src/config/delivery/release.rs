@@ -1,6 +1,7 @@
 //! Release repository over the state in memory.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use pilothouse_core::Page;
@@ -244,7 +245,7 @@ impl ReleaseRepository for Transaction {
         };
         let releases = config.releases.iter().filter_map(|release| {
             let item = config.items.get(release.item).filter(|item| item.app == app)?;
-            let value = || item.version(release.version).map(|version| version.content.value.clone());
+            let value = || item.version(release.version).map(|version| Arc::from(&*version.content.value));
             wanted(release).then(|| Deliverable {
                 release: release.clone(),
                 profile: item.profile.clone(),

@@ -298,8 +298,7 @@ impl DeliveryRepository for Transaction {
         release: ReleaseId,
         since: DateTime<Utc>,
     ) -> StorageResult<Option<AppliedTimes>> {
-        let times = self.connection.all(rollout::APPLIED_TIMES, values![release, since]).await?;
-        Ok(rollout::applied_times(&times))
+        self.connection.optional(rollout::APPLIED_TIMES, values![release, since]).await
     }
 
     async fn of_releases(&mut self, releases: &[ReleaseId]) -> StorageResult<Vec<DeliveryRecord>> {

@@ -1,5 +1,7 @@
 //! Rows of releases and of their parts.
 
+use std::sync::Arc;
+
 use pilothouse_core::config::{
     Deliverable, GreysBeside, PartId, Release, ReleaseId, ReleaseKind, ReleasePart, ReleaseSize,
     ReleaseState, ReleaseSummary, ReleasedItem,
@@ -103,7 +105,7 @@ impl FromRow for Deliverable {
             release: Release::from_row(row)?,
             profile: row.get("profile")?,
             key: row.get("key")?,
-            value: row.optional("value")?,
+            value: row.optional::<String>("value")?.map(Arc::from),
         })
     }
 }

@@ -1,6 +1,5 @@
 //! Statements of rollouts: the nodes that a release concerns, with their states.
 
-use chrono::{DateTime, Utc};
 use pilothouse_core::config::{AppliedTimes, LEASE, NodeState, ProfileAt, ReachCount, RolloutNode};
 use pilothouse_core::ports::{StorageError, StorageResult};
 
@@ -93,9 +92,10 @@ statements! {
              GROUP BY release_id, has_left, result IS NOT NULL ORDER BY release_id, has_left, is_acked"
         ),
     ];
-    pub(super) APPLIED_TIMES = "SELECT acked FROM (SELECT acked, ROW_NUMBER() OVER (ORDER BY acked) AS place, \
-         COUNT(*) OVER () AS total FROM config_delivery WHERE release_id = $1 AND result = 1 AND acked >= $2) timed \
-         WHERE place IN (1, (total + 1) / 2, total) ORDER BY place";
+    pub(super) APPLIED_TIMES = "WITH timed AS (SELECT MIN(acked) AS first, MAX(acked) AS last, COUNT(*) AS total \
+         FROM config_delivery WHERE release_id = $1 AND result = 1 AND acked >= $2) \
+         SELECT first, last, (SELECT acked FROM config_delivery WHERE release_id = $1 AND result = 1 AND acked >= $2 \
+         ORDER BY acked LIMIT 1 OFFSET (SELECT (total - 1) / 2 FROM timed)) AS median FROM timed WHERE total > 0";
 }
 
 /// The parameters of these statements: app, profile, and the moment with the latest end of a lease that is believed then.
@@ -106,12 +106,6 @@ pub(super) fn values_of<'a>(
     let ProfileAt { app, profile, now } = of;
     let profile = [app.into(), profile.into(), now.into(), LEASE.latest_end(now).into()];
     profile.into_iter().chain(others).collect()
-}
-
-/// Times of the first, the median and the last, of which some may be one.
-pub(super) fn applied_times(times: &[DateTime<Utc>]) -> Option<AppliedTimes> {
-    let (first, last) = times.first().zip(times.last())?;
-    Some(AppliedTimes { first: *first, median: times[(times.len() - 1) / 2], last: *last })
 }
 
 /// Number of nodes in a state.
@@ -133,6 +127,12 @@ impl FromRow for StateCount {
     fn from_row(row: &Row) -> StorageResult<Self> {
         let state: i64 = row.get("state")?;
         Ok(Self { state: usize::try_from(state).unwrap_or(usize::MAX), nodes: row.get("nodes")? })
+    }
+}
+
+impl FromRow for AppliedTimes {
+    fn from_row(row: &Row) -> StorageResult<Self> {
+        Ok(Self { first: row.get("first")?, median: row.get("median")?, last: row.get("last")? })
     }
 }
 

@@ -98,7 +98,7 @@ pub(crate) async fn since(storage: Arc<dyn Storage>) {
         "the last to begin and to end, and the active"
     );
     let found = releases.since(app, 4, true).await.unwrap();
-    let row = |release: Release, key: &str, value: Option<String>| Deliverable {
+    let row = |release: Release, key: &str, value: Option<Arc<str>>| Deliverable {
         release,
         profile: "dev".into(),
         key: key.into(),
@@ -112,7 +112,7 @@ pub(crate) async fn since(storage: Arc<dyn Storage>) {
     };
     assert_eq!(found[0].release.id, first);
     assert_eq!(found[1], row(ended, AWKWARD, None));
-    let value = |n: i64| Some(version(n).content.value);
+    let value = |n: i64| Some(Arc::from(version(n).content.value));
     assert_eq!(found[2], row(Release { id: second, ..at(release(id, 2), 3) }, "k", value(2)));
     assert_eq!(found[3], row(Release { id: part, ..at(grey(id, 1), 4) }, "k", value(1)));
 }
