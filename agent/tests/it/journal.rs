@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 
-use pilothouse_agent::{Agent, Records, Settings, State};
+use pilothouse_agent::{Records, State};
 use serde_json::json;
 
 use crate::machine::{Machine, assert_report};
@@ -85,8 +85,7 @@ fn damage_before_the_end_stops_everything_that_writes() {
     let mut damaged = whole.clone();
     damaged[100] ^= 1;
     fs::write(machine.path("state/journal"), &damaged).unwrap();
-    let settings = Settings::load(&machine.settings_file()).unwrap();
-    let told = Agent::open(settings).unwrap_err().chain();
+    let told = machine.open().unwrap_err().chain();
     assert!(told.contains("damaged at byte 0"), "{told}");
     assert_eq!(journal(&machine), damaged, "nothing is cut off");
     assert_eq!(machine.run(&["fsck"]).status.code(), Some(1));
@@ -104,7 +103,7 @@ fn a_record_of_another_version_is_not_cut_off() {
     let json = r#"{"task_id":"t2","of":"the future"}"#;
     let mut file = fs::OpenOptions::new().append(true).open(machine.path("state/journal")).unwrap();
     writeln!(file, "{:08x} {json}", crc32fast::hash(json.as_bytes())).unwrap();
-    let told = Agent::open(Settings::load(&machine.settings_file()).unwrap()).unwrap_err().chain();
+    let told = machine.open().unwrap_err().chain();
     assert!(told.contains("another version"), "{told}");
 }
 

@@ -100,9 +100,14 @@ impl Machine {
         self.path("loaded")
     }
 
-    /// Agent of this machine. A process that another test is just starting has a copy of the lock until it runs its program,
-    /// so a busy state folder is tried again.
+    /// Agent of this machine.
     pub(crate) fn agent(&self) -> Agent {
+        self.open().unwrap()
+    }
+
+    /// Opens the agent of this machine. A process that another test is just starting has a copy of the lock until it runs its
+    /// program, so a busy state folder is tried again.
+    pub(crate) fn open(&self) -> Result<Agent, Error> {
         let settings = Settings::load(&self.settings_file()).unwrap();
         let deadline = Instant::now() + Duration::from_secs(10);
         loop {
@@ -110,7 +115,7 @@ impl Machine {
                 Err(Error::Refused(Refusal::Busy(_))) if Instant::now() < deadline => {
                     std::thread::sleep(Duration::from_millis(2));
                 }
-                opened => return opened.unwrap(),
+                opened => return opened,
             }
         }
     }
