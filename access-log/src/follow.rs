@@ -13,6 +13,7 @@
 
 mod age;
 mod notice;
+mod order;
 mod rotated;
 mod tailed_file;
 mod walk;

@@ -25,6 +25,12 @@ pub enum Notice {
         /// Path of the file.
         path: PathBuf,
     },
+    /// Rotated file that was not read before and was left out, because it cannot be told whether it is newer than a packed one that
+    /// was: that may be older than its time of writing, and the first lines of one of them cannot be read.
+    Unplaced {
+        /// Path of the file.
+        path: PathBuf,
+    },
     /// File that was left out because it cannot be told whether it was read before, as [`crate::IngestError::Unclear`] says.
     Unclear {
         /// Path of the file.
@@ -60,6 +66,7 @@ impl Notice {
             Self::NotRotated { .. } => false,
             Self::Unreadable { .. }
             | Self::Unsupported { .. }
+            | Self::Unplaced { .. }
             | Self::Unclear { .. }
             | Self::OtherFormat { .. }
             | Self::Gap => true,
@@ -81,6 +88,12 @@ impl fmt::Display for Notice {
                     path.display()
                 )
             }
+            Self::Unplaced { path } => write!(
+                f,
+                "{} was not read, and whether it is newer than the packed files that were cannot be told by its first lines \
+                 and theirs: nothing of it is counted",
+                path.display()
+            ),
             Self::Unclear { path, agreeing, known } => write!(
                 f,
                 "{} begins with {agreeing} of the {known} lines of a log that was read before, and then differs: nothing \

@@ -3,8 +3,9 @@
 mod name;
 
 use std::collections::HashSet;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use super::tailed_file::FileStamp;
 pub(super) use name::Packing;
@@ -16,6 +17,20 @@ pub(super) struct RotatedFile {
     pub(super) path: PathBuf,
     pub(super) stamp: FileStamp,
     pub(super) packing: Packing,
+    /// Order among files of one time, by their names: less is newer.
+    pub(super) age: i64,
+}
+
+impl RotatedFile {
+    /// Opens the file; nothing if its name is another's by now, or nobody's.
+    pub(super) fn open(&self) -> io::Result<Option<File>> {
+        let file = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        let is_same = FileStamp::of(&file.metadata()?).is_same_file(self.stamp);
+        Ok(is_same.then_some(file))
+    }
 }
 
 /// Places and names of the rotated files of a log.
@@ -59,7 +74,7 @@ impl RotatedFiles {
         let others: HashSet<_> =
             self.neighbours.iter().chain([&self.path]).filter_map(|path| file_id(path)).collect();
         let mut seen = HashSet::new();
-        let mut found: Vec<(RotatedName, RotatedFile)> = Vec::new();
+        let mut found: Vec<RotatedFile> = Vec::new();
         for folder in folders {
             let entries = match fs::read_dir(&folder) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
@@ -77,23 +92,16 @@ impl RotatedFiles {
                     !others.contains(&stamp.file) && !self.is_of_neighbour(&folder, &names, &file_name);
                 if is_ours && fs::metadata(&path).is_ok_and(|file| file.is_file()) && seen.insert(stamp.file)
                 {
-                    let packing = name.packing;
-                    found.push((name, RotatedFile { path, stamp, packing }));
+                    let RotatedName { packing, age } = name;
+                    found.push(RotatedFile { path, stamp, packing, age });
                 }
             }
         }
-        let plain: HashSet<PathBuf> = found
-            .iter()
-            .filter(|(name, _)| name.packing == Packing::None)
-            .map(|(_, file)| file.path.clone())
-            .collect();
-        found.retain(|(name, file)| {
-            name.packing == Packing::None || !plain.contains(&file.path.with_extension(""))
-        });
-        found.sort_by(|(a_name, a), (b_name, b)| {
-            b.stamp.modified.cmp(&a.stamp.modified).then_with(|| a_name.age.cmp(&b_name.age))
-        });
-        Ok(found.into_iter().map(|(_, file)| file).collect())
+        let plain: HashSet<PathBuf> =
+            found.iter().filter(|file| file.packing == Packing::None).map(|file| file.path.clone()).collect();
+        found.retain(|file| file.packing == Packing::None || !plain.contains(&file.path.with_extension("")));
+        found.sort_by(|a, b| b.stamp.modified.cmp(&a.stamp.modified).then_with(|| a.age.cmp(&b.age)));
+        Ok(found)
     }
 
     /// Whether the name is rather that of a neighbour's rotated file: the longer name of a log fits better.

@@ -2,10 +2,10 @@
 //! has read.
 
 use std::fs::File;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::order::{self, PlacedFile};
 use super::rotated::{Packing, RotatedFile};
 use super::tailed_file::{FileStamp, TailedFile};
 use super::{Follower, Notice, Poll, ROTATE_WAIT, age};
@@ -122,15 +122,25 @@ impl Follower {
         let live = self.open(poll.now)?;
         let began = live.as_ref().map(|live| live.began(poll.rules)).transpose();
         let began = began.map_err(|error| self.error(error))?.flatten();
-        for file in listed {
-            if self.rotated.iter().chain(&self.live).any(|held| held.stamp().is_same_file(file.stamp)) {
+        // What was written before a file that is held is older than it.
+        let held = listed.iter().position(|file| self.holds(file));
+        let listed = &listed[..held.map_or(listed.len(), |held| held + 1)];
+        let Some(placed) = order::newest_first(listed, poll.rules) else { return Ok(Walked::Overtaken) };
+        // Newest packed file that was read before.
+        let mut known: Option<PlacedFile<'_>> = None;
+        for place in placed {
+            let file = place.file;
+            if known.is_some_and(|known| self.is_older(&place, &known)) {
+                continue;
+            }
+            if self.holds(file) {
                 return Ok(Walked::Done { unread, is_found: true });
             }
             if file.packing == Packing::Unsupported {
                 unread.push(file.clone());
                 continue;
             }
-            let opened = match open(file) {
+            let opened = match file.open() {
                 Ok(None) => return Ok(Walked::Overtaken),
                 Ok(Some(opened)) => opened,
                 Err(error) => {
@@ -142,11 +152,18 @@ impl Follower {
                 }
             };
             match Self::compare(poll, file, opened, began) {
-                Ok(Some(LogIdentity::New)) => unread.push(file.clone()),
-                Ok(Some(LogIdentity::Copy)) => return Ok(Walked::Done { unread, is_found: true }),
-                Ok(Some(LogIdentity::Continued | LogIdentity::Truncated { .. })) => {
-                    unread.push(file.clone());
-                    return Ok(Walked::Done { unread, is_found: true });
+                Ok(Some(LogIdentity::New)) if known.is_none() => unread.push(file.clone()),
+                Ok(Some(LogIdentity::New)) => {
+                    poll.notice_once(&mut self.noticed, &file.path, |path| Notice::Unplaced { path });
+                }
+                Ok(Some(identity)) => {
+                    if identity != LogIdentity::Copy {
+                        unread.push(file.clone());
+                    }
+                    if file.packing == Packing::None {
+                        return Ok(Walked::Done { unread, is_found: true });
+                    }
+                    known.get_or_insert(place);
                 }
                 Ok(None) => {
                     poll.notice_once(&mut self.noticed, &file.path, |path| Notice::NotRotated { path });
@@ -165,7 +182,20 @@ impl Follower {
                 Err(error) => return Err(error),
             }
         }
-        Ok(Walked::Done { unread, is_found: false })
+        Ok(Walked::Done { unread, is_found: known.is_some() })
+    }
+
+    /// Whether a file is one of those that are being read.
+    fn holds(&self, file: &RotatedFile) -> bool {
+        self.rotated.iter().chain(&self.live).any(|held| held.stamp().is_same_file(file.stamp))
+    }
+
+    /// Whether a file that is placed behind a packed one is older, as it always is where their first lines can be read. So is one
+    /// that an earlier walk has passed.
+    fn is_older(&self, file: &PlacedFile<'_>, packed: &PlacedFile<'_>) -> bool {
+        packed.is_comparable(file)
+            || file.file.packing == Packing::Unsupported
+            || self.seen.contains(&file.file.stamp)
     }
 
     /// Compares a rotated file with what was read before; nothing for a file that is none of this log.
@@ -200,7 +230,7 @@ impl Follower {
         }
         let name = file.path.display().to_string();
         let error = |source| IngestError::Read { name: name.clone(), source };
-        let Some(opened) = open(file).map_err(error)? else { return Ok(TakenUp::Overtaken) };
+        let Some(opened) = file.open().map_err(error)? else { return Ok(TakenUp::Overtaken) };
         if file.packing == Packing::None && is_recent(file.stamp) {
             self.rotated.push(TailedFile::new(file.path.clone(), opened, poll.now).map_err(error)?);
             return Ok(TakenUp::Tailed);
@@ -235,16 +265,6 @@ impl<L> Poll<'_, '_, L> {
             self.report.notices.push(notice(path.to_owned()));
         }
     }
-}
-
-/// Opens a listed file; nothing if its name is another's by now, or nobody's.
-fn open(listed: &RotatedFile) -> io::Result<Option<File>> {
-    let file = match File::open(&listed.path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file?,
-    };
-    let is_same = FileStamp::of(&file.metadata()?).is_same_file(listed.stamp);
-    Ok(is_same.then_some(file))
 }
 
 /// Whether a file was modified so lately that its writer may still have it open. So is one from the future.

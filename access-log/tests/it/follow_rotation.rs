@@ -9,14 +9,14 @@ use crate::follow::WrittenLog;
 use crate::support::{A, batches_of, domains, gzip, line, rules};
 
 /// Options of a rotation.
-enum Rotated {
+pub(crate) enum Rotated {
     Plain,
     Gzip,
 }
 
 impl WrittenLog {
     /// Moves the log to another name, and opens a new one.
-    fn rotate(&self, to: &str, rotated: &Rotated) -> File {
+    pub(crate) fn rotate(&self, to: &str, rotated: &Rotated) -> File {
         let (from, to) = (self.path("edge.log"), self.path(to));
         match rotated {
             Rotated::Plain => fs::rename(from, to).unwrap(),
@@ -29,7 +29,7 @@ impl WrittenLog {
     }
 
     /// Numbers the rotated files anew, from the highest on.
-    fn shift(&self, names: &[&str]) {
+    pub(crate) fn shift(&self, names: &[&str]) {
         for pair in names.windows(2).rev() {
             if self.path(pair[0]).exists() {
                 fs::rename(self.path(pair[0]), self.path(pair[1])).unwrap();

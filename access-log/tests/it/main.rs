@@ -4,6 +4,7 @@
 
 mod archive;
 mod follow;
+mod follow_packed;
 mod follow_rotation;
 mod hostile;
 mod identity;

@@ -73,7 +73,7 @@ impl Schedule {
 
     fn next_line(&mut self) -> String {
         let number = self.lines.len() as u64;
-        let line = line("a.example.com", 1_795_190_000 + number.cast_signed(), 1000 + number);
+        let line = line("a.example.com", 1_795_190_000 + number.cast_signed() / 7, 1000 + number);
         self.lines.push(line.clone());
         line
     }
@@ -151,6 +151,30 @@ impl Schedule {
         }
     }
 
+    /// Packs a rotated file, which is as new as this by its time of writing.
+    fn pack_later(&mut self) {
+        let folder = match self.naming {
+            Naming::Numbers | Naming::Dates => self.folder.path().to_owned(),
+            Naming::NumbersInFolder => self.path("old"),
+        };
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let mut plain: Vec<_> = entries
+            .filter(|path| {
+                let is_packed = path.extension().is_some_and(|extension| extension == "gz");
+                path.file_name().unwrap() != "edge.log" && !is_packed
+            })
+            .collect();
+        if plain.is_empty() {
+            return;
+        }
+        plain.sort_unstable();
+        let file = plain.swap_remove(self.random.below(plain.len()));
+        self.steps.push(format!("pack {} later", file.display()));
+        let packed = PathBuf::from(format!("{}.gz", file.display()));
+        fs::write(packed, gzip(&fs::read(&file).unwrap())).unwrap();
+        fs::remove_file(file).unwrap();
+    }
+
     /// Polls at most so often; whether there is nothing more to be read.
     fn poll(&mut self, most: usize) -> bool {
         let domains = domains();
@@ -168,7 +192,7 @@ impl Schedule {
     }
 
     fn step(&mut self) {
-        match self.random.below(12) {
+        match self.random.below(14) {
             0..=2 => {
                 let count = self.random.below(20);
                 self.steps.push(format!("write {count}"));
@@ -203,6 +227,7 @@ impl Schedule {
                 self.steps.push(format!("poll {most}"));
                 self.poll(most);
             }
+            11..=12 => self.pack_later(),
             _ => self.read_all(),
         }
     }

@@ -292,3 +292,35 @@ fn a_second_shipper_and_the_state_of_another_edge_are_refused() {
     held.lock().unwrap();
     assert!(matches!(edge.ship(), Err(ShipError::InUse { .. })));
 }
+
+/// A file that was shipped and is packed after another one was rotated, left with the time of packing.
+#[test]
+fn a_rotated_file_that_is_packed_later_hides_no_other() {
+    let tsv = |n: u32| format!("{}.000\ta.example.com\t200\t{n}\t-\tHIT\t0\tGET\t/\n", 1_795_190_000 + n);
+    let json = |n: u32| format!("{{\"t\":{}.0,\"h\":\"a.example.com\"}}\n", 1_795_190_000 + n);
+    let combined =
+        |n: u32| format!("127.0.0.1 - - [20/Nov/2026:10:00:{n:02} +0800] \"GET / HTTP/1.1\" 200 {n}\n");
+    let bare = |n: u32| format!("line {n}\n");
+    let formats: [(&dyn Fn(u32) -> String, bool); 4] =
+        [(&tsv, true), (&json, true), (&combined, true), (&bare, false)];
+    for (line, has_times) in formats {
+        let mut edge = Edge::new();
+        edge.write("edge.log", line(0));
+        edge.ship().unwrap();
+        edge.write("edge.log", line(1));
+        edge.write("edge.log.2.gz", gzip(&fs::read(edge.path("edge.log")).unwrap()));
+        fs::remove_file(edge.path("edge.log")).unwrap();
+        edge.write("edge.log.1", line(2));
+        edge.age("edge.log.1");
+        edge.write("edge.log", line(3));
+        edge.ship().unwrap();
+        if has_times {
+            edge.assert_shipped(&[0, 1, 2, 3].map(line).concat());
+            assert_eq!(edge.server.events, [""; 0]);
+        } else {
+            edge.assert_shipped(&[0, 1, 3].map(line).concat());
+            assert_eq!(edge.server.events.len(), 1, "{:?}", edge.server.events);
+            assert!(edge.server.events[0].contains("edge.log.1 was not read"), "{:?}", edge.server.events);
+        }
+    }
+}
