@@ -23,6 +23,7 @@ table! {
     hosts: "Unregistered hosts", "未登记主机";
     hosts_hint: "Lines of these hosts are kept aside, and are counted once a customer has the domain.", "这些主机的日志行另存，客户登记域名后计入。";
     hour_hint: "Whole hours (UTC); a path that is not named has at most this many requests:", "按整点（UTC）；未列出的路径请求数至多：";
+    listed: "listed in the settings", "设置中已列出";
     limit: "Threshold", "阈值";
     lines: "Lines", "行数";
     min_requests: "From so many requests in five minutes", "五分钟内至少请求数";

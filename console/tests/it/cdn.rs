@@ -138,6 +138,11 @@ async fn top_urls_unregistered_hosts_and_bills_are_those_of_the_store() {
     assert!(long.body.contains("31 days") && long.body.contains("value=\"2016-01-01\""), "{}", long.body);
     let hosts = fixture.get(&root, "/console/cdn/hosts").await.ok();
     assert!(hosts.contains("<td class=\"number\">17</td>"), "{hosts}");
+    assert!(
+        hosts.contains("<code>listed.example.com</code> <span class=\"soft\">listed in the settings"),
+        "{hosts}"
+    );
+    assert!(hosts.contains("<code>other.example.com</code></td>"), "{hosts}");
     let bills = fixture.get(&root, "/console/cdn/bills?month=2016-09&rule=top5").await.ok();
     assert!(bills.contains("cust@example.com") && bills.contains("rule=top5"), "{bills}");
     let csv = fixture.get(&root, "/console/cdn/bills.csv?month=2016-09&rule=top5").await;

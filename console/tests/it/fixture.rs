@@ -74,7 +74,9 @@ impl Fixture {
             .with_four_eyes_profiles(["guarded"]);
         let pilothouse =
             Pilothouse::with(Arc::new(memory.clone()), settings, clock.clone(), Arc::new(RandomIds)).unwrap();
-        let provider = Arc::new(ScriptedProvider::new(&["edge-1"]));
+        let provider = ScriptedProvider::new(&["edge-1"])
+            .with_capabilities(|can| can.known_domains = vec!["listed.example.com".to_owned()]);
+        let provider = Arc::new(provider);
         let pilothouse = pilothouse.with_blob_store(blobs.clone());
         let pilothouse = pilothouse
             .with_providers([("level3".to_owned(), provider as Arc<dyn CdnProvider>)].into_iter().collect());

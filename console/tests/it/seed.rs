@@ -4,8 +4,8 @@ use chrono::TimeDelta;
 use pilothouse_conformance::doubles::sha256;
 use pilothouse_core::account::Caller;
 use pilothouse_core::cdn::{
-    Alarm, AlarmId, AlarmKind, AlarmSubject, Batch, NewCompany, PathCount, PathSketch, Share, Threshold,
-    TopUrls,
+    Alarm, AlarmId, AlarmKind, AlarmSubject, Batch, BatchUnregistered, DomainId, KeptLines, NewCompany,
+    PathCount, PathSketch, Share, Threshold, TopUrls,
 };
 use pilothouse_core::ops::{
     AgentFacts, Appended, BatchId, BatchLimits, Machine, MachineNumber, NewBatch, NewFile, Sha256Digest,
@@ -80,7 +80,7 @@ impl Fixture {
         self.pilothouse.companies().create(root, company).await.unwrap();
     }
 
-    /// The most requested URL of the customer's domain, and lines of a host that no customer has.
+    /// The most requested URL of the customer's domain, and lines of hosts that no customer has, one of them listed in the settings.
     pub(crate) async fn seed_traffic(&self) {
         let intake = self.pilothouse.log_intake();
         let edge = intake.edge("level3", "edge-1").await.unwrap();
@@ -90,7 +90,28 @@ impl Fixture {
         let now = self.pilothouse.clock().now().timestamp();
         let sketch = PathSketch { paths: vec![path], missed: 0 };
         let top_urls = vec![TopUrls { domain_id: domains[0].id, hour: now / 3600, sketch }];
-        intake.record(Batch { edge, key: [1; 16], length: 1, top_urls, ..Batch::default() }).await.unwrap();
+        let today = self.pilothouse.clock().now().date_naive();
+        let kept = KeptLines {
+            domain_id: DomainId::UNSAVED,
+            day: today,
+            offset: 0,
+            length: 1,
+            lines: 1,
+            raw_length: 1,
+            is_open: false,
+        };
+        let of_host = |host: &str| BatchUnregistered {
+            host: host.to_owned(),
+            first: now,
+            last: now,
+            kept: kept.clone(),
+            cells: Vec::new(),
+            city_cells: Vec::new(),
+        };
+        let unregistered = vec![of_host("listed.example.com"), of_host("other.example.com")];
+        let (key, pack) = ([1; 16], "pack".to_owned());
+        let batch = Batch { edge, key, length: 1, top_urls, pack, unregistered, ..Batch::default() };
+        intake.record(batch).await.unwrap();
         let mut work = self.pilothouse.storage().begin().await.unwrap();
         work.unregistered().count_dropped(cdn_id, CANARY, 17).await.unwrap();
         work.commit().await.unwrap();

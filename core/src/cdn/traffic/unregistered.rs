@@ -376,8 +376,12 @@ impl LogIntake<'_> {
         };
         let mut found = Vec::new();
         for cdn in cdns {
-            let hosts = snapshot.unregistered().hosts(cdn.id).await?;
-            found.extend(hosts.into_iter().map(|host| NamedUnregisteredHost { cdn: cdn.name.clone(), host }));
+            let listed = self.0.listed_hosts(&mut *snapshot, cdn.id).await?;
+            for mut host in snapshot.unregistered().hosts(cdn.id).await? {
+                // The store is told of changed settings a few minutes later.
+                host.is_listed = listed.contains(&host.host);
+                found.push(NamedUnregisteredHost { cdn: cdn.name.clone(), host });
+            }
         }
         Ok(found)
     }

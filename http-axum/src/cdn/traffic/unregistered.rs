@@ -46,6 +46,9 @@ pub(super) struct UnregisteredRow {
     /// Lines that were dropped because there was too much.
     #[schema(example = 0)]
     dropped: i64,
+    /// Whether the cdn's settings list the host: its lines are within no limit and of no age.
+    #[schema(example = false)]
+    is_listed: bool,
 }
 
 /// Unregistered hosts.
@@ -68,6 +71,7 @@ fn row(pilothouse: &Pilothouse, found: NamedUnregisteredHost) -> UnregisteredRow
         first,
         last,
         dropped: host.dropped,
+        is_listed: host.is_listed,
     }
 }
 

@@ -7,8 +7,11 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use pilothouse_core::cdn::{Batch, Cell, Counters, Figures, LogHosts, LogShipper};
-use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
+use pilothouse_conformance::doubles::ScriptedProvider;
+use pilothouse_core::cdn::{
+    Batch, BatchUnregistered, Cell, Counters, DomainId, Figures, KeptLines, LogHosts, LogShipper,
+};
+use pilothouse_core::ports::{CdnProvider, KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Pilothouse, Result, Settings};
 use pilothouse_http_axum::HttpSettings;
 use pilothouse_storage_memory::MemoryStorage;
@@ -289,4 +292,52 @@ async fn logs_are_listed_with_what_was_taken_in_of_them() {
     assert_eq!(listed, json!({"err": 0, "results": [expected]}));
     assert_eq!(list(&root, "?cdn=nowhere").await["err"], 6);
     assert_eq!(list(&fixture.user, "").await["err"], 4);
+}
+
+#[tokio::test]
+async fn unregistered_hosts_are_listed_with_what_is_kept_aside_of_them() {
+    let provider = ScriptedProvider::new(&["edge-1"])
+        .with_capabilities(|can| can.known_domains = vec!["listed.exrqs.com".to_owned()]);
+    let providers = [("level3".to_owned(), Arc::new(provider) as Arc<dyn CdnProvider>)];
+    let settings = Settings::default().with_cdns(["level3"]);
+    let pilothouse = Pilothouse::new(Arc::new(MemoryStorage::new().strict()), settings).unwrap();
+    let pilothouse = pilothouse.with_providers(providers.into_iter().collect());
+    let api = Api::over(pilothouse, HttpSettings::default()).await;
+    api.pilothouse.cdns().ensure_configured().await.unwrap();
+    let root = api.login("root").await;
+    let intake = api.pilothouse.log_intake();
+    let edge = intake.edge("level3", "edge-1").await.unwrap();
+    let lines = |host: &str, offset| BatchUnregistered {
+        host: host.to_owned(),
+        first: 1_473_752_647,
+        last: 1_473_815_411,
+        kept: KeptLines {
+            domain_id: DomainId::UNSAVED,
+            day: "2016-09-13".parse().unwrap(),
+            offset,
+            length: 100,
+            lines: 3,
+            raw_length: 200,
+            is_open: false,
+        },
+        cells: Vec::new(),
+        city_cells: Vec::new(),
+    };
+    let unregistered = vec![lines("late.exrqs.com", 0), lines("listed.exrqs.com", 100)];
+    let pack = "pack".to_owned();
+    intake.record(Batch { edge, length: 1, pack, unregistered, ..Batch::default() }).await.unwrap();
+    let row = |host: &str, is_listed: bool| {
+        json!({
+            "cdn": "level3", "host": host, "lines": 3, "bytes": 200, "first": "2016/09/13 15:44:07",
+            "last": "2016/09/14 09:10:11", "dropped": 0, "is_listed": is_listed,
+        })
+    };
+    assert_eq!(
+        api.get(&root, "/level3/unregistered?cdn=level3").await.ok(),
+        json!({"err": 0, "results": [row("late.exrqs.com", false), row("listed.exrqs.com", true)]})
+    );
+    // Without the provider the settings list nothing, whatever the store was told.
+    let bare = api.pilothouse.clone().with_providers(std::iter::empty().collect());
+    let listed = Api::of(bare, HttpSettings::default()).get(&root, "/level3/unregistered").await.ok();
+    assert_eq!(listed["results"][1], row("listed.exrqs.com", false));
 }
