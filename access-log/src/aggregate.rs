@@ -35,6 +35,8 @@ pub(crate) struct DayLines {
 #[derive(Debug, Default)]
 pub(crate) struct Aggregates {
     pub(crate) counts: LineCounts,
+    /// Earliest time of a line, counted or withdrawn, in unix seconds.
+    pub(crate) first_time: Option<i64>,
     /// Time of the last line that has one, in unix seconds.
     pub(crate) last_time: Option<i64>,
     pub(crate) traffic: Vec<BucketTotals>,
@@ -81,6 +83,8 @@ pub(crate) struct Aggregator<'a> {
     /// Bucket and day of each domain's last line, by slot.
     recent: Vec<Recent>,
     counts: LineCounts,
+    /// The greatest number before there is one.
+    first_time: i64,
     last_time: Option<i64>,
     traffic: Vec<BucketTotals>,
     /// Index into `traffic` by slot and begin of the bucket.
@@ -105,6 +109,7 @@ impl<'a> Aggregator<'a> {
             hosts: HostCache::new(),
             recent: vec![NOWHERE; rules.domains.numbers().len()],
             counts: LineCounts::default(),
+            first_time: i64::MAX,
             last_time: None,
             traffic: Vec::new(),
             traffic_index: FxHashMap::default(),
@@ -180,12 +185,14 @@ impl<'a> Aggregator<'a> {
         }
         city_traffic.sort_unstable_by_key(|totals| (totals.domain, totals.bucket_start, totals.city));
         let counts = std::mem::take(&mut self.counts);
+        let first_time = std::mem::replace(&mut self.first_time, i64::MAX);
         let last_time = self.last_time.take();
         let top_paths = self.urls.take(self.rules.domains.numbers());
         let kept = std::mem::take(&mut self.kept);
         let (unregistered, unregistered_dropped) = self.unregistered.take();
         Aggregates {
             counts,
+            first_time: (first_time != i64::MAX).then_some(first_time),
             last_time,
             traffic,
             city_traffic,
@@ -222,6 +229,7 @@ impl<'a> Aggregator<'a> {
             (Some(slot), Some(time)) => self.rules.domains.slot_at(slot, time),
             _ => slot,
         };
+        self.first_time = line.time.map_or(self.first_time, |time| time.min(self.first_time));
         let host_is_readable = line.host.is_some() || self.rules.format == Format::Combined;
         let verdict = match slot {
             _ if !host_is_readable || line.time.is_none() => LineVerdict::Unreadable,

@@ -67,6 +67,7 @@ impl UncompressedBatch {
         }
         Ok(LogBatch {
             counts: self.aggregates.counts,
+            first_time: self.aggregates.first_time,
             last_time: self.aggregates.last_time,
             traffic: self.aggregates.traffic,
             city_traffic: self.aggregates.city_traffic,
@@ -102,6 +103,8 @@ fn add_member(data: &mut Vec<u8>, lines: &[u8], level: u32) -> io::Result<u64> {
 pub struct LogBatch {
     /// Line counts to be added.
     pub counts: LineCounts,
+    /// Earliest time of a line, counted or withdrawn, in unix seconds.
+    pub first_time: Option<i64>,
     /// Time of the last line that has one, in unix seconds.
     pub last_time: Option<i64>,
     /// Traffic to be added; a pair of domain and bucket occurs once.

@@ -22,7 +22,7 @@ use pilothouse_core::cdn::{
 };
 
 pub(crate) fn domain_index(hosts: &LogHosts) -> DomainIndex {
-    let LogHosts { domains, former, listed } = hosts;
+    let LogHosts { domains, former, listed, former_since: _ } = hosts;
     let former = former.iter().map(|tenure| FormerDomain {
         name: &tenure.name,
         number: DomainNumber(tenure.domain_id.0),
@@ -46,6 +46,7 @@ pub(crate) fn filled(batch: Batch, read: LogBatch, cities: Option<&CityDatabase>
     let (pack, members) = read.pack.map(|pack| (pack.name, pack.members)).unwrap_or_default();
     Batch {
         counters: counters(read.counts),
+        first_line: read.first_time,
         last_line: read.last_time,
         cells: read.traffic.iter().map(cell).collect(),
         cities: places.cities,

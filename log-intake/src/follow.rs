@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use pilothouse_access_log::{Follower, IngestError, Lag, Notice};
-use pilothouse_core::cdn::EdgeRef;
+use pilothouse_core::cdn::{EdgeRef, LogHosts};
 use pilothouse_core::{Error, error_chain};
 use tokio::runtime::Handle;
 use tokio::task::JoinError;
@@ -166,18 +166,24 @@ impl Following {
     fn poll(&self, follower: &mut Follower, watched: &mut Watched, now: Instant) -> Result<bool, PollError> {
         let intake = self.pipeline.pilothouse.log_intake();
         let edge = self.wait(intake.edge(&self.log.cdn, &self.log.edge))?;
-        let hosts = self.wait(intake.hosts(edge.cdn_id))?;
+        let hosts = self.wait(intake.recent_hosts(edge.cdn_id))?;
         let known = self.wait(intake.sources(&edge, &[]))?;
-        // Read anew at every poll: a domain counts from when a customer is given it.
-        let domains = domain_index(&hosts);
-        let timezone = self.pipeline.pilothouse.settings().timezone;
-        let rules = self.log.layout.rules(&domains, self.pipeline.cities.as_ref(), timezone);
         if watched.gaps.is_none() {
             watched.gaps = Some(self.gap_gauge(&edge)?);
         }
         let mut recorder = self.recorder(edge.clone());
-        let options = recorder.options();
-        let polled = follower.poll(&rules, &options, &mut recorder, known.knows_edge(), now);
+        let mut poll = |recorder: &mut Recorder<'_>, hosts: &LogHosts| {
+            recorder.refuse_before(hosts.former_since);
+            // Built anew at every poll: a domain counts from when a customer is given it.
+            let domains = domain_index(hosts);
+            let timezone = self.pipeline.pilothouse.settings().timezone;
+            let rules = self.log.layout.rules(&domains, self.pipeline.cities.as_ref(), timezone);
+            follower.poll(&rules, &recorder.options(), recorder, known.knows_edge(), now)
+        };
+        let mut polled = poll(&mut recorder, &hosts);
+        if recorder.has_met_older() {
+            polled = poll(&mut recorder, &self.wait(intake.hosts(edge.cdn_id))?);
+        }
         let counted = counters(recorder.counts());
         watched.share.add(counted);
         let report = polled?;

@@ -29,6 +29,9 @@ pub(crate) struct Recorder<'p> {
     on_progress: Option<OnProgress>,
     counts: LineCounts,
     undo_options: Option<String>,
+    /// Time in unix seconds from which all former owners of hosts are known.
+    former_since: i64,
+    has_met_older: bool,
 }
 
 impl<'p> Recorder<'p> {
@@ -49,7 +52,19 @@ impl<'p> Recorder<'p> {
             on_progress: None,
             counts: LineCounts::default(),
             undo_options: None,
+            former_since: 0,
+            has_met_older: false,
         }
+    }
+
+    /// Refuses lines of before this time, whose owners are not known; 0 refuses none.
+    pub(crate) fn refuse_before(&mut self, former_since: i64) {
+        (self.former_since, self.has_met_older) = (former_since, false);
+    }
+
+    /// Whether a line was refused because its owner is not known.
+    pub(crate) fn has_met_older(&self) -> bool {
+        self.has_met_older
     }
 
     pub(crate) fn on_progress(self, on_progress: Option<OnProgress>) -> Self {
@@ -87,6 +102,10 @@ impl Ledger for Recorder<'_> {
     }
 
     fn record(&mut self, mut batch: LogBatch) -> Result<CheckpointId, Error> {
+        if batch.first_time.is_some_and(|first| first < self.former_since) {
+            self.has_met_older = true;
+            return Err(Error::Unavailable("the owners of the time of a line are not known".to_owned()));
+        }
         // The lines are written before the rows that point at them: a crash between leaves a file that pruning deletes.
         write_pack(&self.pipeline.archive, &batch)?;
         let state = std::mem::take(&mut batch.checkpoint.state);

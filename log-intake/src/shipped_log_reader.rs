@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use futures_util::StreamExt as _;
 use pilothouse_access_log::archive::{Pack, RepackedLines, Repacker};
 use pilothouse_access_log::city::CityDatabase;
-use pilothouse_access_log::{DomainIndex, IncrementalParser, IngestOptions};
+use pilothouse_access_log::{IncrementalParser, IngestOptions};
 use pilothouse_core::cdn::{Batch, LogHosts};
 use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Error, Result};
@@ -49,13 +49,17 @@ impl ShippedLogReader {
     }
 
     /// Parses whole lines, writes those to be kept to the archive, and fills the batch with the figures.
-    fn fill(&self, batch: Batch, layout: &LogLayout, domains: &DomainIndex, lines: &[u8]) -> Result<Batch> {
-        let rules = layout.rules(domains, self.cities.as_ref(), self.timezone);
+    fn fill(&self, batch: Batch, layout: &LogLayout, hosts: &LogHosts, lines: &[u8]) -> Result<Batch> {
+        let domains = domain_index(hosts);
+        let rules = layout.rules(&domains, self.cities.as_ref(), self.timezone);
         let mut parser = IncrementalParser::new(&rules)
             .map_err(|error| internal("a shipped log cannot be read", &error))?;
         parser.feed(lines);
         let read = parser.take(pack_name()).compress(IngestOptions::default().compression);
         let read = read.map_err(|error| internal("a shipped log cannot be compressed", &error))?;
+        if read.first_time.is_some_and(|first| first < hosts.former_since) {
+            return Ok(Batch { first_line: read.first_time, ..batch });
+        }
         write_pack(&self.archive, &read)?;
         count_lines(read.counts);
         Ok(filled(batch, read, self.cities.as_deref()))
@@ -87,8 +91,8 @@ impl LogReader for ShippedLogReader {
         let layout = self.layouts.get(&(cdn.to_owned(), batch.edge.edge.clone())).cloned();
         let layout =
             layout.ok_or_else(|| Error::Internal("an edge without a layout shipped its log".to_owned()))?;
-        let (domains, reader) = (domain_index(hosts), self.clone());
-        let work = move || reader.fill(batch, &layout, &domains, &lines);
+        let (hosts, reader) = (hosts.clone(), self.clone());
+        let work = move || reader.fill(batch, &layout, &hosts, &lines);
         let filled = tokio::task::spawn_blocking(work).await;
         filled.map_err(|error| internal("the reading of a shipped log failed", &error))?
     }

@@ -116,6 +116,7 @@ const MIGRATIONS: &[Migration] = migrations![
     // A server without it would release domains without a record of until when they were held.
     "0054_domain_tenure",
     "0055_job_request" serves 54,
+    "0056_tenure_end" serves 54,
 ];
 
 /// Version of the schema that this server is made for.

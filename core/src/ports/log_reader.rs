@@ -12,7 +12,8 @@ use crate::cdn::{Batch, LogHosts};
 #[async_trait]
 pub trait LogReader: Debug + Send + Sync + 'static {
     /// Fills a batch without figures, which names the edge, with what whole lines of its log say. `cdn` is the name of its
-    /// cdn, `hosts` are those of that. Lines to be kept are in the archive, durable, on return.
+    /// cdn, `hosts` are those of that. Lines to be kept are in the archive, durable, on return. Where a line is older than the
+    /// former owners that `hosts` has, the batch only gets the time of its first line, and is asked for again.
     async fn read(&self, cdn: &str, batch: Batch, hosts: &LogHosts, lines: Vec<u8>) -> Result<Batch>;
 
     /// Keeps the lines of a gzip file as they are, and answers with their pieces in order, which are in the archive, durable, on

@@ -4,6 +4,7 @@
 
 mod follow;
 mod forget;
+mod former_owners;
 mod ingest;
 mod ship;
 mod ship_schedules;

@@ -35,8 +35,8 @@ pub trait TenureRepository: Send {
     async fn insert(&mut self, tenure: &Tenure) -> StorageResult<()>;
     /// End of the last tenure of a name.
     async fn last_end(&mut self, cdn_id: CdnId, name: &str) -> StorageResult<Option<i64>>;
-    /// The tenures of a cdn, by domain and begin.
-    async fn of_cdn(&mut self, cdn_id: CdnId) -> StorageResult<Vec<Tenure>>;
+    /// The tenures of a cdn that ended after a time, by domain and begin.
+    async fn of_cdn(&mut self, cdn_id: CdnId, after: i64) -> StorageResult<Vec<Tenure>>;
     /// The tenures of an account that ended after a time, by domain and begin.
     async fn of_account(&mut self, account_id: AccountId, after: i64) -> StorageResult<Vec<Tenure>>;
 }

@@ -2,11 +2,17 @@
 
 use std::collections::HashSet;
 
+use chrono::TimeDelta;
+
 use super::log_intake::LogIntake;
 use crate::cdn::customers::{Domain, Tenure};
 use crate::cdn::identifier::CdnId;
 use crate::ports::{Repositories, StorageResult, UnitOfWork};
 use crate::{Pilothouse, Result};
+
+/// Age of the tenures that are read at first of a log that goes on: as old as its lines are at most, where they are stamped with the
+/// begin of the longest request that is believed.
+const RECENT: TimeDelta = TimeDelta::days(8);
 
 /// Hosts of a cdn.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +21,8 @@ pub struct LogHosts {
     pub domains: Vec<Domain>,
     /// Times in which others held them: lines of these stay theirs.
     pub former: Vec<Tenure>,
+    /// Time in unix seconds from which `former` has all of them; 0 where it has every one.
+    pub former_since: i64,
     /// Hosts that the cdn's settings list, of which no line is dropped before somebody holds them.
     pub listed: HashSet<String>,
 }
@@ -22,11 +30,21 @@ pub struct LogHosts {
 impl LogIntake<'_> {
     /// The hosts of a cdn. Of readers of logs, who need no permission.
     pub async fn hosts(&self, cdn_id: CdnId) -> Result<LogHosts> {
+        self.hosts_since(cdn_id, 0).await
+    }
+
+    /// The hosts of a cdn without the former owners of long ago, who are many after years. A reader that meets an older line
+    /// than [`LogHosts::former_since`] needs [`Self::hosts`].
+    pub async fn recent_hosts(&self, cdn_id: CdnId) -> Result<LogHosts> {
+        self.hosts_since(cdn_id, (self.0.clock().now() - RECENT).timestamp().max(0)).await
+    }
+
+    async fn hosts_since(&self, cdn_id: CdnId, former_since: i64) -> Result<LogHosts> {
         let mut snapshot = self.0.storage().read().await?;
         let domains = snapshot.domains().of_cdn(cdn_id).await?;
-        let former = snapshot.tenures().of_cdn(cdn_id).await?;
+        let former = snapshot.tenures().of_cdn(cdn_id, former_since).await?;
         let listed = self.0.listed_hosts(&mut *snapshot, cdn_id).await?;
-        Ok(LogHosts { domains, former, listed })
+        Ok(LogHosts { domains, former, former_since, listed })
     }
 }
 

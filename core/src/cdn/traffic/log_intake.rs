@@ -131,6 +131,8 @@ pub struct Batch {
     pub state: Vec<u8>,
     /// Counters to add to the source's.
     pub counters: Counters,
+    /// Earliest time of a line, in unix seconds.
+    pub first_line: Option<i64>,
     /// Time of the last line that has one, in unix seconds.
     pub last_line: Option<i64>,
     /// Cells to add to the traffic. No figure but the bytes is beyond 10^15.
@@ -169,8 +171,7 @@ const END_OF_TIME: i64 = 253_402_300_800 / 300;
 pub struct LogIntake<'a>(pub(crate) &'a Pilothouse);
 
 impl LogIntake<'_> {
-    /// The edge of a cdn, by the names of both. Not found where there is no such cdn. Of the command line, which needs no
-    /// permission.
+    /// The edge of a cdn, by the names of both. Not found where there is no such cdn. Needs no permission.
     pub async fn edge(&self, cdn: &str, edge: &str) -> Result<EdgeRef> {
         check_text("edge", edge, 1, 64, false)?;
         let mut snapshot = self.0.storage().read().await?;

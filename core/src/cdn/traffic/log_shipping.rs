@@ -73,7 +73,7 @@ impl LogIntake<'_> {
             return Err(Error::conflict("the log of this edge is followed as a file"));
         }
         let edge = self.edge(cdn, edge).await?;
-        let hosts = self.hosts(edge.cdn_id).await?;
+        let hosts = self.recent_hosts(edge.cdn_id).await?;
         let stream = Stream { cdn, edge, hosts, offset, piece };
         let taken = self.take_in_turn(&stream).await;
         match &taken {
@@ -204,7 +204,13 @@ impl LogIntake<'_> {
             state: ends.after(wanted, new, taken).encode(),
             ..Batch::default()
         };
-        let batch = self.0.log_reader()?.read(cdn, batch, hosts, new[..end].to_vec()).await?;
+        let reader = self.0.log_reader()?;
+        let lines = || new[..end].to_vec();
+        let mut read = reader.read(cdn, batch.clone(), hosts, lines()).await?;
+        if read.first_line.is_some_and(|first| first < hosts.former_since) {
+            read = reader.read(cdn, batch, &self.hosts(edge.cdn_id).await?, lines()).await?;
+        }
+        let batch = read;
         match self.record(batch).await {
             Ok(_) => Ok(length),
             Err(Error::Conflict(_)) => Err(Taking::Raced),

@@ -23,9 +23,9 @@ impl TenureRepository for Transaction {
         Ok(of_name.filter(|tenure| tenure.name == name).map(|tenure| tenure.until).max())
     }
 
-    async fn of_cdn(&mut self, cdn_id: CdnId) -> StorageResult<Vec<Tenure>> {
-        let tenures = self.state().cdn.tenures.values();
-        Ok(tenures.filter(|tenure| tenure.cdn_id == cdn_id).cloned().collect())
+    async fn of_cdn(&mut self, cdn_id: CdnId, after: i64) -> StorageResult<Vec<Tenure>> {
+        let of_cdn = self.state().cdn.tenures.values().filter(|tenure| tenure.cdn_id == cdn_id);
+        Ok(of_cdn.filter(|tenure| tenure.until > after).cloned().collect())
     }
 
     async fn of_account(&mut self, account_id: AccountId, after: i64) -> StorageResult<Vec<Tenure>> {

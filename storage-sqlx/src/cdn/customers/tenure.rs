@@ -14,7 +14,7 @@ statements! {
     INSERT = "INSERT INTO domain_tenure (cdn_id, name, since, until, domain_id, account_id) \
          VALUES ($1, $2, $3, $4, $5, $6)";
     LAST_END = "SELECT until FROM domain_tenure WHERE cdn_id = $1 AND name = $2 ORDER BY since DESC LIMIT 1";
-    OF_CDN = "SELECT * FROM domain_tenure WHERE cdn_id = $1 ORDER BY domain_id, since";
+    OF_CDN = "SELECT * FROM domain_tenure WHERE cdn_id = $1 AND until > $2 ORDER BY domain_id, since";
     OF_ACCOUNT = "SELECT * FROM domain_tenure WHERE account_id = $1 AND until > $2 ORDER BY domain_id, since";
 }
 
@@ -43,8 +43,8 @@ impl TenureRepository for Transaction {
         self.connection.optional(LAST_END, values![cdn_id, name]).await
     }
 
-    async fn of_cdn(&mut self, cdn_id: CdnId) -> StorageResult<Vec<Tenure>> {
-        self.connection.all(OF_CDN, values![cdn_id]).await
+    async fn of_cdn(&mut self, cdn_id: CdnId, after: i64) -> StorageResult<Vec<Tenure>> {
+        self.connection.all(OF_CDN, values![cdn_id, after]).await
     }
 
     async fn of_account(&mut self, account_id: AccountId, after: i64) -> StorageResult<Vec<Tenure>> {

@@ -42,8 +42,12 @@ pub(crate) async fn round_trip(storage: Arc<dyn Storage>) {
     assert_eq!(work.tenures().last_end(level3, "a.test").await.unwrap(), Some(90));
     assert_eq!(work.tenures().last_end(level3, "b.test").await.unwrap(), None);
     assert_eq!(work.tenures().last_end(qcloud, "a.test").await.unwrap(), None);
-    assert_eq!(work.tenures().of_cdn(level3).await.unwrap(), all);
-    assert_eq!(work.tenures().of_cdn(qcloud).await.unwrap(), []);
+    assert_eq!(work.tenures().of_cdn(level3, 0).await.unwrap(), all);
+    assert_eq!(work.tenures().of_cdn(level3, 50).await.unwrap(), all[1..], "an end is no part of it");
+    assert_eq!(work.tenures().of_cdn(level3, 69).await.unwrap(), all[1..]);
+    assert_eq!(work.tenures().of_cdn(level3, 89).await.unwrap(), all[1..2]);
+    assert_eq!(work.tenures().of_cdn(level3, 90).await.unwrap(), []);
+    assert_eq!(work.tenures().of_cdn(qcloud, 0).await.unwrap(), []);
     assert_eq!(work.tenures().of_account(first, 50).await.unwrap(), all[1..2], "an end is no part of it");
     assert_eq!(work.tenures().of_account(first, 49).await.unwrap(), all[..2]);
     work.commit().await.unwrap();
@@ -97,12 +101,16 @@ pub(crate) async fn hand_over_in_a_month(storage: Arc<dyn Storage>) {
     let (cdn_id, name) = (edge.cdn_id, "a.test".to_owned());
     let ended =
         Tenure { domain_id: held[0].id, account_id: former.id, cdn_id, name, since: 0, until: HAND_OVER };
-    assert_eq!(hosts.former, [ended]);
+    assert_eq!((&*hosts.former, hosts.former_since), (&[ended][..], 0));
+    let recent = intake.recent_hosts(edge.cdn_id).await.unwrap();
+    assert_eq!((recent.former, recent.former_since), (hosts.former.clone(), HAND_OVER + 3_600 - 8 * DAY));
     assert_eq!(hosts.domains.iter().map(|domain| domain.account_id).collect::<Vec<_>>(), [later.id]);
     let middle = HAND_OVER / 300;
     record(&fixture, held[0].id, middle - 15 * 288..middle, 3_750).await;
     record(&fixture, hosts.domains[0].id, middle..middle + 16 * 288, 7_500).await;
     clock.advance(TimeDelta::days(40));
+    let recent = intake.recent_hosts(edge.cdn_id).await.unwrap();
+    assert_eq!((&*recent.former, &*recent.domains), (&[][..], &*hosts.domains), "of long ago");
 
     assert_eq!(flux(&fixture, &former).await, Some(15 * 288 * 3_750));
     assert_eq!(flux(&fixture, &later).await, Some(16 * 288 * 7_500));
