@@ -1,6 +1,8 @@
 //! Throughput in bytes of a log a second: `cargo bench -p pilothouse-access-log [-- WORD…]`, where the words choose measurements
 //! by name. Parsing, counting and feeding are measured in processor time of their one thread, `ingest` in real time: it compresses on
-//! two more threads. Each figure is the best of three runs over a generated log of 256 MiB, or 2 GiB for `ingest`.
+//! two more threads. Each figure is the best of three runs over a generated log of 256 MiB, or 2 GiB for `ingest`. `ratio` compares
+//! ways of counting one log, each in turn: with and without the most requested paths, of which nearly every one is new, and with
+//! domains that passed from customer to customer.
 //!
 //! With `--write FILE` it only writes 1 GB of the `tsv` log there, and with `--file FILE` it measures that file, read whole:
 //! `benches/compare` does so beside other programs.
@@ -16,17 +18,19 @@ use pilothouse_access_log::archive::{Archive, ArchiveFile};
 use pilothouse_access_log::city::CityDatabase;
 use pilothouse_access_log::parse::LineParser;
 use pilothouse_access_log::{
-    CheckpointId, CityLookup, DomainIndex, DomainNumber, Fingerprint, Format, IncrementalParser,
-    IngestOptions, Input, Ledger, LogBatch, Progress, Rules, Stamp, StoredCheckpoint, TrafficCounter, ingest,
+    CheckpointId, CityLookup, DomainIndex, DomainNumber, Fingerprint, Format, FormerDomain,
+    IncrementalParser, IngestOptions, Input, Ledger, LogBatch, Progress, Rules, Stamp, StoredCheckpoint,
+    TrafficCounter, ingest,
 };
 
 const SIZE: usize = 256 << 20;
+/// Time before the first line of a generated log, in unix seconds.
+const BEGIN: i64 = 1_795_190_000;
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
     let order = arguments.next();
-    let domains =
-        DomainIndex::new((0..20).map(|number| (format!("cdn{number}.example.com"), DomainNumber(number))));
+    let domains = domains();
     let rules = Rules {
         format: Format::Tsv,
         domains: &domains,
@@ -69,6 +73,9 @@ fn main() {
         measure(&format!("{format} feed"), log.len(), || feed(&plain, &log));
         measure(&format!("{format} feed, cities"), log.len(), || feed(&with_cities, &log));
     }
+    if is_wanted("ratio") {
+        compare(&generate(Format::Tsv, &cities), &rules);
+    }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("edge.tsv");
     if is_wanted("ingest") {
@@ -101,6 +108,77 @@ fn main() {
     }
 }
 
+/// The domains of the generated log.
+fn domains() -> DomainIndex {
+    DomainIndex::new((0..20).map(|number| (name_of(number), DomainNumber(number))))
+}
+
+fn name_of(number: i64) -> String {
+    format!("cdn{number}.example.com")
+}
+
+/// The domains, each of which three others had before, the last of them until `until`.
+fn passed_domains(until: i64) -> DomainIndex {
+    let spans = [(0, until - 2), (until - 2, until - 1), (until - 1, until)];
+    let former = (0..20).flat_map(|domain| {
+        spans.iter().zip(1..).map(move |(&(since, until), owner)| FormerDomain {
+            name: name_of(domain),
+            number: DomainNumber(domain + 100 * owner),
+            since,
+            until,
+        })
+    });
+    domains().with_former(former)
+}
+
+/// Way of counting a log.
+struct Way<'a> {
+    name: &'static str,
+    rules: Rules<'a>,
+    counts_paths: bool,
+}
+
+impl Way<'_> {
+    /// Counts a log; the processor time that took.
+    fn count(&self, log: &[u8]) -> Duration {
+        let clock = Instant::now();
+        let begun = busy();
+        let counter = if self.counts_paths { TrafficCounter::with_top_paths } else { TrafficCounter::new };
+        let mut counter = counter(&self.rules).expect("the rules are complete");
+        assert_eq!(counter.count(log), log.len());
+        assert_eq!(counter.take().counts.unregistered, 0);
+        busy().zip(begun).map_or(clock.elapsed(), |(now, begun)| now.saturating_sub(begun))
+    }
+}
+
+/// Compares ways of counting a log with its bare count, in one run: each in turn, so that whatever else the machine does troubles all
+/// of them.
+fn compare(log: &[u8], rules: &Rules<'_>) {
+    let (now, before) = (passed_domains(BEGIN), passed_domains(2 * BEGIN));
+    let way = |name, domains| Way { name, rules: Rules { domains, ..*rules }, counts_paths: false };
+    let ways = [
+        way("bare", rules.domains),
+        Way { counts_paths: true, ..way("top paths", rules.domains) },
+        way("former owners, lines of now", &now),
+        way("former owners, lines of the first", &before),
+    ];
+    let mut best = [Duration::MAX; 4];
+    for _ in 0..5 {
+        for (way, best) in ways.iter().zip(&mut best) {
+            *best = way.count(log).min(*best);
+        }
+    }
+    let lines = memchr::memchr_iter(b'\n', log).count();
+    println!("ratio to the bare count of a tsv log, {} bytes a line", log.len() / lines);
+    for (way, took) in ways.iter().zip(best) {
+        let ratio = best[0].as_secs_f64() / took.as_secs_f64();
+        let lines = f64::from(u32::try_from(lines).unwrap_or(u32::MAX));
+        let more = (took.as_secs_f64() - best[0].as_secs_f64()) * 1e9 / lines;
+        let rate = log.len() as u128 * 1000 / took.as_nanos().max(1);
+        println!("  {:34} {rate:6} MB/s  {ratio:5.2}  {more:+7.1} ns a line", way.name);
+    }
+}
+
 /// Generates a log of 20 domains and 50,000 visitors, some hundred requests a second.
 fn generate(format: Format, cities: &CityDatabase) -> Vec<u8> {
     let mut log = String::with_capacity(SIZE + 1024);
@@ -111,7 +189,7 @@ fn generate(format: Format, cities: &CityDatabase) -> Vec<u8> {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let r = random >> 20;
         number += 1;
-        let time = 1_795_190_000 + number / 400;
+        let time = BEGIN + number / 400;
         let (domain, bytes, millis) = (r % 20, (r >> 8) % 200_000, number % 400);
         let status = [200, 200, 200, 200, 206, 304, 404, 502][(r >> 5) as usize % 8];
         let cache = ["HIT", "HIT", "HIT", "MISS"][(r >> 12) as usize % 4];

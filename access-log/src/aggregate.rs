@@ -91,7 +91,8 @@ pub(crate) struct Aggregator<'a> {
     traffic_index: FxHashMap<(usize, i64), usize>,
     /// Bytes by index into `traffic` and city.
     city_bytes: FxHashMap<(usize, CityKey), i64>,
-    urls: UrlCounts,
+    /// Requests by path; none where nobody asks for them.
+    urls: Option<UrlCounts>,
     kept: Vec<DayLines>,
     /// Index into `kept` by slot and day.
     kept_index: FxHashMap<(usize, NaiveDate), usize>,
@@ -114,11 +115,16 @@ impl<'a> Aggregator<'a> {
             traffic: Vec::new(),
             traffic_index: FxHashMap::default(),
             city_bytes: FxHashMap::default(),
-            urls: UrlCounts::new(),
+            urls: Some(UrlCounts::new()),
             kept: Vec::new(),
             kept_index: FxHashMap::default(),
             unregistered: UnregisteredHosts::new(rules.keeps_unregistered, rules.stamp),
         }
+    }
+
+    /// Counts no requests by path.
+    pub(crate) fn without_urls(self) -> Self {
+        Self { urls: None, ..self }
     }
 
     /// Counts a line and does not keep it.
@@ -187,7 +193,8 @@ impl<'a> Aggregator<'a> {
         let counts = std::mem::take(&mut self.counts);
         let first_time = std::mem::replace(&mut self.first_time, i64::MAX);
         let last_time = self.last_time.take();
-        let top_paths = self.urls.take(self.rules.domains.numbers());
+        let domains = self.rules.domains.numbers();
+        let top_paths = self.urls.as_mut().map(|urls| urls.take(domains)).unwrap_or_default();
         let kept = std::mem::take(&mut self.kept);
         let (unregistered, unregistered_dropped) = self.unregistered.take();
         Aggregates {
@@ -288,8 +295,8 @@ impl<'a> Aggregator<'a> {
         let index = self.traffic_index(slot, time - time.rem_euclid(BUCKET_LENGTH));
         let totals = &mut self.traffic[index];
         totals.count_request(status, line.hit, sign);
-        if let Some(uri) = line.uri {
-            self.urls.count(slot, time, uri, sign);
+        if let (Some(urls), Some(uri)) = (&mut self.urls, line.uri) {
+            urls.count(slot, time, uri, sign);
         }
         let city = self.city_cache.as_mut();
         let city = city.map(|cache| line.address.map_or(CityKey::UNKNOWN, |address| cache.city(address)));

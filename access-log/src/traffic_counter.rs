@@ -3,7 +3,7 @@
 use memchr::memchr_iter;
 
 use crate::aggregate::Aggregator;
-use crate::{BucketTotals, CityTotals, LineCounts, Rules, RulesError};
+use crate::{BucketTotals, CityTotals, HourPaths, LineCounts, Rules, RulesError};
 
 /// Counter of traffic that keeps no lines. A program that needs the lines again, or may see the same log twice, uses a
 /// [`crate::IncrementalParser`].
@@ -19,6 +19,10 @@ use crate::{BucketTotals, CityTotals, LineCounts, Rules, RulesError};
 /// assert_eq!(counter.count(log), 65, "the second line has not ended");
 /// let totals = counter.take();
 /// assert_eq!((totals.traffic[0].flux, totals.counts.billed), (235, 1));
+/// assert!(totals.top_paths.is_empty());
+/// let mut counter = TrafficCounter::with_top_paths(&rules)?;
+/// counter.count(log);
+/// assert_eq!(counter.take().top_paths[0].paths[0].path, b"/b");
 /// # Ok::<_, pilothouse_access_log::RulesError>(())
 /// ```
 #[derive(Debug)]
@@ -34,11 +38,19 @@ pub struct TrafficTotals {
     pub traffic: Vec<BucketTotals>,
     /// Traffic by city; empty without [`Rules::cities`].
     pub city_traffic: Vec<CityTotals>,
+    /// Most requested paths; empty where [`TrafficCounter::with_top_paths`] does not count them.
+    pub top_paths: Vec<HourPaths>,
 }
 
 impl<'a> TrafficCounter<'a> {
     /// Starts at zero; refuses rules that contradict each other.
     pub fn new(rules: &Rules<'a>) -> Result<Self, RulesError> {
+        rules.check()?;
+        Ok(Self(Aggregator::new(rules).without_urls()))
+    }
+
+    /// Starts at zero, and counts the requests by path too; refuses rules that contradict each other.
+    pub fn with_top_paths(rules: &Rules<'a>) -> Result<Self, RulesError> {
         rules.check()?;
         Ok(Self(Aggregator::new(rules)))
     }
@@ -56,6 +68,11 @@ impl<'a> TrafficCounter<'a> {
     /// Hands out the totals and starts at zero again.
     pub fn take(&mut self) -> TrafficTotals {
         let sums = self.0.take();
-        TrafficTotals { counts: sums.counts, traffic: sums.traffic, city_traffic: sums.city_traffic }
+        TrafficTotals {
+            counts: sums.counts,
+            traffic: sums.traffic,
+            city_traffic: sums.city_traffic,
+            top_paths: sums.top_paths,
+        }
     }
 }
