@@ -10,6 +10,7 @@ mod edge_spellings;
 mod edge_tags;
 mod edge_tls;
 mod edge_truth;
+mod hand_over;
 mod job_crash;
 mod log_archive;
 mod log_ingest;
