@@ -5,6 +5,7 @@ mod call_bucket;
 mod cut;
 mod hand_over;
 mod outcome;
+mod questions;
 mod quota_gauge;
 mod share;
 mod speaker;

@@ -1,4 +1,4 @@
-//! Steps of a vendor's batch: cut, send, look for it after a lost answer, and ask about its tasks.
+//! Steps of a vendor's batch: cut, and send.
 
 use std::collections::{HashMap, HashSet};
 
@@ -6,12 +6,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::batch::{BatchState, VendorBatch};
 use super::cut::{Cutting, cut, host, hosts};
-use super::outcome::{
-    Aftermath, Effect, LOOK_WAIT, all_failed, found, polled, refused, retry_wait, submitted, waits,
-};
+use super::outcome::{Aftermath, Effect, LOOK_WAIT, all_failed, refused, retry_wait, submitted};
 use super::speaker::Speaker;
 use crate::Result;
-use crate::ports::{CallLimits, ItemState, Operation, ProviderError, RemoteTask};
+use crate::ports::{CallLimits, Operation, ProviderError};
 use crate::sync::lock;
 
 /// Time after its day for which spending is kept, longer than a quota that was read is believed.
@@ -236,82 +234,12 @@ impl Speaker<'_> {
     }
 
     /// Notes a failure that concerns all calls; whether it does.
-    fn note(&self, error: &ProviderError, now: DateTime<Utc>) -> bool {
+    pub(super) fn note(&self, error: &ProviderError, now: DateTime<Utc>) -> bool {
         let is_credentials = matches!(error, ProviderError::Credentials(_));
         if is_credentials {
             self.pause(now, &error.to_string());
         }
         is_credentials
-    }
-
-    /// Looks for a batch whose answer was lost in the vendor's tasks.
-    pub(super) async fn look(&self, row: &VendorBatch) -> Result<()> {
-        let edge = self.can().edges.first().map_or(self.cdn, String::as_str);
-        let batch = row.to_batch(edge);
-        let Some(answer) = self.call(self.provider.find(&batch)).await else { return Ok(()) };
-        let moment = self.moment().await?;
-        match answer {
-            Ok(tasks) if tasks.len() == row.items.len() => {
-                lock(self.memory).forget_quotas();
-                self.write(row, found(row, tasks, moment)).await
-            }
-            Ok(_) => self.look_later(row, "the vendor's list of tasks could not be read", moment.now).await,
-            Err(error) => {
-                self.note(&error, moment.now);
-                self.look_later(row, &error.to_string(), moment.now).await
-            }
-        }
-    }
-
-    async fn look_later(&self, row: &VendorBatch, reason: &str, now: DateTime<Utc>) -> Result<()> {
-        let wait = LOOK_WAIT + retry_wait(row.tries);
-        let next = VendorBatch { due: now + wait, tries: row.tries + 1, ..row.clone() };
-        self.tell(reason);
-        self.write(row, waits(row, next, reason, now)).await
-    }
-
-    /// Asks about the tasks of batches.
-    pub(super) async fn poll(&self, rows: &[&VendorBatch]) -> Result<()> {
-        let mut tasks: Vec<RemoteTask> = Vec::new();
-        let mut ends = Vec::new();
-        for row in rows {
-            tasks.extend(row.tasks());
-            ends.push(tasks.len());
-        }
-        let Some(answer) = self.call(self.provider.poll(&tasks)).await else { return Ok(()) };
-        let moment = self.moment().await?;
-        let mut states = match answer {
-            Ok(states) if states.len() == tasks.len() => states.into_iter(),
-            Ok(_) => {
-                return self.poll_later(rows, "the vendor did not answer for every task", moment.now).await;
-            }
-            Err(error) => {
-                self.note(&error, moment.now);
-                return self.poll_later(rows, &error.to_string(), moment.now).await;
-            }
-        };
-        let mut tasks = tasks.into_iter();
-        let mut begin = 0;
-        for (row, end) in rows.iter().zip(ends) {
-            let mut of_row: HashMap<String, ItemState> = HashMap::new();
-            for (task, states) in tasks.by_ref().zip(states.by_ref()).take(end - begin) {
-                of_row.extend(task.items.into_iter().zip(states));
-            }
-            begin = end;
-            self.write(row, polled(row, of_row, moment)).await?;
-        }
-        Ok(())
-    }
-
-    /// Asks later. What runs does not wait for it, so the jobs are told nothing.
-    async fn poll_later(&self, rows: &[&VendorBatch], reason: &str, now: DateTime<Utc>) -> Result<()> {
-        self.tell(reason);
-        for row in rows {
-            let wait = retry_wait(row.tries).clamp(TimeDelta::seconds(5), TimeDelta::seconds(60));
-            let next = VendorBatch { due: now + wait, tries: row.tries + 1, ..(*row).clone() };
-            self.write(row, Effect { next: Some(next), ..Effect::default() }).await?;
-        }
-        Ok(())
     }
 }
 
