@@ -7,12 +7,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::batch::{BatchItem, BatchState, VendorBatch};
 use super::cut::halve;
+use super::poll_times::poll_wait;
 use crate::cdn::purge::progress::JobCell;
 use crate::ports::{Ids, ItemState, ProviderError, Repeat, Submission, Submissions};
 
-/// Wait for the first look at a task, which doubles with every look, and the longest.
-const FIRST_POLL: TimeDelta = TimeDelta::seconds(5);
-const LONGEST_POLL: TimeDelta = TimeDelta::seconds(60);
 /// Wait after a lost answer for the look at what the vendor has: its list is not up to date at once.
 pub(super) const LOOK_WAIT: TimeDelta = TimeDelta::seconds(10);
 /// Shortest and longest wait after a call that failed.
@@ -46,8 +44,6 @@ pub(super) enum Aftermath {
     Nothing,
     /// The rate was exceeded; the time is that after which the vendor wants to be called again.
     SlowDown(Option<Duration>),
-    /// The quota that was read is no longer right.
-    QuotaChanged,
     /// So many items are too many for a call.
     TooMany(usize),
     /// The credentials are not accepted.
@@ -67,14 +63,10 @@ impl Moment<'_> {
     }
 }
 
-fn doubled(first: TimeDelta, times: i64, longest: TimeDelta) -> TimeDelta {
-    let doublings = u32::try_from(times.clamp(0, 12)).unwrap_or(12);
-    (first * 2_i32.pow(doublings)).min(longest)
-}
-
 /// Wait after so many calls in a row that failed.
 pub(super) fn retry_wait(tries: i64) -> TimeDelta {
-    doubled(SHORTEST_RETRY, tries, LONGEST_RETRY)
+    let doublings = u32::try_from(tries.clamp(0, 12)).unwrap_or(12);
+    (SHORTEST_RETRY * 2_i32.pow(doublings)).min(LONGEST_RETRY)
 }
 
 /// Collects what becomes of each item of a batch.
@@ -117,12 +109,12 @@ impl<'a> Sorting<'a> {
         self.again.push(BatchItem { failures, ..BatchItem::new(&*item.url) });
     }
 
-    fn finish(mut self, batch: &VendorBatch, tries: i64) -> Effect {
+    fn finish(mut self, batch: &VendorBatch) -> Effect {
         let now = self.moment.now;
         if !self.running.is_empty() {
-            let due = now + doubled(FIRST_POLL, tries, LONGEST_POLL);
+            let due = now + poll_wait(now - batch.accepted_at);
             let (state, items) = (BatchState::Running, self.running);
-            self.effect.next = Some(VendorBatch { state, due, tries, items, ..batch.clone() });
+            self.effect.next = Some(VendorBatch { state, due, tries: 0, items, ..batch.clone() });
         }
         if let Some(failures) = self.again.iter().map(|item| item.failures).max() {
             let due = if failures == 0 { now } else { now + retry_wait(i64::from(failures)) };
@@ -149,7 +141,7 @@ pub(super) fn submitted(batch: &VendorBatch, answers: Submissions, moment: Momen
             Err(error) => sorting.failed(item, &error.to_string()),
         }
     }
-    sorting.finish(batch, 0)
+    sorting.finish(batch)
 }
 
 /// Effect of a look at what the vendor has, after a lost answer. What it does not have was not done, and is sent again.
@@ -161,7 +153,7 @@ pub(super) fn found(batch: &VendorBatch, tasks: Vec<Option<String>>, moment: Mom
             None => sorting.again.push(item.clone()),
         }
     }
-    sorting.finish(batch, 0)
+    sorting.finish(batch)
 }
 
 /// Effect of a look at a batch's tasks; `states` are those of its URLs.
@@ -185,7 +177,7 @@ pub(super) fn polled(
             ItemState::Running(_) | ItemState::Unknown => sorting.failed(item, UNSAID),
         }
     }
-    sorting.finish(batch, batch.tries + 1)
+    sorting.finish(batch)
 }
 
 /// Effect of a submit that failed as a whole.
@@ -208,7 +200,7 @@ pub(super) fn refused(
         ProviderError::QuotaUsed { until, .. } => {
             let row =
                 waiting(batch, batch.id.clone(), batch.items.clone(), (*until).max(now + SHORTEST_RETRY));
-            (waits(batch, row, &reason, now), Aftermath::QuotaChanged)
+            (waits(batch, row, &reason, now), Aftermath::Nothing)
         }
         ProviderError::Credentials(_) => {
             (waits(batch, after(CREDENTIALS_PAUSE), &reason, now), Aftermath::Pause(reason.clone()))

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures_util::future::{self, Either};
+use futures_util::future::{self, BoxFuture, Either};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::batch::{BatchState, VendorBatch};
+use super::open_calls::{OpenCalls, Purpose};
 use super::outcome::{CREDENTIALS_PAUSE, Effect, Moment, waits};
 use super::vendor_calls::{POLL, VendorCalls};
 use super::vendor_memory::VendorMemory;
@@ -24,8 +25,6 @@ use crate::{Error, Result};
 
 /// Time limit of a vendor's call, after which its outcome is unknown.
 const CALL: Duration = Duration::from_secs(30);
-/// Batches whose tasks are asked about in one call.
-const POLLED: usize = 100;
 /// Times that a transaction is repeated because a job was changed meanwhile.
 const CONFLICTS: usize = 10;
 
@@ -33,70 +32,80 @@ const CONFLICTS: usize = 10;
 const LONGEST_WAIT: TimeDelta = TimeDelta::hours(25);
 
 /// Speaker of one vendor.
+#[derive(Clone, Copy)]
 pub(super) struct Speaker<'a> {
     pub(super) calls: &'a VendorCalls,
     pub(super) cdn: &'a str,
     pub(super) provider: &'a Arc<dyn CdnProvider>,
     pub(super) memory: &'a Mutex<VendorMemory>,
+    pub(super) open: &'a OpenCalls,
 }
 
+/// A call to be made, beside others, until what it brought is written.
+pub(super) type Call<'a> = BoxFuture<'a, Result<()>>;
+
 /// Result of looking for something to do.
-#[derive(Debug)]
-pub(super) enum Step {
+pub(super) enum Step<'a> {
+    /// A call is due.
+    Call(Call<'a>),
     /// Something was done, and more may be due.
     Done,
     /// Nothing is due for so long, unless something new comes.
     Idle(Duration),
 }
 
-impl Speaker<'_> {
+impl<'a> Speaker<'a> {
     pub(super) fn can(&self) -> &Capabilities {
         self.provider.capabilities()
     }
 
-    /// Does the most urgent thing that is due, if this server leads.
-    pub(super) async fn step(&self) -> Result<Step> {
+    /// Does the most urgent thing that is due, if this server leads. A call is only prepared.
+    pub(super) async fn step(&self) -> Result<Step<'a>> {
+        // Known before the rows are read: a batch whose call ends meanwhile is not taken for one whose answer was lost.
+        let open = self.open.batches();
         let Some((rows, now)) = self.rows().await? else {
-            lock(self.memory).hide_quotas();
+            lock(self.memory).lose_leadership();
             return Ok(Step::Idle(POLL));
         };
         if lock(self.memory).paused_until.is_some_and(|until| now < until && until <= now + CREDENTIALS_PAUSE)
         {
             return Ok(Step::Idle(POLL));
         }
-        let is_due = |row: &&VendorBatch| row.due <= now || row.due > now + LONGEST_WAIT;
-        let due: Vec<&VendorBatch> = rows.iter().filter(is_due).collect();
-        let running = due.iter().copied().filter(|row| row.state == BatchState::Running);
-        let running: Vec<_> = running.take(POLLED).collect();
-        if !running.is_empty() {
-            self.poll(&running).await?;
-            return Ok(Step::Done);
+        let (mut due, mut pause) = (Vec::new(), POLL);
+        for row in rows.iter().filter(|row| !open.contains(&row.id)) {
+            let at = lock(self.memory).poll_times.due(row, now);
+            if at <= now || at > now + LONGEST_WAIT {
+                due.push(row);
+            } else {
+                pause = pause.min((at - now).to_std().unwrap_or_default());
+            }
+        }
+        if let Some(question) = self.question(&due, now) {
+            return Ok(Step::Call(question));
         }
         let looks_first = self.can().repeat == Repeat::LookFirst;
-        let is_lost = |row: &&&VendorBatch| looks_first && row.state == BatchState::Sent;
-        if let Some(lost) = due.iter().find(is_lost) {
-            self.look(lost).await?;
-            return Ok(Step::Done);
-        }
-        let mut pause = POLL;
         for operation in operations(&due) {
             let wait = lock(self.memory).wait(self.can(), operation);
             if wait > Duration::ZERO {
                 pause = pause.min(wait);
                 continue;
             }
-            let own = due.iter().copied().filter(|row| row.operation == operation);
-            let is_cut = |row: &&VendorBatch| matches!(row.state, BatchState::Cut | BatchState::Sent);
-            if let Some(row) = own.clone().find(is_cut) {
-                self.send(row.clone(), None).await?;
-                return Ok(Step::Done);
+            let own = || due.iter().copied().filter(move |row| row.operation == operation);
+            // Of one whose answer was lost, the vendor is asked before it is sent again where that costs.
+            let is_cut = |row: &&VendorBatch| match row.state {
+                BatchState::Cut => true,
+                BatchState::Sent => !looks_first,
+                BatchState::Waiting | BatchState::Running => false,
+            };
+            if let Some(row) = own().find(is_cut) {
+                return self.send(row.clone(), None).await;
             }
-            let waiting: Vec<_> = own.collect();
-            if self.cut(operation, &waiting, &rows, now).await? {
-                return Ok(Step::Done);
+            let waiting: Vec<_> = own().filter(|row| row.state == BatchState::Waiting).collect();
+            if let Some(step) = self.cut(operation, &waiting, &rows, now).await? {
+                return Ok(step);
             }
         }
-        if lock(self.memory).shows_old_quotas() {
+        if lock(self.memory).shows_old_quotas() && !self.open.has(Purpose::Send) {
             self.learn_quotas(now).await?;
         }
         Ok(Step::Idle(pause))
@@ -104,6 +113,7 @@ impl Speaker<'_> {
 
     /// The rows of the cdn, at which time; `None` where another server leads.
     async fn rows(&self) -> Result<Option<(Vec<VendorBatch>, DateTime<Utc>)>> {
+        let begun = Instant::now();
         let mut work = self.calls.pilothouse.storage().begin().await?;
         let now = work.now().await?;
         if !self.lead(&mut *work, now).await? {
@@ -112,6 +122,7 @@ impl Speaker<'_> {
         }
         let rows = work.vendor_batches().list(self.cdn).await?;
         work.commit_relaxed().await?;
+        lock(self.memory).renewed = Some(begun);
         Ok(Some((rows, now)))
     }
 
@@ -141,20 +152,39 @@ impl Speaker<'_> {
         }
     }
 
-    /// Renews leadership until it is lost.
+    /// Renews leadership until it is lost. Calls beside each other, and the looks at what is due, do so for all of them.
     async fn keep_leadership(&self) {
         let length = LEADERSHIP.length().to_std().unwrap_or_default();
         let mut until = Instant::now() + length;
         while Instant::now() < until {
             sleep(POLL).await;
+            let renewed = lock(self.memory).renewed.filter(|at| at.elapsed() < POLL);
+            if let Some(at) = renewed {
+                until = at + length;
+                continue;
+            }
             let begun = Instant::now();
-            match self.rows().await {
-                Ok(Some(_)) => until = begun + length,
-                Ok(None) => return,
+            match self.renew().await {
+                Ok(true) => until = begun + length,
+                Ok(false) => return,
                 // Leadership lasts until its end.
                 Err(_) => {}
             }
         }
+    }
+
+    /// Extends leadership; false where another server leads.
+    async fn renew(&self) -> Result<bool> {
+        let begun = Instant::now();
+        let mut work = self.calls.pilothouse.storage().begin().await?;
+        let now = work.now().await?;
+        if !self.lead(&mut *work, now).await? {
+            work.rollback().await?;
+            return Ok(false);
+        }
+        work.commit_relaxed().await?;
+        lock(self.memory).renewed = Some(begun);
+        Ok(true)
     }
 
     /// The present by the store's clock, with a source of ids.

@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::FutureExt as _;
 
 use super::batch::{BatchState, VendorBatch};
 use super::cut::{Cutting, cut, host, hosts};
+use super::open_calls::Purpose;
 use super::outcome::{Aftermath, Effect, LOOK_WAIT, all_failed, refused, retry_wait, submitted};
-use super::speaker::Speaker;
+use super::speaker::{Speaker, Step};
 use crate::Result;
 use crate::ports::{CallLimits, Operation, ProviderError};
 use crate::sync::lock;
@@ -15,38 +17,48 @@ use crate::sync::lock;
 /// Time after its day for which spending is kept, longer than a quota that was read is believed.
 const SPENDING_KEPT: TimeDelta = TimeDelta::hours(1);
 
-impl Speaker<'_> {
-    /// Cuts a batch of what waits for an operation, and sends it; false where nothing can be sent now.
+/// Batches' worth of what waits longest that are looked at for a batch, so that a long queue makes no step slow.
+const LOOKED_AT: usize = 10;
+
+impl<'a> Speaker<'a> {
+    /// Cuts a batch of what waits for an operation, to be sent; `None` where nothing can be sent now.
     pub(super) async fn cut(
         &self,
         operation: Operation,
         waiting: &[&VendorBatch],
         rows: &[VendorBatch],
         now: DateTime<Utc>,
-    ) -> Result<bool> {
-        if !self.learn_groups(waiting, now).await? || !self.learn_quotas(now).await? {
-            return Ok(true);
-        }
-        if self.refuse_strangers(waiting).await? {
-            return Ok(true);
-        }
+    ) -> Result<Option<Step<'a>>> {
         let mut limits = lock(self.memory).limits(self.can(), operation);
         if let Some(most) = limits.in_flight {
             limits.items = limits.items.min(most.saturating_sub(in_flight(rows, operation)));
         }
-        if limits.items == 0 {
-            return Ok(false);
+        if limits.items == 0 || waiting.is_empty() {
+            return Ok(None);
+        }
+        let waiting = longest_waiting(waiting, limits.items.saturating_mul(LOOKED_AT));
+        // While something is being sent, nobody knows whether the vendor has counted it.
+        let reads_quotas = self.can().quota && lock(self.memory).needs_quotas();
+        if reads_quotas && self.open.has(Purpose::Send) {
+            return Ok(None);
+        }
+        if !self.learn_groups(waiting, now).await? || !self.learn_quotas(now).await? {
+            return Ok(Some(Step::Done));
+        }
+        if self.refuse_strangers(waiting).await? {
+            return Ok(Some(Step::Done));
         }
         let groups = self.groups_of(waiting);
         let Some(groups) = self.within_quota(operation, waiting, groups, &mut limits).await? else {
-            return Ok(true);
+            return Ok(Some(Step::Done));
         };
-        let Some(shares) = self.within_share(operation, waiting, &groups).await? else { return Ok(true) };
+        let Some(shares) = self.within_share(operation, waiting, &groups).await? else {
+            return Ok(Some(Step::Done));
+        };
         let id = self.calls.pilothouse.ids().uuid().to_string();
-        let Some(mut cutting) = cut(id, waiting, &groups, limits, now) else { return Ok(false) };
+        let Some(mut cutting) = cut(id, waiting, &groups, limits, now) else { return Ok(None) };
         cutting.spending = shares.spending(&cutting.batch);
-        self.send(cutting.batch.clone(), Some(&cutting)).await?;
-        Ok(true)
+        Ok(Some(self.send(cutting.batch.clone(), Some(&cutting)).await?))
     }
 
     /// Asks for the groups of hosts that are not known; false where the vendor did not say.
@@ -163,13 +175,14 @@ impl Speaker<'_> {
         Ok(None)
     }
 
-    /// Sends a batch: writes first that it may have been sent, then calls. Of one that was just cut, what it was cut from is
+    /// Writes that a batch may have been sent, which the call then does. Of one that was just cut, what it was cut from is
     /// written with it.
-    pub(super) async fn send(&self, row: VendorBatch, cutting: Option<&Cutting>) -> Result<()> {
+    pub(super) async fn send(&self, row: VendorBatch, cutting: Option<&Cutting>) -> Result<Step<'a>> {
         let mut work = self.calls.pilothouse.storage().begin().await?;
         let now = work.now().await?;
         if !self.lead(&mut *work, now).await? {
-            return Ok(work.rollback().await?);
+            work.rollback().await?;
+            return Ok(Step::Done);
         }
         let row = VendorBatch { state: BatchState::Sent, due: now + LOOK_WAIT, ..row };
         if let Some(cutting) = cutting {
@@ -187,10 +200,24 @@ impl Speaker<'_> {
             }
             work.vendor_batches().insert(&row).await?;
         } else if !work.vendor_batches().update(&row).await? {
-            return Ok(work.rollback().await?);
+            work.rollback().await?;
+            return Ok(Step::Done);
         }
         work.commit().await?;
-        lock(self.memory).take(self.can(), row.operation);
+        let open = self.open.open(Purpose::Send, [row.id.clone()]);
+        let mut memory = lock(self.memory);
+        memory.take(self.can(), row.operation);
+        memory.spend(self.can(), row.operation, &row.group, row.items.len());
+        let speaker = *self;
+        let call = async move {
+            let _open = open;
+            speaker.submit(&row).await
+        };
+        Ok(Step::Call(call.boxed()))
+    }
+
+    /// Calls the vendor with a batch, and writes what became of it.
+    async fn submit(&self, row: &VendorBatch) -> Result<()> {
         let edge = self.can().edges.first().map_or(self.cdn, String::as_str);
         let batch = row.to_batch(edge);
         let Some(answer) = self.call(self.provider.submit(&batch)).await else { return Ok(()) };
@@ -203,15 +230,14 @@ impl Speaker<'_> {
         });
         let moment = self.moment().await?;
         match answer {
-            Ok(answers) => {
-                lock(self.memory).spend(self.can(), row.operation, &row.group, row.items.len());
-                self.write(&row, submitted(&row, answers, moment)).await
-            }
+            Ok(answers) => self.write(row, submitted(row, answers, moment)).await,
             Err(error) => {
-                let (effect, aftermath) = refused(&row, &error, self.can().repeat, moment);
+                let (effect, aftermath) = refused(row, &error, self.can().repeat, moment);
                 self.tell(&error.to_string());
+                // Whether it was counted is read before the next.
+                lock(self.memory).forget_quotas();
                 self.take_note(row.operation, aftermath, moment.now);
-                self.write(&row, effect).await
+                self.write(row, effect).await
             }
         }
     }
@@ -220,7 +246,6 @@ impl Speaker<'_> {
         match aftermath {
             Aftermath::Nothing => {}
             Aftermath::SlowDown(after) => lock(self.memory).set_back(self.can(), operation, after),
-            Aftermath::QuotaChanged => lock(self.memory).forget_quotas(),
             Aftermath::TooMany(items) => {
                 tracing::error!(
                     cdn = self.cdn,
@@ -243,8 +268,19 @@ impl Speaker<'_> {
     }
 }
 
-/// Items that the vendor works on, or may.
+/// Those that wait longest, of so many items together, one at least.
+fn longest_waiting<'r, 'b>(waiting: &'r [&'b VendorBatch], items: usize) -> &'r [&'b VendorBatch] {
+    let mut before = 0;
+    let enough = waiting.iter().take_while(|row| {
+        let is_short = before < items;
+        before += row.items.len();
+        is_short
+    });
+    &waiting[..enough.count()]
+}
+
+/// Items that the vendor works on, or may, and those of batches that will be sent again.
 fn in_flight(rows: &[VendorBatch], operation: Operation) -> usize {
-    let has = |row: &&VendorBatch| matches!(row.state, BatchState::Sent | BatchState::Running);
+    let has = |row: &&VendorBatch| row.state != BatchState::Waiting;
     rows.iter().filter(has).filter(|row| row.operation == operation).map(|row| row.items.len()).sum()
 }

@@ -9,16 +9,20 @@ use std::pin::pin;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use futures_util::{StreamExt, future, stream};
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, future};
 use tokio::time::sleep;
 
-use super::speaker::{Speaker, Step};
+use super::open_calls::OpenCalls;
+use super::speaker::{Call, Speaker, Step};
 use super::vendor_memory::VendorMemory;
 use crate::ports::{Signal, Topic};
 use crate::{Pilothouse, Result};
 
 /// Longest pause between two looks at what is due, which make up for lost signals, and in which leadership is renewed.
 pub(super) const POLL: Duration = Duration::from_secs(1);
+/// Calls to one vendor at a time: as many as the fastest rate of a vendor needs where an answer takes half a second.
+const CALLS: usize = 32;
 
 /// Speakers of the vendors of a store. Several may run side by side, in one process or many.
 #[derive(Debug)]
@@ -26,7 +30,14 @@ pub struct VendorCalls {
     pub(super) pilothouse: Pilothouse,
     /// Random name that tells this one from others.
     pub(super) name: String,
-    memories: BTreeMap<String, Mutex<VendorMemory>>,
+    vendors: BTreeMap<String, VendorState>,
+}
+
+/// State of one vendor in this process.
+#[derive(Debug)]
+struct VendorState {
+    memory: Mutex<VendorMemory>,
+    open: OpenCalls,
 }
 
 impl VendorCalls {
@@ -37,11 +48,12 @@ impl VendorCalls {
     pub fn new(pilothouse: Pilothouse) -> Self {
         let providers = pilothouse.providers().iter();
         let vendors = providers.filter(|(_, provider)| provider.capabilities().is_vendor);
-        let memory = |can| Mutex::new(VendorMemory::new(can));
-        let memories =
-            vendors.map(|(cdn, provider)| (cdn.to_owned(), memory(provider.capabilities()))).collect();
+        let state =
+            |can| VendorState { memory: Mutex::new(VendorMemory::new(can)), open: OpenCalls::default() };
+        let vendors =
+            vendors.map(|(cdn, provider)| (cdn.to_owned(), state(provider.capabilities()))).collect();
         let name = pilothouse.ids().uuid().simple().to_string();
-        Self { pilothouse, name, memories }
+        Self { pilothouse, name, vendors }
     }
 
     /// Makes calls as they fall due, until it is dropped.
@@ -50,11 +62,16 @@ impl VendorCalls {
         future::join(future::join_all(speakers), self.report_health()).await;
     }
 
-    /// Makes every call that is due now; how many steps that took.
+    /// Makes every call that is due now, one after the other; how many steps that took.
     pub async fn turn(&self) -> Result<usize> {
         let mut steps = 0;
         for speaker in self.speakers() {
-            while let Step::Done = speaker.step().await? {
+            loop {
+                match speaker.step().await? {
+                    Step::Call(call) => call.await?,
+                    Step::Done => {}
+                    Step::Idle(_) => break,
+                }
                 steps += 1;
             }
         }
@@ -73,29 +90,25 @@ impl VendorCalls {
 
     fn speakers(&self) -> impl Iterator<Item = Speaker<'_>> {
         let providers = self.pilothouse.providers();
-        self.memories.iter().filter_map(move |(cdn, memory)| {
+        self.vendors.iter().filter_map(move |(cdn, VendorState { memory, open })| {
             let provider = providers.get(cdn)?;
-            Some(Speaker { calls: self, cdn, provider, memory })
+            Some(Speaker { calls: self, cdn, provider, memory, open })
         })
     }
 
+    /// Makes the calls of one vendor, beside each other.
     async fn speak(&self, speaker: Speaker<'_>) {
         let heard = self.pilothouse.storage().signals();
         let heard = heard
             .filter(|signal| future::ready(matches!(signal, Signal::Changed(Topic::Jobs) | Signal::Lost)));
         // Without signals the polling goes on.
-        let mut heard = pin!(heard.map(|_| ()).chain(stream::pending()));
-        loop {
-            let pause = match speaker.step().await {
-                Ok(Step::Done) => continue,
-                Ok(Step::Idle(pause)) => pause.min(POLL),
-                Err(error) => {
-                    let error = &error as &dyn StdError;
-                    tracing::error!(cdn = speaker.cdn, error, "a vendor could not be called; it is retried");
-                    POLL
-                }
-            };
-            future::select(pin!(sleep(pause)), heard.next()).await;
+        let heard = heard.map(|_| ()).chain(stream::pending()).boxed();
+        let mut ended = calls(speaker, heard).buffer_unordered(CALLS);
+        while let Some(outcome) = ended.next().await {
+            if let Err(error) = outcome {
+                let error = &error as &dyn StdError;
+                tracing::error!(cdn = speaker.cdn, error, "what a vendor answered could not be stored");
+            }
         }
     }
 
@@ -104,5 +117,29 @@ impl VendorCalls {
             self.pilothouse.worker_succeeded(Self::NAME);
             sleep(POLL).await;
         }
+    }
+}
+
+/// Calls of a vendor as they fall due.
+fn calls<'a>(speaker: Speaker<'a>, heard: BoxStream<'static, ()>) -> BoxStream<'a, Call<'a>> {
+    let next = move |mut heard| async move { Some((next_call(speaker, &mut heard).await, heard)) };
+    stream::unfold(heard, next).boxed()
+}
+
+/// Waits until a call is due, and returns it to be made.
+async fn next_call<'a>(speaker: Speaker<'a>, heard: &mut BoxStream<'static, ()>) -> Call<'a> {
+    loop {
+        let pause = match speaker.step().await {
+            Ok(Step::Call(call)) => return call,
+            Ok(Step::Done) => continue,
+            Ok(Step::Idle(pause)) => pause.min(POLL),
+            Err(error) => {
+                let error = &error as &dyn StdError;
+                tracing::error!(cdn = speaker.cdn, error, "a vendor could not be called; it is retried");
+                POLL
+            }
+        };
+        let ended = pin!(speaker.open.wait_for_end());
+        future::select(pin!(sleep(pause)), future::select(ended, heard.next())).await;
     }
 }

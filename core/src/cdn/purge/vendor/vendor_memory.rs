@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 
 use super::call_bucket::CallBucket;
+use super::poll_times::PollTimes;
 use super::quota_gauge::QuotaGauge;
 use crate::ports::{CallLimits, Capabilities, Operation, ProviderError, Quota};
 
@@ -27,6 +28,10 @@ pub(super) struct VendorMemory {
     groups: HashMap<String, (Result<String, ProviderError>, Instant)>,
     quotas: Option<(Vec<Quota>, Instant)>,
     gauge: QuotaGauge,
+    /// Moment at which leadership was extended last.
+    pub(super) renewed: Option<Instant>,
+    /// Times at which tasks are asked about.
+    pub(super) poll_times: PollTimes,
     /// Time until which the vendor is not called, by the store's clock.
     pub(super) paused_until: Option<DateTime<Utc>>,
     /// Last reason that was logged.
@@ -108,10 +113,12 @@ impl VendorMemory {
         self.quotas = Some((quotas, Instant::now()));
     }
 
-    /// Shows no quotas, since another server speaks to the vendor.
-    pub(super) fn hide_quotas(&mut self) {
+    /// Forgets what only the server knows that speaks to the vendor, and shows no quotas, since another one does.
+    pub(super) fn lose_leadership(&mut self) {
         self.gauge.show("", &[]);
         self.quotas = None;
+        self.poll_times.clear();
+        self.renewed = None;
     }
 
     /// Forgets the quotas, which are no longer right.
@@ -131,7 +138,7 @@ impl VendorMemory {
         quotas.filter(|quota| is_spent_by(quota, operation, group)).cloned().collect()
     }
 
-    /// Takes what was sent from the quotas.
+    /// Takes what is sent from the quotas.
     pub(super) fn spend(&mut self, can: &Capabilities, operation: Operation, group: &str, items: usize) {
         let items = i64::try_from(items).unwrap_or(i64::MAX);
         let quotas = self.quotas.iter_mut().flat_map(|(quotas, _)| quotas);

@@ -6,5 +6,6 @@ mod job_list;
 mod job_request;
 mod job_runner;
 mod vendor_calls;
+mod vendor_concurrency;
 mod vendor_kills;
 mod vendor_share;

@@ -23,7 +23,7 @@ pub(super) struct VendorFixture {
     pub(super) vendor: Arc<ScriptedVendor>,
     user: Caller,
     pub(super) runner: JobRunner,
-    calls: VendorCalls,
+    pub(super) calls: VendorCalls,
 }
 
 impl VendorFixture {
@@ -31,7 +31,7 @@ impl VendorFixture {
         Self::with(ScriptedVendor::new("qcloud")).await
     }
 
-    async fn with(vendor: ScriptedVendor) -> Self {
+    pub(super) async fn with(vendor: ScriptedVendor) -> Self {
         let clock = Arc::new(ManualClock::at(1_473_752_647));
         let vendor = Arc::new(vendor);
         let fixture = Fixture::builder(Arc::new(MemoryStorage::with_clock(clock.clone()).strict()))
@@ -58,20 +58,20 @@ impl VendorFixture {
     }
 
     /// Does everything that is due.
-    async fn turn(&self) {
+    pub(super) async fn turn(&self) {
         self.runner.turn().await.unwrap();
         self.calls.turn().await.unwrap();
     }
 
     /// Does everything that falls due within a time, second by second.
-    async fn pass(&self, time: TimeDelta) {
+    pub(super) async fn pass(&self, time: TimeDelta) {
         for _ in 0..time.num_seconds() {
             self.clock.advance(TimeDelta::seconds(1));
             self.turn().await;
         }
     }
 
-    async fn details(&self, job: &Job) -> JobDetails {
+    pub(super) async fn details(&self, job: &Job) -> JobDetails {
         self.fixture.pilothouse.jobs().find(&self.user, &job.task_id).await.unwrap()
     }
 
@@ -80,12 +80,12 @@ impl VendorFixture {
     }
 
     /// Number of URLs of each batch that was sent since this was last asked.
-    fn sent(&self) -> Vec<usize> {
+    pub(super) fn sent(&self) -> Vec<usize> {
         self.vendor.batches().iter().map(|batch| batch.items.len()).collect()
     }
 }
 
-fn quota(operation: Operation, left: i64, resets_at: DateTime<Utc>) -> Quota {
+pub(super) fn quota(operation: Operation, left: i64, resets_at: DateTime<Utc>) -> Quota {
     Quota { operation, pool: "mainland".into(), groups: Vec::new(), total: 100, left, resets_at }
 }
 
@@ -162,9 +162,9 @@ async fn a_job_runs_until_its_tasks_have_ended() {
     let done = fixture.job(&job).await;
     assert_eq!((done.state, done.percent, done.reason.as_str()), (JobState::Done, 100, ""));
     let (polls, looks) = fixture.vendor.polls_and_looks();
-    assert_eq!((polls, looks), (2, 0), "after 5 s and 10 s more");
+    assert_eq!((polls, looks), (6, 0), "every second, until it has ended");
     fixture.pass(TimeDelta::minutes(6)).await;
-    assert_eq!((fixture.sent(), fixture.vendor.polls_and_looks()), (vec![], (2, 0)), "nothing is left to do");
+    assert_eq!((fixture.sent(), fixture.vendor.polls_and_looks()), (vec![], (6, 0)), "nothing is left to do");
 }
 
 #[tokio::test]

@@ -134,6 +134,18 @@ async fn each_figure_has_its_level_and_the_rows_add_up() {
 }
 
 #[tokio::test]
+async fn documented_areas_have_what_vendors_know_no_city_of_as_unknown() {
+    let fixture = RegionsFixture::new(true).await;
+    fixture.log(5000, 300).await;
+    fixture.pull(9000, 800).await;
+    fixture.qcloud.set_areas(DOMAIN, Ok(vec![area(AreaLevel::Province, "Guangdong", 6000)]));
+    let traffic = fixture.fixture.pilothouse.traffic();
+    let areas = traffic.fluxs_area(&fixture.user, &query(BEGIN, NOW)).await.unwrap();
+    let rows: Vec<_> = areas.iter().map(|row| (row.city.as_str(), row.value)).collect();
+    assert_eq!(rows, [("Unknown", 300 + 9000 + 800), ("Miami", 5000)]);
+}
+
+#[tokio::test]
 async fn regions_of_whole_days_count_by_their_share() {
     let fixture = RegionsFixture::new(true).await;
     fixture.pull(1000, 0).await;
