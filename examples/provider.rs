@@ -61,9 +61,6 @@ impl CdnProvider for Acme {
     }
 
     async fn submit(&self, batch: &Batch) -> Result<Submissions, ProviderError> {
-        if batch.operation != Operation::PurgeUrls {
-            return Err(self.unsupported(batch.operation.as_str()));
-        }
         let urls: Vec<_> = batch.items.iter().map(|item| &item.url).collect();
         self.call(self.http.put(format!("{}/purges/{}", self.url, batch.id)).json(&urls)).await?;
         Ok(vec![Ok(Submission::Running(batch.id.clone())); urls.len()])
@@ -141,5 +138,5 @@ async fn main() -> Result<(), Box<dyn Error>> {
 async fn it_conforms() {
     let acme = Acme::new("acme", stand_in().await.unwrap());
     let account = pilothouse_conformance::Account { domain: "cdn.example.com", foreign: "www.example.net" };
-    pilothouse_conformance::provider_conforms(&acme, account).await;
+    pilothouse_conformance::provider_conforms(Arc::new(acme), account).await;
 }

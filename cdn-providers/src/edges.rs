@@ -264,10 +264,6 @@ impl CdnProvider for Edges {
     }
 
     async fn services(&self) -> Result<Vec<ServedDomain>, ProviderError> {
-        if self.domains.is_empty() {
-            let provider = self.name.clone();
-            return Err(ProviderError::Unsupported { provider, operation: "list domains" });
-        }
         Ok(self.domains.iter().map(ServedDomain::new).collect())
     }
 }

@@ -159,9 +159,6 @@ impl CdnProvider for Cloudflare {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Figures, ProviderError> {
-        if !self.capabilities.series {
-            return Err(self.unsupported("tell traffic by 5 minutes"));
-        }
         self.traffic(domains, from, to).await
     }
 

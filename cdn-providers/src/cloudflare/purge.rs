@@ -42,10 +42,6 @@ impl Item {
 impl Cloudflare {
     /// Purges a batch, a request for each kind of item. All items are of the zone that the batch's group is.
     pub(super) async fn purge(&self, batch: &Batch) -> Result<Submissions, ProviderError> {
-        if batch.operation == Operation::Preload {
-            let provider = self.capabilities.edges.first().cloned().unwrap_or_default();
-            return Err(ProviderError::Unsupported { provider, operation: batch.operation.as_str() });
-        }
         let items: Vec<_> = batch.items.iter().map(|item| item_of(batch.operation, &item.url)).collect();
         for member in ["files", "prefixes", "hosts", "tags"] {
             let texts: Vec<_> = items.iter().filter_map(|item| item.as_ref().ok()).collect();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pilothouse_core::ports::{ProviderError, ServedDomain};
+use pilothouse_core::ports::{CdnProvider as _, ProviderError, ServedDomain};
 
 use super::CloudFront;
 use super::api::Call;
@@ -92,8 +92,7 @@ impl CloudFront {
         if distribution.is_only_of(domain) {
             return Ok(distribution.id);
         }
-        let provider = self.capabilities.edges.first().cloned().unwrap_or_default();
-        Err(ProviderError::Unsupported { provider, operation })
+        Err(self.unsupported(operation))
     }
 
     /// Names that the vendor serves, each with its distribution.

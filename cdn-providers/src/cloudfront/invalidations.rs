@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use pilothouse_core::ports::{
-    Batch, ItemState, Operation, ProviderError, RemoteTask, Submission, Submissions, TaskState,
+    Batch, ItemState, ProviderError, RemoteTask, Submission, Submissions, TaskState,
 };
 use quick_xml::escape::escape;
 use url::Position;
@@ -20,10 +20,6 @@ impl CloudFront {
     /// Makes an invalidation of a batch, whose items are all of the distribution that its group is. The batch's id is the
     /// caller reference: sent again, the same batch is the same invalidation.
     pub(super) async fn invalidate(&self, batch: &Batch) -> Result<Submissions, ProviderError> {
-        if !matches!(batch.operation, Operation::PurgeUrls | Operation::PurgePrefixes) {
-            let provider = self.capabilities.edges.first().cloned().unwrap_or_default();
-            return Err(ProviderError::Unsupported { provider, operation: batch.operation.as_str() });
-        }
         let paths: Vec<_> = batch.items.iter().map(|item| path_of(&item.url)).collect();
         let mut seen = HashSet::new();
         // Two schemes of a URL are one path.

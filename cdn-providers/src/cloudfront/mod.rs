@@ -170,16 +170,10 @@ impl CdnProvider for CloudFront {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Figures, ProviderError> {
-        if !self.capabilities.series {
-            return Err(self.unsupported("tell traffic by 5 minutes"));
-        }
         self.traffic(domains, from, to).await
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
-        if !self.capabilities.logs {
-            return Err(self.unsupported("list logs"));
-        }
         self.log_files(domain, day).await
     }
 

@@ -1,5 +1,6 @@
 //! Tencent provider against the fake of the vendor, which checks every signature.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -95,7 +96,8 @@ fn task_id(answer: &[Result<Submission, ProviderError>]) -> String {
 async fn the_provider_conforms() {
     let Some(tencent) = TencentFixture::start_or_skip("the_provider_conforms") else { return };
     let account = Account { domain: "b.example.com", foreign: "other.example.com" };
-    provider_conforms(tencent.provider(), account).await;
+    let provider = Arc::clone(tencent.providers.get("qcloud").unwrap());
+    provider_conforms(provider, account).await;
     assert_eq!(tencent.calls("refused RequestLimitExceeded"), 0);
 }
 

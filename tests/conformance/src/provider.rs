@@ -1,15 +1,17 @@
 //! Conformance suite of CDN providers: what every vendor's provider passes over its vendor, or over a fake of it.
 //!
-//! It goes by the capabilities: what a provider says it can is tried, and what it says it cannot has to be refused by name.
+//! It goes by the capabilities, and calls the provider as the engine does, through [`Providers`]: what a provider says it can is
+//! tried, and what it says it cannot has to be refused by name.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use pilothouse_core::ports::{
-    Batch, CdnProvider, Clock, Ids, ItemState, LogFile, Operation, Prefix, ProviderError, Purge, RandomIds,
-    RemoteTask, Repeat, Submission, SystemClock,
+    Batch, CdnProvider, Clock, Ids, ItemState, LogFile, Operation, ProviderError, Providers, Purge,
+    RandomIds, RemoteTask, Repeat, Submission, SystemClock,
 };
 
 /// Longest wait for a task, in polls.
@@ -32,7 +34,11 @@ pub struct Account<'a> {
 ///
 /// # Panics
 /// When the provider does not do what it says.
-pub async fn provider_conforms(provider: &dyn CdnProvider, account: Account<'_>) {
+pub async fn provider_conforms(provider: Arc<dyn CdnProvider>, account: Account<'_>) {
+    let name =
+        provider.capabilities().edges.first().cloned().expect("a vendor has one edge, by its own name");
+    let providers = Providers::from_iter([(name.clone(), provider)]);
+    let provider = &**providers.get(&name).expect("it was just added");
     capabilities_are_consistent(provider);
     domains_are_listed(provider, account).await;
     batches_end(provider, account).await;
@@ -43,18 +49,6 @@ pub async fn provider_conforms(provider: &dyn CdnProvider, account: Account<'_>)
     traffic_is_told(provider, account).await;
     regions_are_told(provider, account).await;
     logs_are_listed(provider, account).await;
-}
-
-/// Whether an operation is among the capabilities.
-fn can(provider: &dyn CdnProvider, operation: Operation) -> bool {
-    let can = provider.capabilities();
-    match operation {
-        Operation::PurgeUrls => can.purge_urls,
-        Operation::PurgePrefixes => can.purge_prefix != Prefix::Never,
-        Operation::PurgeTags => can.purge_tags,
-        Operation::Preload => can.preload,
-        _ => false,
-    }
 }
 
 /// Items of an operation on a host, different for each `name`.
@@ -111,7 +105,7 @@ async fn domains_are_listed(provider: &dyn CdnProvider, account: Account<'_>) {
 async fn batches_end(provider: &dyn CdnProvider, account: Account<'_>) {
     for operation in Operation::ALL {
         let batch = batch(provider, operation, account.domain, "ends").await;
-        if !can(provider, operation) {
+        if !provider.capabilities().does(operation) {
             is_refused_by_name(provider.submit(&batch).await);
             continue;
         }

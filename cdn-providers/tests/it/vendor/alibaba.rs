@@ -50,7 +50,7 @@ impl Vendor {
 async fn it_conforms() {
     let Some(vendor) = Vendor::start("it_conforms", r#"{"task_seconds": 0.5}"#) else { return };
     let account = Account { domain: "a.example.com", foreign: "other.example.com" };
-    provider_conforms(&**vendor.provider(), account).await;
+    provider_conforms(Arc::clone(vendor.provider()), account).await;
     assert_eq!(
         vendor.provider().domains().await.unwrap(),
         ["a.example.com", "b.example.com", "d.example.com"]

@@ -55,7 +55,7 @@ async fn it_conforms() {
     let Some(vendor) = Vendor::start("it_conforms", settings) else { return };
     // The one domain of its distribution.
     let account = Account { domain: "c.example.com", foreign: "other.example.net" };
-    provider_conforms(&**vendor.provider(), account).await;
+    provider_conforms(Arc::clone(vendor.provider()), account).await;
     let names = [
         "a.example.com",
         "b.example.com",

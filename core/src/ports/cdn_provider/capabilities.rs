@@ -159,6 +159,16 @@ impl Capabilities {
         self
     }
 
+    /// Whether an operation is possible.
+    pub fn does(&self, operation: Operation) -> bool {
+        match operation {
+            Operation::PurgeUrls => self.purge_urls,
+            Operation::PurgePrefixes => self.purge_prefix != Prefix::Never,
+            Operation::PurgeTags => self.purge_tags,
+            Operation::Preload => self.preload,
+        }
+    }
+
     /// Limits of an operation's calls.
     pub fn limits(&self, operation: Operation) -> CallLimits {
         self.limits.get(&operation).copied().unwrap_or_default()

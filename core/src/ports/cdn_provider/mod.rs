@@ -2,10 +2,10 @@
 
 mod batch;
 mod capabilities;
+mod checked;
 mod edge_control;
 mod error;
 mod figures;
-mod measured;
 mod providers;
 
 use std::fmt::Debug;
@@ -22,13 +22,14 @@ pub use providers::Providers;
 
 /// One content delivery network.
 ///
-/// A provider only speaks: the engine cuts batches, keeps limits, tries again and remembers. A call should end by itself;
-/// after two minutes the engine drops it.
+/// A provider only speaks: the engine cuts batches, keeps limits, tries again and remembers. What [`CdnProvider::capabilities`]
+/// does not name, [`Providers`] refuse by name before the provider is called. A call should end by itself; after two minutes
+/// the engine drops it.
 ///
 /// Two kinds differ by [`Capabilities::is_vendor`]. Own edges are called side by side, answer [`Submission::Done`] when the
 /// edge has confirmed an item, and are not asked for anything else; every call may be repeated, so doing it twice must do no
-/// harm. A vendor's calls are made by one server at a time; it may answer with a task, is asked about it by
-/// [`CdnProvider::poll`], and after a lost answer is treated as [`Capabilities::repeat`] says.
+/// harm. A vendor's calls are made by one server at a time, batches and one question beside each other; it may answer with a
+/// task, is asked about it by [`CdnProvider::poll`], and after a lost answer is treated as [`Capabilities::repeat`] says.
 #[async_trait]
 pub trait CdnProvider: Debug + Send + Sync + 'static {
     /// Capabilities, which do not change during the provider's life.

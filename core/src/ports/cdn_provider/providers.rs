@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::measured::MeasuredProvider;
+use super::checked::CheckedProvider;
 use super::{CdnProvider, EdgeControl};
 
-/// The providers by the name of their cdn. Cheap to clone.
+/// The providers by the name of their cdn, each of which is only called for what its capabilities name. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Providers(
     Arc<BTreeMap<String, Arc<dyn CdnProvider>>>,
@@ -36,14 +36,12 @@ impl Providers {
     }
 }
 
-/// The provider, with metrics of its calls where it is a vendor's.
-fn measured(provider: Arc<dyn CdnProvider>) -> Arc<dyn CdnProvider> {
-    if provider.capabilities().is_vendor { Arc::new(MeasuredProvider(provider)) } else { provider }
-}
-
 impl FromIterator<(String, Arc<dyn CdnProvider>)> for Providers {
     fn from_iter<I: IntoIterator<Item = (String, Arc<dyn CdnProvider>)>>(providers: I) -> Self {
-        let measured = providers.into_iter().map(|(name, provider)| (name, measured(provider)));
-        Self(Arc::new(measured.collect()), Arc::default())
+        let checked = providers.into_iter().map(|(cdn, provider)| {
+            let checked: Arc<dyn CdnProvider> = Arc::new(CheckedProvider { cdn: cdn.clone(), provider });
+            (cdn, checked)
+        });
+        Self(Arc::new(checked.collect()), Arc::default())
     }
 }
