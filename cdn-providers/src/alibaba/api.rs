@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use crate::signing::{AccessKey, acs3, canonical_query, sha256_hex};
 use crate::vendor::{
-    Answer, Endpoint, Request, VendorClient, answered, next_midnight, of_reading, unreadable,
+    Answer, Endpoint, Pace, Request, VendorClient, answered, next_midnight, of_reading, unreadable,
 };
 
 /// Version of the API.
@@ -29,15 +29,27 @@ pub(super) struct Api {
     pub(super) key: AccessKey,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) ids: Arc<dyn Ids>,
+    pub(super) pace: Pace,
+}
+
+/// Time between two calls of an action that is called often at a time: 5 pages of tasks and 30 looks at tasks a second are
+/// allowed.
+fn apart(action: &str) -> Duration {
+    match action {
+        "DescribeRefreshTasks" => Duration::from_millis(220),
+        "DescribeRefreshTaskById" => Duration::from_millis(40),
+        _ => Duration::ZERO,
+    }
 }
 
 impl Api {
     /// Calls an action that only reads, with its parameters in the query.
     pub(super) async fn read<T: DeserializeOwned>(
         &self,
-        action: &str,
+        action: &'static str,
         query: &Parameters<'_>,
     ) -> Result<T, ProviderError> {
+        self.pace.wait(action, apart(action)).await;
         self.call(action, &canonical_query(query), "").await.map_err(of_reading)
     }
 
@@ -160,6 +172,7 @@ mod tests {
             key: AccessKey::new("LTAIEXAMPLEEXAMPLE", "ExampleAccessKeySecretExample1"),
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
+            pace: Pace::default(),
         };
         let query = canonical_query(&[
             ("DomainName", "a.example.com"),

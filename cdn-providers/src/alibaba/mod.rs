@@ -27,7 +27,7 @@ use self::answer::UserDomains;
 use self::api::Api;
 use crate::SecretSource;
 use crate::signing::AccessKey;
-use crate::vendor::{Endpoint, FiguresFrom, VendorClient, check_share, whole_share};
+use crate::vendor::{Endpoint, FiguresFrom, Pace, VendorClient, check_share, whole_share};
 
 /// Endpoint of accounts of the Chinese site. Those of the international one have another.
 const ENDPOINT: &str = "https://cdn.aliyuncs.com";
@@ -82,6 +82,7 @@ impl Alibaba {
             key: AccessKey::new(id, secret),
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
+            pace: Pace::default(),
         };
         let capabilities = capabilities(name)
             .with_series(figures == FiguresFrom::Vendor)
@@ -161,16 +162,10 @@ impl CdnProvider for Alibaba {
         from: DateTime<Utc>,
         to: DateTime<Utc>,
     ) -> Result<Figures, ProviderError> {
-        if !self.capabilities.series {
-            return Err(self.unsupported("tell traffic by 5 minutes"));
-        }
         self.traffic(domains, from, to).await
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
-        if !self.capabilities.logs {
-            return Err(self.unsupported("list logs"));
-        }
         self.log_files(domain, day).await
     }
 

@@ -1,11 +1,11 @@
 //! Tasks of Alibaba Cloud CDN: purges and preloads, their progress, and how one is found again.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::time::Duration;
 
 use chrono::TimeDelta;
 use pilothouse_core::ports::{
-    Batch, ItemState, Operation, Prefix, ProviderError, RemoteTask, Submission, Submissions, TaskState,
+    Batch, CdnProvider as _, ItemState, Operation, Prefix, ProviderError, RemoteTask, Submission,
+    Submissions, TaskState,
 };
 
 use super::answer::{PushAnswer, RefreshAnswer, Task, TaskPage, TasksById};
@@ -19,8 +19,6 @@ const MAX_URL: usize = 1024;
 const IDS_PER_CALL: usize = 10;
 /// Rows of a page of tasks.
 const TASKS_PER_PAGE: usize = 100;
-/// Pause between two pages of tasks, of which 5 a second are allowed.
-const PAGE_PAUSE: Duration = Duration::from_millis(220);
 
 impl Alibaba {
     pub(super) async fn submit_tasks(&self, batch: &Batch) -> Result<Submissions, ProviderError> {
@@ -50,7 +48,7 @@ impl Alibaba {
                 self.api.act::<RefreshAnswer>("RefreshObjectCaches", &form).await?.refresh_task_id
             }
             Operation::Preload => self.api.act::<PushAnswer>("PushObjectCache", &[path]).await?.push_task_id,
-            _ => return Err(self.cannot(operation)),
+            _ => return Err(self.unsupported(operation.as_str())),
         };
         if ids.trim().is_empty() {
             return Err(ProviderError::Ambiguous("the vendor's answer names no task".to_owned()));
@@ -78,15 +76,12 @@ impl Alibaba {
             Operation::PurgeUrls => "file",
             Operation::PurgePrefixes => "directory",
             Operation::Preload => "preload",
-            _ => return Err(self.cannot(batch.operation)),
+            operation => return Err(self.unsupported(operation.as_str())),
         };
         // The vendor's times are whole seconds, and its clock decides what is new: the end is left some room.
         let (from, to) = (stamp(batch.accepted_at), stamp(self.api.clock.now() + TimeDelta::minutes(1)));
         let mut rows = Vec::new();
         for page in 1..=MAX_PAGES {
-            if page > 1 {
-                tokio::time::sleep(PAGE_PAUSE).await;
-            }
             let (page, size) = (page.to_string(), TASKS_PER_PAGE.to_string());
             let query = [
                 ("ObjectType", kind),
@@ -104,11 +99,6 @@ impl Alibaba {
             }
         }
         Ok(ids(batch, &rows))
-    }
-
-    fn cannot(&self, operation: Operation) -> ProviderError {
-        let provider = self.capabilities.edges.first().cloned().unwrap_or_default();
-        ProviderError::Unsupported { provider, operation: operation.as_str() }
     }
 }
 

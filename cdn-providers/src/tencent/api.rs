@@ -1,7 +1,6 @@
 //! Calls of Tencent Cloud's API: signed, paced, and with its error codes understood.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -10,19 +9,18 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokio::time::{Instant, sleep_until};
 
 use crate::signing::AccessKey;
 use crate::signing::tc3::Call;
 use crate::vendor::{
-    Answer, Endpoint, Request, VendorClient, answered, lock, next_midnight, of_reading, unreadable,
+    Answer, Endpoint, Pace, Request, VendorClient, answered, next_midnight, of_reading, unreadable,
 };
 
 const SERVICE: &str = "cdn";
 const VERSION: &str = "2018-06-06";
 const CONTENT_TYPE: &str = "application/json";
-/// Least time between two calls of one action, of which 20 a second are allowed.
-const PACE: Duration = Duration::from_millis(60);
+/// Time between two calls of one action, of which 20 a second are allowed.
+const APART: Duration = Duration::from_millis(60);
 
 /// Caller of the API.
 #[derive(Debug)]
@@ -31,8 +29,7 @@ pub(super) struct Api {
     endpoint: Endpoint,
     key: AccessKey,
     clock: Arc<dyn Clock>,
-    /// Moment from which on each action may be called again.
-    paces: Mutex<HashMap<&'static str, Instant>>,
+    pace: Pace,
 }
 
 /// Failure as the vendor says it.
@@ -49,7 +46,7 @@ impl Api {
         key: AccessKey,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        Self { client, endpoint, key, clock, paces: Mutex::default() }
+        Self { client, endpoint, key, clock, pace: Pace::default() }
     }
 
     /// Calls an action that changes something; a lost answer is ambiguous.
@@ -58,7 +55,7 @@ impl Api {
         action: &'static str,
         body: &Value,
     ) -> Result<T, ProviderError> {
-        self.pace(action).await;
+        self.pace.wait(action, APART).await;
         let body = body.to_string().into_bytes();
         let at = self.clock.now();
         let host = self.endpoint.host();
@@ -88,18 +85,6 @@ impl Api {
         body: &Value,
     ) -> Result<T, ProviderError> {
         self.act(action, body).await.map_err(of_reading)
-    }
-
-    /// Waits until an action may be called again.
-    async fn pace(&self, action: &'static str) {
-        let turn = {
-            let mut paces = lock(&self.paces);
-            let free = paces.entry(action).or_insert_with(Instant::now);
-            let turn = (*free).max(Instant::now());
-            *free = turn + PACE;
-            turn
-        };
-        sleep_until(turn).await;
     }
 }
 

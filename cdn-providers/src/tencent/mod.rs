@@ -177,9 +177,6 @@ impl CdnProvider for Tencent {
     }
 
     async fn logs(&self, domain: &str, day: NaiveDate) -> Result<Vec<LogFile>, ProviderError> {
-        if !self.capabilities.logs {
-            return Err(self.unsupported("list logs"));
-        }
         self.log_files(domain, day).await
     }
 

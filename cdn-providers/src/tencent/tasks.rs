@@ -4,12 +4,13 @@ use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::ports::{
-    Batch, ItemState, Operation, ProviderError, RemoteTask, Submission, Submissions, TaskState,
+    Batch, CdnProvider as _, ItemState, Operation, ProviderError, RemoteTask, Submission, Submissions,
+    TaskState,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{GLOBAL, Tencent, china_time, parse_china_time};
+use super::{AREAS, GLOBAL, Tencent, china_time, parse_china_time};
 use crate::vendor::spelled;
 
 /// Rows of a page, and most pages of one task that are read.
@@ -71,10 +72,7 @@ impl Tencent {
             Operation::PurgeUrls => ("PurgeUrlsCache", json!({"Urls": good})),
             Operation::PurgePrefixes => ("PurgePathCache", json!({"Paths": good, "FlushType": "delete"})),
             Operation::Preload => ("PushUrlsCache", json!({"Urls": good, "Area": area(batch)})),
-            operation => {
-                let provider = batch.edge.clone();
-                return Err(ProviderError::Unsupported { provider, operation: operation.as_str() });
-            }
+            operation => return Err(self.unsupported(operation.as_str())),
         };
         let made: Made = self.api.act(action, &body).await?;
         let task = |_| Submission::Running(made.task_id.clone());
@@ -106,7 +104,36 @@ impl Tencent {
         Ok(rows)
     }
 
+    /// Number of a purge's rows in a state; `None` where the vendor shows others.
+    async fn count(&self, task: &RemoteTask, status: &str) -> Result<Option<usize>, ProviderError> {
+        let asked = json!({"TaskId": task.id, "Status": status, "Offset": 0, "Limit": 1});
+        let page: TaskPage = self.api.read("DescribePurgeTasks", &asked).await?;
+        let is_asked = page.rows.iter().all(|row| row.status == status && row.task_id == task.id);
+        Ok(is_asked.then_some(page.total_count))
+    }
+
+    /// State of a purge of more URLs than a page, by the number of its rows in a state: reading them takes many calls. `None`
+    /// where they have to be read, since some failed, or not all are known.
+    async fn counted_state(&self, task: &RemoteTask) -> Result<Option<TaskState>, ProviderError> {
+        let urls = task.items.len();
+        if task.operation == Operation::Preload || urls <= PAGE {
+            return Ok(None);
+        }
+        // A row for each area.
+        let rows = if task.group == GLOBAL { urls * AREAS.len() } else { urls };
+        let Some(done) = self.count(task, "done").await? else { return Ok(None) };
+        if done >= rows {
+            return Ok(Some(vec![ItemState::Done; urls]));
+        }
+        let running = self.count(task, "process").await?;
+        let state = ItemState::Running(u8::try_from(done * 100 / rows).ok());
+        Ok(running.filter(|running| *running > 0).map(|_| vec![state; urls]))
+    }
+
     pub(super) async fn task_state(&self, task: &RemoteTask) -> Result<TaskState, ProviderError> {
+        if let Some(states) = self.counted_state(task).await? {
+            return Ok(states);
+        }
         let rows = self.task_rows(task.operation, &json!({"TaskId": task.id})).await?;
         let mut states: HashMap<String, ItemState> = HashMap::new();
         for row in rows.iter().filter(|row| row.task_id == task.id) {

@@ -10,6 +10,8 @@ mod client;
 mod endpoint;
 mod figures_from;
 #[cfg(any(feature = "tencent", feature = "alibaba"))]
+mod pace;
+#[cfg(any(feature = "tencent", feature = "alibaba"))]
 mod share;
 mod spelling;
 
@@ -23,6 +25,8 @@ pub(crate) use self::china::next_midnight;
 pub(crate) use self::client::{Answer, Request, VendorClient};
 pub(crate) use self::endpoint::Endpoint;
 pub use self::figures_from::FiguresFrom;
+#[cfg(any(feature = "tencent", feature = "alibaba"))]
+pub(crate) use self::pace::Pace;
 #[cfg(any(feature = "tencent", feature = "alibaba"))]
 pub(crate) use self::share::{check_share, whole_share};
 pub(crate) use self::spelling::spelled;
@@ -61,7 +65,6 @@ pub(crate) fn words(text: &str) -> String {
 }
 
 /// Locks what a provider remembers. A panic of another holder leaves it as it was.
-#[cfg(any(feature = "cloudflare", feature = "cloudfront", feature = "tencent"))]
 pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

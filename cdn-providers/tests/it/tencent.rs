@@ -129,6 +129,34 @@ async fn tasks_are_made_and_asked_about() {
 }
 
 #[tokio::test]
+async fn a_purge_of_many_pages_is_polled_by_counts() {
+    let test = "a_purge_of_many_pages_is_polled_by_counts";
+    let Some(tencent) = TencentFixture::start_or_skip(test) else { return };
+    tencent.fake.set(r#"{"task_seconds": 30}"#);
+    let url =
+        |n| if n == 998 { "https://a.example.com/fail".into() } else { format!("https://a.example.com/{n}") };
+    let urls: Vec<String> = (0..1000).map(url).collect();
+    let urls: Vec<_> = urls.iter().map(String::as_str).collect();
+    // One task without a failure, and one with.
+    let (good, bad) = (batch(Operation::PurgeUrls, &urls[..900]), batch(Operation::PurgeUrls, &urls));
+    let mut tasks = Vec::new();
+    for batch in [&good, &bad] {
+        tasks.push(task(batch, &task_id(&tencent.submit(batch).await.unwrap())));
+    }
+    let states = tencent.provider().poll(&tasks).await.unwrap();
+    let runs = |state: &ItemState| *state == ItemState::Running(Some(0));
+    assert!(states.iter().flatten().all(runs), "{:?}", states[0][0]);
+    assert_eq!(tencent.calls("DescribePurgeTasks"), 4, "two calls for each");
+    tencent.fake.set(r#"{"task_seconds": 0}"#);
+    let states = tencent.provider().poll(&tasks).await.unwrap();
+    assert!(states[0].iter().all(|state| *state == ItemState::Done));
+    let failed = |state: &ItemState| matches!(state, ItemState::Failed(_));
+    assert!(states[1].iter().enumerate().all(|(n, state)| failed(state) == (n == 998)));
+    assert_eq!(tencent.calls("DescribePurgeTasks"), 4 + 1 + 2 + 10, "only one that failed is read in whole");
+    assert_eq!(tencent.calls("refused RequestLimitExceeded"), 0);
+}
+
+#[tokio::test]
 async fn a_lost_answer_is_found_and_a_lost_request_is_not() {
     let test = "a_lost_answer_is_found_and_a_lost_request_is_not";
     let Some(tencent) = TencentFixture::start_or_skip(test) else { return };
