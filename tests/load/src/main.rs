@@ -1,5 +1,5 @@
 //! Load generator: measures a real server on the same machine, as latency of configuration delivery to many nodes, of
-//! sets of changes and lists of them, of purges on real edges, of updates by many agents, of pages of the console, and of
+//! sets of changes and lists of them, of purges on real edges and on vendors, of updates by many agents, of pages of the console, and of
 //! reads beside a storm of log-ins. `server/benches` has a script for each, which builds and runs it.
 
 mod agents;
@@ -20,6 +20,8 @@ mod server;
 mod storm;
 mod tls;
 mod update_agent;
+mod vendor_limits;
+mod vendors;
 mod watchers;
 
 use clap::Parser;
@@ -44,6 +46,8 @@ enum Load {
     Releases(releases::Args),
     /// Measure reads during a storm of log-ins, and beside idle connections
     Storm(storm::Args),
+    /// Measure purges on vendors, beside the time that their limits allow
+    Vendors(vendors::Args),
 }
 
 fn main() -> Result<()> {
@@ -66,6 +70,7 @@ fn main() -> Result<()> {
             Load::Edges(args) => edges::measure(args).await,
             Load::Releases(args) => releases::measure(args).await,
             Load::Storm(args) => storm::measure(args).await,
+            Load::Vendors(args) => vendors::measure(args).await,
         }
     })
 }

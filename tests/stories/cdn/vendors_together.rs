@@ -4,76 +4,46 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use pilothouse_test_support::{FakeVendor, Rng, env_number};
+use pilothouse_test_support::{FakeVendors, Rng, env_number};
 use serde_json::{Value, json};
 
 use crate::support::{ApiClient, Installation, ROOT, task};
 
 const MAIL: &str = "root@example.com";
-const DOMAIN: &str = "a.example.com";
+const DOMAIN: &str = FakeVendors::DOMAIN;
 /// Time limit of what takes some seconds on an idle machine.
 const LIMIT: Duration = Duration::from_mins(3);
 /// Servers that are killed side by side.
 const SERVERS: u64 = 4;
-/// Secrets of the accounts, which may be seen nowhere.
-const SECRETS: [&str; 4] = [
-    "ExampleSecretKeyExampleSecretKey",
-    "ExampleAccessKeySecretExample1",
-    "ExampleCloudflareApiTokenExampleExample0",
-    "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY",
-];
-
-/// The fakes by the name of their cdn, which is that of their vendor.
-struct Vendors(BTreeMap<&'static str, FakeVendor>);
+/// The fakes, and an installation whose settings have them.
+struct Vendors {
+    fakes: FakeVendors,
+    installation: Installation,
+    folder: PathBuf,
+}
 
 impl Vendors {
     /// `None` where a fake cannot be started.
     fn start_or_skip(test: &str) -> Option<Self> {
-        let start = |name, settings: Value| FakeVendor::start_or_skip(test, name, &settings.to_string());
-        let fast = json!({"task_seconds": 0.5});
-        Some(Self(BTreeMap::from([
-            ("tencent", start("tencent", fast.clone())?),
-            ("alibaba", start("alibaba", fast.clone())?),
-            ("cloudfront", start("cloudfront", fast)?),
-            ("cloudflare", start("cloudflare", json!({"purge_rate": [50, 1, 500]}))?),
-        ])))
-    }
-
-    /// Settings with all four, whose secrets are in files of the installation.
-    fn settings(&self, installation: &Installation) -> String {
-        let secret = |name: &str, text: &str| {
-            let file = installation.file(name);
-            fs::write(&file, text).unwrap();
-            format!("\"file:{}\"", file.display())
+        let settings = |name: &str| match name {
+            "cloudflare" => json!({"purge_rate": [50, 1, 500]}),
+            _ => json!({"task_seconds": 0.5}),
         };
-        let [tencent, alibaba, cloudflare, cloudfront] = SECRETS;
-        let url = |name: &str| self.0[name].url().to_owned();
-        let cdn = |name: &str, members: String| {
-            format!("[[cdn]]\nname = \"{name}\"\nkind = \"{name}\"\nendpoint = \"{}\"\n{members}", url(name))
-        };
-        let keys = |id: (&str, &str), key: (&str, &str)| {
-            let (id_source, key_source) = (secret(id.1, id.1), secret(key.0, key.1));
-            format!("{} = {id_source}\n{} = {key_source}\n", id.0, key.0)
-        };
-        let tencent = keys(("secret_id", "AKIDEXAMPLEEXAMPLEEXAMPLE"), ("secret_key", tencent));
-        let alibaba = keys(("access_key_id", "LTAIEXAMPLEEXAMPLE"), ("access_key_secret", alibaba));
-        let amazon = keys(("access_key_id", "AKIAIOSFODNN7EXAMPLE"), ("secret_access_key", cloudfront));
-        let others = format!("monitoring_endpoint = \"{0}\"\ns3_endpoint = \"{0}\"\n", url("cloudfront"));
-        let token = format!("api_token = {}\nplan = \"enterprise\"\n", secret("token", cloudflare));
-        [
-            cdn("tencent", tencent),
-            cdn("alibaba", alibaba),
-            cdn("cloudfront", amazon + &others),
-            cdn("cloudflare", token),
-        ]
-        .concat()
+        let fakes = FakeVendors::start_or_skip(test, |name| settings(name).to_string())?;
+        let installation = Installation::sqlite();
+        let file = installation.file("vendors.toml");
+        let folder = file.parent().unwrap().to_owned();
+        fs::write(&file, fakes.settings(&folder, "enterprise").unwrap()).unwrap();
+        let installation = installation.with("CONFIG", &file.display().to_string());
+        Some(Self { fakes, installation, folder })
     }
 
     fn state(&self, name: &str) -> Value {
-        serde_json::from_str(&self.0[name].state()).unwrap()
+        serde_json::from_str(&self.fakes.get(name).state()).unwrap()
     }
 
     /// How often each URL, path or directory was taken by a vendor.
@@ -133,13 +103,10 @@ async fn wait_until_ended(root: &ApiClient, id: &str) -> Value {
 async fn one_refresh_reaches_four_vendors() {
     let test = "cdn::vendors_together::one_refresh_reaches_four_vendors";
     let Some(vendors) = Vendors::start_or_skip(test) else { return };
-    let installation = Installation::sqlite();
-    let file = installation.file("vendors.toml");
-    fs::write(&file, vendors.settings(&installation)).unwrap();
-    let installation = installation.with("CONFIG", &file.display().to_string());
+    let installation = &vendors.installation;
     let checked = installation.run(&["check"], "");
     assert_eq!(checked.code, Some(0), "{checked:?}");
-    for name in vendors.0.keys() {
+    for name in vendors.fakes.names() {
         assert!(checked.stdout.contains(&format!("ok      vendor {name}: serves ")), "{checked:?}");
     }
 
@@ -147,7 +114,7 @@ async fn one_refresh_reaches_four_vendors() {
     let server = installation.serve().await;
     let root = ApiClient::new(&[&server]).login(ROOT).await;
     root.post("/level3/user", json!({"login_email": MAIL, "password": "another password"})).await.ok();
-    for name in vendors.0.keys() {
+    for name in vendors.fakes.names() {
         let domains = json!({"login_email": MAIL, "cdn": name, "domains": [DOMAIN]});
         root.post("/level3/user_domains", domains).await.ok();
     }
@@ -161,7 +128,7 @@ async fn one_refresh_reaches_four_vendors() {
     ] {
         let fault = |kind: &str| json!({"op": operation, "kind": kind, "code": code, "status": 400});
         let faults = [fault("lose_answer"), fault("lose_request"), fault("refuse")];
-        vendors.0[name].set(&json!({ "faults": faults }).to_string());
+        vendors.fakes.get(name).set(&json!({ "faults": faults }).to_string());
     }
     let mut jobs = queue(&root, "refresh", urls("a", 1000)).await;
     jobs.extend(queue(&root, "refresh", urls("b", 200)).await);
@@ -170,10 +137,10 @@ async fn one_refresh_reaches_four_vendors() {
         let job = wait_until_ended(&root, id).await;
         assert_eq!(job["state"], "done", "{job}");
     }
-    for name in vendors.0.keys() {
+    for name in vendors.fakes.names() {
         let taken = vendors.taken(name);
         assert_eq!(taken.len(), 1200, "{name} has everything");
-        if *name != "cloudflare" {
+        if name != "cloudflare" {
             let twice = taken.values().filter(|count| **count > 1).count();
             assert_eq!(twice, 0, "{name} is sent nothing twice that it charges for");
         }
@@ -193,7 +160,7 @@ async fn one_refresh_reaches_four_vendors() {
     let refused = root.post("/level3/refresh", prefix).await;
     let text = refused.body.to_string();
     assert!(!refused.is_ok() && text.contains("must end in /*"), "{text}");
-    assert!(vendors.0.keys().any(|name| text.contains(name)), "{text}");
+    assert!(vendors.fakes.names().any(|name| text.contains(name)), "{text}");
 
     // A preload is done by those that can, and fails by name on those that never can.
     let preloads = queue(&root, "preload", urls("p", 1)).await;
@@ -212,7 +179,8 @@ async fn one_refresh_reaches_four_vendors() {
     assert_eq!((&row["taskid"], &row["percent"]), (&json!(preloads[0]), &json!(50)), "{row}");
     assert!(row["reason"].as_str().unwrap().contains("cannot preload"), "{row}");
     let log = server.log();
-    assert!(SECRETS.iter().all(|secret| !log.contains(secret)), "secrets are not logged");
+    let is_hidden = |name| !log.contains(FakeVendors::secret(name));
+    assert!(vendors.fakes.names().all(is_hidden), "secrets are not logged");
 }
 
 /// Reads the jobs that have not ended, and asserts that no percentage fell; those that are left.
@@ -235,15 +203,12 @@ async fn look_at(root: &ApiClient, ids: Vec<String>, percents: &mut HashMap<Stri
 /// Kills a server of its own so often, over fakes of its own; the number of its jobs. `None` where a fake cannot be started.
 async fn kill_servers(test: &str, kills: u64) -> Option<usize> {
     let vendors = Vendors::start_or_skip(test)?;
-    let installation = Installation::sqlite();
-    let file = installation.file("vendors.toml");
-    fs::write(&file, vendors.settings(&installation)).unwrap();
-    let installation = installation.with("CONFIG", &file.display().to_string());
+    let installation = &vendors.installation;
     installation.create_root();
     let mut server = installation.serve().await;
     let mut root = ApiClient::new(&[&server]).login(ROOT).await;
     root.post("/level3/user", json!({"login_email": MAIL, "password": "another password"})).await.ok();
-    for name in vendors.0.keys() {
+    for name in vendors.fakes.names() {
         let domains = json!({"login_email": MAIL, "cdn": name, "domains": [DOMAIN]});
         root.post("/level3/user_domains", domains).await.ok();
     }
@@ -257,7 +222,7 @@ async fn kill_servers(test: &str, kills: u64) -> Option<usize> {
             ("cloudflare", "purge_cache"),
         ] {
             let fault = json!({"op": operation, "kind": "delay", "seconds": 0.2});
-            vendors.0[name].set(&json!({ "faults": [fault] }).to_string());
+            vendors.fakes.get(name).set(&json!({ "faults": [fault] }).to_string());
         }
         // Few enough that no quota of a day ends.
         left.extend(queue(&root, "refresh", urls(&round.to_string(), 30)).await);
@@ -276,10 +241,10 @@ async fn kill_servers(test: &str, kills: u64) -> Option<usize> {
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     let all = usize::try_from(kills).unwrap() * 30;
-    for name in vendors.0.keys() {
+    for name in vendors.fakes.names() {
         let taken = vendors.taken(name);
         assert_eq!(taken.len(), all, "{name} has everything");
-        if *name != "cloudflare" {
+        if name != "cloudflare" {
             let twice = taken.values().filter(|count| **count > 1).count();
             assert_eq!(twice, 0, "{name} is sent nothing twice that it charges for");
         }
@@ -302,30 +267,23 @@ async fn killed_servers_lose_nothing_and_pay_for_nothing_twice() {
 fn check_tells_which_credentials_are_refused() {
     let test = "cdn::vendors_together::check_tells_which_credentials_are_refused";
     let Some(vendors) = Vendors::start_or_skip(test) else { return };
-    let installation = Installation::sqlite();
-    let file = installation.file("vendors.toml");
-    fs::write(&file, vendors.settings(&installation)).unwrap();
-    let all = [
-        ("tencent", "secret_key", "AuthFailure.SignatureFailure"),
-        ("alibaba", "access_key_secret", "SignatureDoesNotMatch"),
-        ("cloudflare", "token", "9109"),
-        ("cloudfront", "secret_access_key", "SignatureDoesNotMatch"),
-    ];
-    let all = all.map(|(name, secret, code)| (name, installation.file(secret), code));
-    let installation = installation.with("CONFIG", &file.display().to_string());
-    for ((name, file, code), right) in all.iter().zip(SECRETS) {
+    for (name, code) in [
+        ("tencent", "AuthFailure.SignatureFailure"),
+        ("alibaba", "SignatureDoesNotMatch"),
+        ("cloudflare", "9109"),
+        ("cloudfront", "SignatureDoesNotMatch"),
+    ] {
+        let (file, right) = (vendors.folder.join(name), FakeVendors::secret(name));
         let wrong = format!("another{}", &right[7..]);
-        fs::write(file, &wrong).unwrap();
-        let checked = installation.run(&["check"], "");
-        fs::write(file, right).unwrap();
+        fs::write(&file, &wrong).unwrap();
+        let checked = vendors.installation.run(&["check"], "");
+        fs::write(&file, right).unwrap();
         assert_eq!(checked.code, Some(1), "{checked:?}");
         let failed: Vec<_> = checked.stdout.lines().filter(|line| line.starts_with("failed")).collect();
         let words = "the credentials are not accepted: the vendor answered";
         assert_eq!(failed, [format!("failed  vendor {name}: {words} {code}")]);
         let printed = format!("{}{}", checked.stdout, checked.stderr);
-        assert!(
-            !printed.contains(&wrong) && SECRETS.iter().all(|secret| !printed.contains(secret)),
-            "{printed}"
-        );
+        let is_hidden = |name| !printed.contains(FakeVendors::secret(name));
+        assert!(!printed.contains(&wrong) && vendors.fakes.names().all(is_hidden), "{printed}");
     }
 }

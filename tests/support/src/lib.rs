@@ -13,6 +13,7 @@ mod s3;
 mod services;
 mod tcp_proxy;
 mod vendor;
+mod vendors;
 
 pub use edge::{EdgeProgram, EdgeServer};
 pub use port::free_port;
@@ -26,3 +27,4 @@ pub use services::{
 };
 pub use tcp_proxy::TcpProxy;
 pub use vendor::FakeVendor;
+pub use vendors::FakeVendors;
