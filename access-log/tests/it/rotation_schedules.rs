@@ -161,7 +161,8 @@ impl Schedule {
         let mut plain: Vec<_> = entries
             .filter(|path| {
                 let is_packed = path.extension().is_some_and(|extension| extension == "gz");
-                path.file_name().unwrap() != "edge.log" && !is_packed
+                let name = path.file_name().unwrap().to_str().unwrap();
+                name.starts_with("edge.log") && name != "edge.log" && !is_packed
             })
             .collect();
         if plain.is_empty() {
