@@ -1,8 +1,8 @@
 //! Throughput in bytes of a log a second: `cargo bench -p pilothouse-access-log [-- WORD…]`, where the words choose measurements
 //! by name. Parsing, counting and feeding are measured in processor time of their one thread, `ingest` in real time: it compresses on
 //! two more threads. Each figure is the best of three runs over a generated log of 256 MiB, or 2 GiB for `ingest`. `ratio` compares
-//! ways of counting one log, each in turn: with and without the most requested paths, of which nearly every one is new, and with
-//! domains that passed from customer to customer.
+//! ways of counting one log, each in turn: with and without the most requested paths, of which nearly every one is new or each is asked
+//! for many times, and with domains that passed from customer to customer.
 //!
 //! With `--write FILE` it only writes 1 GB of the `tsv` log there, and with `--file FILE` it measures that file, read whole:
 //! `benches/compare` does so beside other programs.
@@ -24,6 +24,9 @@ use pilothouse_access_log::{
 };
 
 const SIZE: usize = 256 << 20;
+/// Paths of a log in which nearly every one is new, and of one in which each is asked for many times.
+const NEW: u64 = u64::MAX;
+const FEW: u64 = 10_000;
 /// Time before the first line of a generated log, in unix seconds.
 const BEGIN: i64 = 1_795_190_000;
 
@@ -45,7 +48,7 @@ fn main() {
             .expect("the test database opens");
     let file = arguments.next().filter(|argument| !argument.starts_with('-'));
     match (order.as_deref(), file) {
-        (Some("--write"), Some(file)) => return write(&file, &generate(Format::Tsv, &cities)),
+        (Some("--write"), Some(file)) => return write(&file, &generate(Format::Tsv, &cities, NEW)),
         (Some("--file"), Some(file)) => {
             return measure_file(&file, &Rules { cities: Some(&cities), ..rules });
         }
@@ -55,7 +58,7 @@ fn main() {
         if !is_wanted(&format!("{format} parse count feed, cities")) {
             continue;
         }
-        let log = generate(format, &cities);
+        let log = generate(format, &cities, NEW);
         let lines = memchr::memchr_iter(b'\n', &log).count();
         println!("{format}: {} bytes a line", log.len() / lines);
         measure(&format!("{format} parse"), log.len(), || {
@@ -74,12 +77,14 @@ fn main() {
         measure(&format!("{format} feed, cities"), log.len(), || feed(&with_cities, &log));
     }
     if is_wanted("ratio") {
-        compare(&generate(Format::Tsv, &cities), &rules);
+        for paths in [NEW, FEW] {
+            compare(&generate(Format::Tsv, &cities, paths), &rules);
+        }
     }
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("edge.tsv");
     if is_wanted("ingest") {
-        let log = generate(Format::Tsv, &cities);
+        let log = generate(Format::Tsv, &cities, NEW);
         let mut writer = std::fs::File::create(&file).expect("a temporary file");
         for _ in 0..8 {
             std::io::Write::write_all(&mut writer, &log).expect("room for the log");
@@ -179,8 +184,8 @@ fn compare(log: &[u8], rules: &Rules<'_>) {
     }
 }
 
-/// Generates a log of 20 domains and 50,000 visitors, some hundred requests a second.
-fn generate(format: Format, cities: &CityDatabase) -> Vec<u8> {
+/// Generates a log of 20 domains with so many paths, and 50,000 visitors, some hundred requests a second.
+fn generate(format: Format, cities: &CityDatabase, paths: u64) -> Vec<u8> {
     let mut log = String::with_capacity(SIZE + 1024);
     let mut random = 1_u64;
     let mut number = 0_i64;
@@ -194,7 +199,8 @@ fn generate(format: Format, cities: &CityDatabase) -> Vec<u8> {
         let status = [200, 200, 200, 200, 206, 304, 404, 502][(r >> 5) as usize % 8];
         let cache = ["HIT", "HIT", "HIT", "MISS"][(r >> 12) as usize % 4];
         let ip = addresses[(r >> 16) as usize % addresses.len()];
-        let uri = format_args!("/static/{}/chunk-{:x}.js?v={}", r % 97, r, r % 1009);
+        let path = r % paths;
+        let uri = format_args!("/static/{}/chunk-{path:x}.js?v={}", path % 97, path % 1009);
         match format {
             Format::Tsv => writeln!(
                 log,
