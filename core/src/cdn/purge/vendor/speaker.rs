@@ -114,21 +114,22 @@ impl<'a> Speaker<'a> {
     /// The rows of the cdn, at which time; `None` where another server leads.
     async fn rows(&self) -> Result<Option<(Vec<VendorBatch>, DateTime<Utc>)>> {
         let begun = Instant::now();
-        let mut work = self.calls.pilothouse.storage().begin().await?;
-        let now = work.now().await?;
-        if !self.lead(&mut *work, now).await? {
-            work.rollback().await?;
-            return Ok(None);
-        }
+        let Some((mut work, now)) = self.lead().await? else { return Ok(None) };
         let rows = work.vendor_batches().list(self.cdn).await?;
         work.commit_relaxed().await?;
         lock(self.memory).renewed = Some(begun);
         Ok(Some((rows, now)))
     }
 
-    /// Takes or extends leadership; false where another server leads.
-    pub(super) async fn lead(&self, work: &mut dyn UnitOfWork, now: DateTime<Utc>) -> Result<bool> {
-        Ok(work.edges().lead(self.cdn, &self.calls.name, now, LEADERSHIP).await?)
+    /// Begins a transaction that takes or extends leadership, with the time of the store; `None` where another server leads.
+    pub(super) async fn lead(&self) -> Result<Option<(Box<dyn UnitOfWork>, DateTime<Utc>)>> {
+        let mut work = self.calls.pilothouse.storage().begin().await?;
+        let now = work.now().await?;
+        if work.edges().lead(self.cdn, &self.calls.name, now, LEADERSHIP).await? {
+            return Ok(Some((work, now)));
+        }
+        work.rollback().await?;
+        Ok(None)
     }
 
     pub(super) async fn step_down(&self) -> Result<()> {
@@ -176,12 +177,7 @@ impl<'a> Speaker<'a> {
     /// Extends leadership; false where another server leads.
     async fn renew(&self) -> Result<bool> {
         let begun = Instant::now();
-        let mut work = self.calls.pilothouse.storage().begin().await?;
-        let now = work.now().await?;
-        if !self.lead(&mut *work, now).await? {
-            work.rollback().await?;
-            return Ok(false);
-        }
+        let Some((work, _)) = self.lead().await? else { return Ok(false) };
         work.commit_relaxed().await?;
         lock(self.memory).renewed = Some(begun);
         Ok(true)
@@ -196,11 +192,7 @@ impl<'a> Speaker<'a> {
     /// Writes what became of a batch, with the jobs that wait for it. Nothing where another server leads.
     pub(super) async fn write(&self, row: &VendorBatch, effect: Effect) -> Result<()> {
         for _ in 0..CONFLICTS {
-            let mut work = self.calls.pilothouse.storage().begin().await?;
-            let now = work.now().await?;
-            if !self.lead(&mut *work, now).await? {
-                return Ok(work.rollback().await?);
-            }
+            let Some((mut work, _)) = self.lead().await? else { return Ok(()) };
             let Some(ended) = self.write_jobs(&mut *work, &row.jobs, &effect.cells).await? else {
                 work.rollback().await?;
                 continue;

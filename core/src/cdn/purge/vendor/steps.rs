@@ -178,12 +178,7 @@ impl<'a> Speaker<'a> {
     /// Writes that a batch may have been sent, which the call then does. Of one that was just cut, what it was cut from is
     /// written with it.
     pub(super) async fn send(&self, row: VendorBatch, cutting: Option<&Cutting>) -> Result<Step<'a>> {
-        let mut work = self.calls.pilothouse.storage().begin().await?;
-        let now = work.now().await?;
-        if !self.lead(&mut *work, now).await? {
-            work.rollback().await?;
-            return Ok(Step::Done);
-        }
+        let Some((mut work, now)) = self.lead().await? else { return Ok(Step::Done) };
         let row = VendorBatch { state: BatchState::Sent, due: now + LOOK_WAIT, ..row };
         if let Some(cutting) = cutting {
             for id in &cutting.used_up {
