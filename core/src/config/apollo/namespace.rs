@@ -201,8 +201,8 @@ impl ConfigSnapshot {
         }
         let (Some(profile), Some(address)) = (self.profile(profile), address) else { return true };
         let Some(namespace) = &NamedNamespace::of(profile, name).namespace else { return true };
-        let (address, since) = (canonical_node_id(address), (since, Epoch::number_of(since)));
-        !self.remembers(since.0) || profile.changed_at(&address, since.1, |key| namespace.has(key))
+        let (address, number) = (canonical_node_id(address), Epoch::number_of(since));
+        !self.remembers(since) || profile.changed_at(&address, number, |key| namespace.has(key))
     }
 }
 

@@ -253,12 +253,23 @@ struct Watching<'a> {
 
 impl Watching<'_> {
     /// Whether what the client holds of a namespace may differ from what it held at the last id it was told of.
-    fn is_news(&self, known: &Known, id: i64) -> bool {
+    fn is_news(&self, known: &Known) -> bool {
         let (name, since) = (&known.namespace_name, known.notification_id);
-        // An id of what others share, or of another history, is none of the revisions that are compared here.
-        let is_other = self.sources.of(known).is_some() || Epoch::of(since) != self.snapshot.epoch();
+        // An id of what others share is none of the revisions that are compared here.
+        if self.sources.of(known).is_some() {
+            return self.id(known).0 > since.max(0);
+        }
         let differs = |profile: &&str| self.snapshot.namespace_changed_at(profile, name, since, self.address);
-        id > since.max(0) && (is_other || self.profiles.iter().any(differs))
+        self.profiles.iter().any(differs)
+    }
+
+    /// Whether a client was told in another history of a namespace that does not exist in this one.
+    fn is_lost(&self, known: &Known) -> bool {
+        let exists = |profile: &&str| self.snapshot.namespace_changed(profile, &known.namespace_name) > 0;
+        known.notification_id > 0
+            && Epoch::of(known.notification_id) < self.snapshot.epoch()
+            && self.sources.of(known).is_none()
+            && !self.profiles.iter().any(exists)
     }
 
     /// The id of a namespace, and its messages; 0 where nothing of it ever changed.
@@ -287,20 +298,16 @@ impl Watching<'_> {
         let mut all = Vec::new();
         for known in namespaces {
             let name = &known.namespace_name;
-            let (mut id, mut details) = self.id(known);
-            // What a client was told of in another history may not exist in this one.
-            if details.is_empty()
-                && known.notification_id > 0
-                && Epoch::of(known.notification_id) < self.snapshot.epoch()
-                && let Some(profile) = self.profiles.first()
-            {
-                id = self.snapshot.epoch().revision(0);
-                details.insert(format!("{}+{profile}+{name}", self.session.name()), id);
-            }
-            if self.is_news(known, id) {
-                let messages = Messages { details };
-                all.push(Notification { namespace_name: name.clone(), notification_id: id, messages });
-            }
+            let (id, details) = if self.is_news(known) {
+                self.id(known)
+            } else if let Some(profile) = self.profiles.first().filter(|_| self.is_lost(known)) {
+                let id = self.snapshot.epoch().revision(0);
+                (id, BTreeMap::from([(format!("{}+{profile}+{name}", self.session.name()), id)]))
+            } else {
+                continue;
+            };
+            let messages = Messages { details };
+            all.push(Notification { namespace_name: name.clone(), notification_id: id, messages });
         }
         all
     }
@@ -311,7 +318,7 @@ fn record_confirmed(watching: &Watching<'_>, present: &[Presence], namespaces: &
     let clients: Vec<&NodeSession> = present.iter().flat_map(Presence::clients).collect();
     for known in namespaces {
         let name = &known.namespace_name;
-        if watching.is_news(known, watching.id(known).0) {
+        if watching.is_news(known) {
             continue;
         }
         for node in &clients {
