@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use futures_util::StreamExt as _;
 use pilothouse_access_log::archive::{Pack, RepackedLines, Repacker};
 use pilothouse_access_log::city::CityDatabase;
-use pilothouse_access_log::{IncrementalParser, IngestOptions};
+use pilothouse_access_log::{DomainIndex, IncrementalParser, IngestOptions};
 use pilothouse_core::cdn::{Batch, LogHosts};
 use pilothouse_core::ports::{KeptPiece, LogContent, LogReader};
 use pilothouse_core::{Error, Result};
@@ -48,16 +48,22 @@ impl ShippedLogReader {
         self
     }
 
-    /// Parses whole lines, writes those to be kept to the archive, and fills the batch with the figures.
-    fn fill(&self, batch: Batch, layout: &LogLayout, hosts: &LogHosts, lines: &[u8]) -> Result<Batch> {
-        let domains = domain_index(hosts);
-        let rules = layout.rules(&domains, self.cities.as_ref(), self.timezone);
+    /// Parses whole lines, writes those to be kept to the archive, and fills the batch with the figures. Of the owners of
+    /// before `former_since` not all are among the domains.
+    fn fill(
+        &self,
+        batch: Batch,
+        layout: &LogLayout,
+        (domains, former_since): (&DomainIndex, i64),
+        lines: &[u8],
+    ) -> Result<Batch> {
+        let rules = layout.rules(domains, self.cities.as_ref(), self.timezone);
         let mut parser = IncrementalParser::new(&rules)
             .map_err(|error| internal("a shipped log cannot be read", &error))?;
         parser.feed(lines);
         let read = parser.take(pack_name()).compress(IngestOptions::default().compression);
         let read = read.map_err(|error| internal("a shipped log cannot be compressed", &error))?;
-        if read.first_time.is_some_and(|first| first < hosts.former_since) {
+        if read.first_time.is_some_and(|first| first < former_since) {
             return Ok(Batch { first_line: read.first_time, ..batch });
         }
         write_pack(&self.archive, &read)?;
@@ -91,8 +97,8 @@ impl LogReader for ShippedLogReader {
         let layout = self.layouts.get(&(cdn.to_owned(), batch.edge.edge.clone())).cloned();
         let layout =
             layout.ok_or_else(|| Error::Internal("an edge without a layout shipped its log".to_owned()))?;
-        let (hosts, reader) = (hosts.clone(), self.clone());
-        let work = move || reader.fill(batch, &layout, &hosts, &lines);
+        let (domains, former_since, reader) = (domain_index(hosts), hosts.former_since, self.clone());
+        let work = move || reader.fill(batch, &layout, (&domains, former_since), &lines);
         let filled = tokio::task::spawn_blocking(work).await;
         filled.map_err(|error| internal("the reading of a shipped log failed", &error))?
     }

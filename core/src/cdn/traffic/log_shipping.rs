@@ -210,8 +210,7 @@ impl LogIntake<'_> {
         if read.first_line.is_some_and(|first| first < hosts.former_since) {
             read = reader.read(cdn, batch, &self.hosts(edge.cdn_id).await?, lines()).await?;
         }
-        let batch = read;
-        match self.record(batch).await {
+        match self.record(read).await {
             Ok(_) => Ok(length),
             Err(Error::Conflict(_)) => Err(Taking::Raced),
             Err(error) => Err(error.into()),
