@@ -116,27 +116,18 @@ impl Fleet {
         }
         let server = Server::start(&args.program, &settings).await?;
         let mut fleet = Self { api: server.login().await?, server, edges, origin };
-        fleet.post("user", json!({"login_email": MAIL, "password": "another password"})).await?;
-        fleet.post("user_domains", json!({"login_email": MAIL, "cdn": "level3", "domains": HOST})).await?;
+        fleet.api.post_cdn("user", &json!({"login_email": MAIL, "password": "another password"})).await?;
+        let domains = json!({"login_email": MAIL, "cdn": "level3", "domains": HOST});
+        fleet.api.post_cdn("user_domains", &domains).await?;
         fleet.wait_until_in_service().await?;
         Ok(fleet)
-    }
-
-    async fn post(&mut self, call: &str, body: Value) -> Result<Value> {
-        let json = "content-type: application/json\r\n";
-        let response = self.api.call("POST", &format!("/level3/{call}"), json, &body.to_string()).await?;
-        success(&response.body)
-    }
-
-    async fn get(&mut self, call: &str) -> Result<Value> {
-        success(&self.api.call("GET", &format!("/level3/{call}"), "", "").await?.body)
     }
 
     /// Waits until every edge is in service.
     async fn wait_until_in_service(&mut self) -> Result<()> {
         let started = Instant::now();
         loop {
-            let edges = self.get("edges?cdn=level3").await?;
+            let edges = self.api.get_cdn("edges?cdn=level3").await?;
             let rows = rows(&edges)?;
             if rows.len() == self.edges.len() && rows.iter().all(|row| row["state"] == "in_service") {
                 return Ok(());
@@ -148,7 +139,7 @@ impl Fleet {
 
     /// Submits a job and returns its task id.
     async fn submit(&mut self, kind: &str, urls: &[String]) -> Result<String> {
-        let queued = self.post(kind, json!({"login_email": MAIL, "path": urls.join("|")})).await?;
+        let queued = self.api.post_cdn(kind, &json!({"login_email": MAIL, "path": urls.join("|")})).await?;
         Ok(queued["results"][0]["taskid"].as_str().ok_or("no task id")?.to_owned())
     }
 
@@ -159,7 +150,7 @@ impl Fleet {
             pending.push(self.submit(kind, urls).await?);
         }
         loop {
-            let listed = self.get(&format!("{kind}_list?login_email={MAIL}")).await?;
+            let listed = self.api.get_cdn(&format!("{kind}_list?login_email={MAIL}")).await?;
             let is_done = |row: &&Value| row["percentComplete"] == "100";
             let done: Vec<_> = rows(&listed)?.iter().filter(is_done).map(|row| &row["taskid"]).collect();
             pending.retain(|id| !done.contains(&&json!(id)));
@@ -188,7 +179,7 @@ impl Fleet {
             let task = format!("task?taskid={}", self.submit("refresh", &urls).await?);
             let accepted = Instant::now();
             loop {
-                let details = self.get(&task).await?;
+                let details = self.api.get_cdn(&task).await?;
                 if details["percentComplete"] == "100" {
                     break;
                 }
@@ -227,11 +218,6 @@ fn edge_config(program: &Path, kind: &str, origin: SocketAddr, port: u16, folder
     let printed = command.output().expect("the program can be started");
     assert!(printed.status.success(), "{printed:?}");
     String::from_utf8(printed.stdout).expect("it prints text")
-}
-
-fn success(body: &str) -> Result<Value> {
-    let response: Value = serde_json::from_str(body)?;
-    if response["err"] == 0 { Ok(response) } else { Err(body.into()) }
 }
 
 fn rows(response: &Value) -> Result<&Vec<Value>> {

@@ -161,4 +161,26 @@ impl Connection {
         }
         Ok(if read["data"].is_null() { read["info"].clone() } else { read["data"].clone() })
     }
+
+    /// Posts JSON to a call of CDN management and returns the response; one that is not successful is an error.
+    pub(crate) async fn post_cdn(
+        &mut self,
+        call: &str,
+        body: &serde_json::Value,
+    ) -> Result<serde_json::Value> {
+        let json = "content-type: application/json\r\n";
+        let response = self.call("POST", &format!("/level3/{call}"), json, &body.to_string()).await?;
+        successful_cdn(response)
+    }
+
+    /// The same of a call that is a GET.
+    pub(crate) async fn get_cdn(&mut self, call: &str) -> Result<serde_json::Value> {
+        let response = self.call("GET", &format!("/level3/{call}"), "", "").await?;
+        successful_cdn(response)
+    }
+}
+
+fn successful_cdn(response: Response) -> Result<serde_json::Value> {
+    let read: serde_json::Value = serde_json::from_str(&response.body)?;
+    if read["err"] == 0 { Ok(read) } else { Err(response.body.into()) }
 }

@@ -141,24 +141,17 @@ impl Stage {
         let secrets = tempfile::tempdir()?;
         let server = Server::start(&args.program, &fakes.settings(secrets.path(), plan)?).await?;
         let mut stage = Self { api: server.login().await?, fakes, server, _secrets: secrets };
-        stage.post("user", json!({"login_email": MAIL, "password": "another password"})).await?;
+        stage.api.post_cdn("user", &json!({"login_email": MAIL, "password": "another password"})).await?;
         let names: Vec<_> = stage.fakes.names().collect();
         for cdn in names {
             let domains = json!({"login_email": MAIL, "cdn": cdn, "domains": [FakeVendors::DOMAIN]});
-            stage.post("user_domains", domains).await?;
+            stage.api.post_cdn("user_domains", &domains).await?;
             if args.latency > 0.0 {
                 let slow = json!({"op": "*", "kind": "delay", "seconds": args.latency, "times": MANY});
                 stage.fakes.get(cdn).set(&json!({"faults": [slow]}).to_string());
             }
         }
         Ok(stage)
-    }
-
-    async fn post(&mut self, call: &str, body: Value) -> Result<Value> {
-        let json = "content-type: application/json\r\n";
-        let response = self.api.call("POST", &format!("/level3/{call}"), json, &body.to_string()).await?;
-        let read: Value = serde_json::from_str(&response.body)?;
-        if read["err"] == 0 { Ok(read) } else { Err(response.body.into()) }
     }
 
     /// Limits of a vendor as its fake keeps them.
@@ -174,14 +167,13 @@ impl Stage {
         for first in (0..urls).step_by(MAX_URLS) {
             let numbers = first..(first + MAX_URLS).min(urls);
             let path: Vec<_> = numbers.map(|n| format!("https://{}/{n}.jpg", FakeVendors::DOMAIN)).collect();
-            self.post("refresh", json!({"login_email": MAIL, "path": path.join("|")})).await?;
+            self.api.post_cdn("refresh", &json!({"login_email": MAIL, "path": path.join("|")})).await?;
         }
         println!("   accepted after {:.2} s", begun.elapsed().as_secs_f64());
         let names: Vec<_> = self.fakes.names().collect();
         let mut walls = vec![None; names.len()];
         while walls.contains(&None) {
-            let listed = self.api.call("GET", "/level3/jobs?count=100", "", "").await?.body;
-            let listed: Value = serde_json::from_str(&listed)?;
+            let listed = self.api.get_cdn("jobs?count=100").await?;
             let requests = listed["results"].as_array().ok_or("no list of jobs")?;
             let parts: Vec<_> = requests.iter().filter_map(|row| row["parts"].as_array()).flatten().collect();
             if let Some(failed) = parts.iter().find(|part| part["state"] == "failed") {
