@@ -155,7 +155,7 @@ fn files_rotated_before_the_first_start_are_left_alone_when_they_are_packed() {
     }
 }
 
-/// Where the first lines do not tell which file is the newer one, the operator is told.
+/// Gap of a file whose first lines do not tell whether it is the newer one.
 #[test]
 fn a_file_whose_lines_do_not_tell_its_place_is_a_gap() {
     for is_known_garbled in [false, true] {

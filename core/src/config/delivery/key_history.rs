@@ -30,7 +30,7 @@ pub(super) struct ReleaseSpan {
 #[derive(Debug)]
 pub(super) struct NamedNodes {
     ids: HashSet<Box<str>>,
-    /// What stands before a slash in these ids: the addresses of Apollo clients with a label.
+    /// Addresses of Apollo clients with a label: the part of an id before each slash in it.
     addresses: HashSet<Box<str>>,
 }
 

@@ -20,7 +20,7 @@ pub(super) fn poll_wait(age: TimeDelta) -> TimeDelta {
     (age / LOOKS).clamp(SHORTEST_POLL, LONGEST_POLL)
 }
 
-/// What was asked of batches, and may be forgotten: then it is asked once more.
+/// Times of the questions about batches. They may be forgotten: then each is asked once more.
 #[derive(Debug, Default)]
 pub(super) struct PollTimes(HashMap<String, Asked>);
 
