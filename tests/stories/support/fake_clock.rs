@@ -41,12 +41,13 @@ impl FakeClock {
         command.envs(self.variables());
     }
 
-    /// Environment of a program with this clock. The times of files stay the real ones.
+    /// Environment of a program with this clock. The times of files stay the real ones. The file is read again in every whole
+    /// second: a duration of 1 would be every other.
     fn variables(&self) -> [(&'static str, OsString); 5] {
         [
             ("LD_PRELOAD", self.library.clone().into()),
             ("FAKETIME_TIMESTAMP_FILE", self.file.clone().into()),
-            ("FAKETIME_CACHE_DURATION", "1".into()),
+            ("FAKETIME_CACHE_DURATION", "0".into()),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1".into()),
             ("NO_FAKE_STAT", "1".into()),
         ]
