@@ -44,7 +44,11 @@ impl<'a> Delivery<'a> {
     /// Opens a session of an app with one of its keys. A key of another app is [`Error::Forbidden`], whether or not there
     /// is such an app; one that is no key [`Error::Unauthenticated`].
     pub async fn open(&self, app: &str, key: &str) -> Result<AppSession> {
-        let digests = key_digests(&self.0.settings().secret, key);
+        self.open_by_digest(app, &key_digests(&self.0.settings().secret, key)).await
+    }
+
+    /// Opens a session of an app with a key that has one of these digests.
+    pub(super) async fn open_by_digest(&self, app: &str, digests: &[[u8; 32]]) -> Result<AppSession> {
         let key_of = |state: &AppState| {
             state.snapshot().keys().iter().find(|known| digests.contains(&known.digest)).map(|known| known.id)
         };
@@ -54,7 +58,7 @@ impl<'a> Delivery<'a> {
             return Ok(self.session(state, Some(key)));
         }
         let mut opened = None;
-        for digest in &digests {
+        for digest in digests {
             if opened.is_none() {
                 opened = self.0.storage().peek().await?.app_keys().app_by_digest(digest).await?;
             }
@@ -242,19 +246,21 @@ impl<'a> Delivery<'a> {
         loaded.by_id.get(loaded.by_name.get(app)?).cloned()
     }
 
-    /// The app's state with keys up to date; loaded by one of all who ask for it first.
+    /// The app's state, with every key that was made before this call; loaded by one of all who ask for it first.
     pub(super) async fn load(&self, app: AppId) -> Result<Option<Arc<AppState>>> {
-        if let Some(state) = self.loaded(app) {
-            // A caller that comes here has a key that the snapshot lacks.
-            self.reload(&state).await?;
-            if !state.has_ended() {
-                return Ok(Some(state));
+        let _loading = loop {
+            if let Some(state) = self.loaded(app) {
+                self.reload(&state).await?;
+                if !state.has_ended() {
+                    return Ok(Some(state));
+                }
             }
-        }
-        let _loading = self.cache().loading.lock().await;
-        if let Some(state) = self.loaded(app) {
-            return Ok(Some(state));
-        }
+            let loading = self.cache().loading.lock().await;
+            // What somebody else has loaded meanwhile may be of before the caller's key was made.
+            if self.loaded(app).is_none() {
+                break loading;
+            }
+        };
         let mut store = self.0.storage().read().await?;
         let Some(found) = store.apps().by_id(app).await? else { return Ok(None) };
         let snapshot =

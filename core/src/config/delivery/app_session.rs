@@ -50,6 +50,17 @@ impl AppSession {
         Ok(self.snapshot())
     }
 
+    /// The session that the same key opens by the store, where the key that opened this one is gone: its app may have been deleted
+    /// and created again, with the same key, which this server has not heard of. [`Error::Unauthenticated`] where it opens none.
+    pub(super) async fn opened_again(&self) -> Result<Self> {
+        let snapshot = self.snapshot();
+        let key = snapshot.keys().iter().find(|key| self.key == Some(key.id));
+        let digest = key.ok_or(Error::Unauthenticated)?.digest;
+        let delivery = self.pilothouse.delivery();
+        delivery.reload(&self.state).await?;
+        delivery.open_by_digest(self.name(), &[digest]).await
+    }
+
     /// A receiver of every later snapshot. Subscribe before looking at the newest one to miss none.
     pub fn subscribe(&self) -> watch::Receiver<Arc<ConfigSnapshot>> {
         self.state.subscribe()

@@ -61,6 +61,13 @@ impl AppSession {
     #[tracing::instrument(level = "debug", skip_all)]
     pub async fn register(&self, new: NewNode) -> Result<Registered> {
         new.check()?;
+        match self.register_checked(new.clone()).await {
+            Err(Error::Unauthenticated) => self.opened_again().await?.register_checked(new).await,
+            registered => registered,
+        }
+    }
+
+    async fn register_checked(&self, new: NewNode) -> Result<Registered> {
         let NewNode { profile, node_id, pid, ip, labels } = new;
         let node_id = node_id.map(|node_id| canonical_node_id(&node_id).into_owned());
         let node_id = node_id.unwrap_or_else(|| self.pilothouse.ids().uuid().simple().to_string());

@@ -1,4 +1,4 @@
-//! Faulty store: passes everything on to a real one, until a test switches it off or makes it panic.
+//! Faulty store: passes everything on to a real one, until a test switches it off, holds it or makes it panic.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -8,6 +8,7 @@ use futures_util::stream::BoxStream;
 use pilothouse_core::ports::{
     Repositories, Signal, Storage, StorageError, StorageResult, StoreInfo, Topic, UnitOfWork,
 };
+use tokio::sync::watch;
 
 /// A store whose failures a test decides.
 #[derive(Debug)]
@@ -15,17 +16,25 @@ pub struct FaultyStorage {
     storage: Arc<dyn Storage>,
     refuses_writes: AtomicBool,
     panics: AtomicU32,
+    holds_snapshots: watch::Sender<bool>,
 }
 
 impl FaultyStorage {
     /// Over a real store, without failures.
     pub fn new(storage: Arc<dyn Storage>) -> Arc<Self> {
-        Arc::new(Self { storage, refuses_writes: AtomicBool::new(false), panics: AtomicU32::new(0) })
+        let holds_snapshots = watch::Sender::new(false);
+        let (refuses_writes, panics) = (AtomicBool::new(false), AtomicU32::new(0));
+        Arc::new(Self { storage, refuses_writes, panics, holds_snapshots })
     }
 
     /// Refuses write transactions from now on, or no longer.
     pub fn refuse_writes(&self, refuse: bool) {
         self.refuses_writes.store(refuse, Ordering::SeqCst);
+    }
+
+    /// Opens snapshots from now on, but hands none out before it is told to hold them no longer.
+    pub fn hold_snapshots(&self, hold: bool) {
+        self.holds_snapshots.send_replace(hold);
     }
 
     /// Panics at the beginning of the next `count` write transactions.
@@ -54,7 +63,14 @@ impl Storage for FaultyStorage {
     }
 
     async fn read(&self) -> StorageResult<Box<dyn Repositories>> {
-        self.storage.read().await
+        let snapshot = self.storage.read().await?;
+        // The sender lives as long as this store.
+        let _ = self.holds_snapshots.subscribe().wait_for(|hold| !hold).await;
+        Ok(snapshot)
+    }
+
+    async fn peek(&self) -> StorageResult<Box<dyn Repositories>> {
+        self.storage.peek().await
     }
 
     async fn announce(&self, topics: &[Topic]) {

@@ -1,11 +1,13 @@
 //! New histories of a sequence: a store that is restored, a publish that is lost, and an app that is created again.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tokio::time::sleep;
 
 use super::sequence::Sequence;
-use crate::support::{FullReleases, KEYS};
+use crate::support::{FullReleases, KEYS, TIMEOUT};
 
 /// Profile of a node that only asks for the app's revision.
 const PROBE: &str = "probe";
@@ -17,16 +19,24 @@ impl Sequence<'_> {
         self.root.with_token(&self.environment.key).post("/node/register", probe).await.ok();
     }
 
-    /// Epoch of the app, the same at every server.
+    /// Epoch of the app, once it is the same at every server: that of an app that was created again is heard of within a second.
     async fn epoch(&self) -> i64 {
-        let mut epochs = BTreeSet::new();
-        for _ in self.access.cluster().servers() {
-            let path = format!("/node/config?app={}&profile={PROBE}&nodeId={PROBE}", self.environment.app);
-            let answer = self.root.with_token(&self.environment.key).get(&path).await.ok();
-            epochs.insert(answer["data"]["Revision"].as_i64().unwrap() >> 32);
+        let path = format!("/node/config?app={}&profile={PROBE}&nodeId={PROBE}", self.environment.app);
+        let begun = Instant::now();
+        loop {
+            let mut epochs = BTreeSet::new();
+            for _ in self.access.cluster().servers() {
+                let answer = self.root.with_token(&self.environment.key).get(&path).await;
+                // The probe is no node of the former app, whose nodes went with it.
+                let revision = answer.body["data"]["Revision"].as_i64();
+                epochs.insert(revision.map(|revision| revision >> 32));
+            }
+            if let [Some(epoch)] = epochs.iter().copied().collect::<Vec<_>>()[..] {
+                return epoch;
+            }
+            assert!(begun.elapsed() < TIMEOUT, "{epochs:?}");
+            sleep(Duration::from_millis(50)).await;
         }
-        let [epoch] = epochs.iter().copied().collect::<Vec<_>>()[..] else { panic!("{epochs:?}") };
-        epoch
     }
 
     /// Keeps the state of now for a restore.

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+use pilothouse_conformance::Fixture;
+use pilothouse_conformance::doubles::FaultyStorage;
 use pilothouse_core::ErrorKind;
 use pilothouse_core::config::NewApp;
 use tokio::time::timeout;
@@ -55,4 +58,56 @@ async fn deletion_of_an_app_ends_its_watches_and_sessions() {
     assert_eq!(session.register(new_node("11")).await.unwrap_err().kind(), ErrorKind::Unauthenticated);
     let refused = fixture.pilothouse.delivery().open("app", &fixture.key).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Unauthenticated);
+}
+
+#[tokio::test]
+async fn a_key_opens_its_app_however_long_the_app_was_being_read_when_it_was_made() {
+    let fixture = DeliveryFixture::new().await;
+    let faulty = FaultyStorage::new(fixture.storage.clone());
+    let settings = fixture.pilothouse.settings().clone();
+    let other = Fixture::builder(faulty.clone()).clock(fixture.clock.clone()).settings(settings).build();
+    let delivery = other.pilothouse.delivery();
+    for signs in [false, true] {
+        faulty.hold_snapshots(true);
+        let mut first = Box::pin(delivery.open_unsigned("app"));
+        assert!((&mut first).now_or_never().is_none(), "it waits for its snapshot");
+        let key = fixture.pilothouse.app_keys().create(&fixture.owner, "app").await.unwrap().text;
+        let second = async {
+            if signs {
+                delivery.open_signed("app", |known| known == key).await
+            } else {
+                delivery.open("app", &key).await
+            }
+        };
+        let mut second = Box::pin(second);
+        assert!((&mut second).now_or_never().is_none(), "it waits for the first");
+        faulty.hold_snapshots(false);
+        assert!(first.await.unwrap().is_some());
+        second.await.unwrap();
+        // The next round reads the app anew.
+        delivery.end_watches();
+    }
+}
+
+#[tokio::test]
+async fn a_node_registers_with_an_app_that_was_created_again_with_its_key() {
+    let fixture = DeliveryFixture::new().await;
+    let (apps, keys) = (fixture.pilothouse.apps(), fixture.pilothouse.app_keys());
+    let secret = "brought-along-by-clients";
+    keys.bring(&fixture.owner, "app", secret).await.unwrap();
+    let other = fixture.server();
+    let before = other.delivery().open("app", secret).await.unwrap();
+    before.register(new_node("11")).await.unwrap();
+    apps.delete(&fixture.owner, "app").await.unwrap();
+    let new = NewApp { app: "app".into(), app_type: 0, name: "n".into(), charger: "c".into() };
+    apps.create(&fixture.owner, new).await.unwrap();
+    keys.bring(&fixture.owner, "app", secret).await.unwrap();
+    // The other server was not told of any of it.
+    let session = other.delivery().open("app", secret).await.unwrap();
+    assert_eq!(session.app(), before.app(), "what it holds is of the former app");
+    let registered = session.register(new_node("12")).await.unwrap();
+    let now = other.delivery().open("app", secret).await.unwrap();
+    assert_ne!(now.app(), before.app());
+    assert_eq!(registered.revision, now.snapshot().revision());
+    assert_eq!(fixture.online(&other).await, ["12"], "no node of the former app is one of this");
 }
