@@ -92,6 +92,20 @@ def tencent():
                    Metric=metric, Domains=['a.example.com', 'b.example.com'], Interval='5min', Detail=True)
         expect(metric + ' series', got, lambda got: len(got['Data']) == 2 and
                len(got['Data'][0]['CdnData'][0]['DetailData']) == 24)
+    hour = {'StartTime': stamp(-2)[:14] + '00:00', 'EndTime': stamp(-2)[:14] + '55:00', 'Interval': '5min'}
+    sums = {}
+    for metric in ('flux', 'hitFlux', 'request', 'hitRequest'):
+        got = call('DescribeCdnData', Metric=metric, Domains=['a.example.com', 'b.example.com'], Detail=True, **hour)
+        sums[metric] = [row['CdnData'][0]['SummarizedData']['Value'] for row in got['Data']]
+    expect('hits are among bytes and requests', sums, lambda got: all(
+        0 < hits < whole for part, of in (('hitFlux', 'flux'), ('hitRequest', 'request'))
+        for hits, whole in zip(got[part], got[of])))
+    got = call('DescribeCdnData', Metric='statusCode', Domains=['a.example.com'], **hour)
+    expect('classes of status, which are all requests', got['Data'][0]['CdnData'], lambda got: [
+        row['Metric'] for row in got] == ['2xx', '3xx', '4xx', '5xx'] and sum(
+            row['SummarizedData']['Value'] for row in got) == sums['request'][0])
+    expect('classes of each domain', call('DescribeCdnData', Metric='statusCode', Domains=['a.example.com'],
+                                          Detail=True, **hour), 'InvalidParameter.CdnParamError')
     expect('areas', call('ListTopData', StartTime=stamp(-24), EndTime=stamp(0), Metric='district', Filter='flux',
                          Domains=['a.example.com'], Detail=True), lambda got: len(got['Data'][0]['DetailData']) == 2)
     expect('area names', call('DescribeMapInfo', Name='district'), lambda got: len(got['MapInfoList']) == 4)
@@ -190,6 +204,22 @@ def alibaba():
         expect(name, call(name, domain_name='b.example.com', start_time=stamp(-3)[:14] + '00:00Z',
                           end_time=stamp(-1)[:14] + '00:00Z', interval='300'),
                lambda got: len(got[member]['DataModule']) == 24 and got['DataInterval'] == '300')
+    hour = {'domain_name': 'b.example.com', 'start_time': stamp(-2)[:14] + '00:00Z',
+            'end_time': stamp(-1)[:14] + '00:00Z', 'interval': '300'}
+    codes = call('DescribeDomainHttpCodeData', **hour)
+    expect('answers by status', codes['HttpCodeData']['UsageData'], lambda got: len(got) == 12 and {
+        code['Code'] for row in got for code in row['Value']['CodeProportionData']} == {'200', '304', '404', '502'})
+    requests = [sum(int(code['Count']) for code in row['Value']['CodeProportionData'])
+                for row in codes['HttpCodeData']['UsageData']]
+    for name, member in (('DescribeDomainReqHitRateData', 'ReqHitRateInterval'),
+                         ('DescribeDomainHitRateData', 'HitRateInterval')):
+        got = [float(row['Value']) for row in call(name, **hour)[member]['DataModule']]
+        expect(name, got, lambda got: len(got) == 12 and all(0 < rate < 100 for rate in got))
+        if name == 'DescribeDomainReqHitRateData':
+            hits = [rate * count / 100 for rate, count in zip(got, requests)]
+            expect('hits are a whole number', hits, lambda got: all(abs(hit - round(hit)) < 1e-6 for hit in got))
+    expect('a rate by 5 minutes over a month', call('DescribeDomainHitRateData', domain_name='b.example.com',
+           start_time=stamp(-700), end_time=stamp(-1), interval='300'), 'InvalidInterval')
     parts = [call('DescribeDomainTrafficData', domain_name='a.example.com', start_time=stamp(-3)[:14] + '00:00Z',
                   end_time=stamp(-1)[:14] + '00:00Z', interval='300', **where) for where in (
                       {}, *({'location_name_en': region} for region in fake_alibaba.REGIONS))]
@@ -286,6 +316,17 @@ def cloudflare():
     got = call(query())
     rows = got['data']['viewer']['zones'][0]
     expect('5-minute series of a host', len(rows['series']), 24)
+    group = 'httpRequestsAdaptiveGroups(limit: 10000, filter: {datetime_geq: "%s", datetime_lt: "%s", ' \
+            'clientRequestHTTPHost_in: ["a.example.com"]%s}) ' \
+            '{ dimensions { datetimeFiveMinutes } sum { edgeResponseBytes } count }'
+    filters = {'all': '', 'hits': ', cacheStatus_in: ["hit", "stale", "updating", "revalidated"]', **{
+        f'class{n}': f', edgeResponseStatus_geq: {n}00, edgeResponseStatus_lt: {n + 1}00' for n in range(2, 6)}}
+    fields = ' '.join(f'{name}: ' + group % (stamp(-3), stamp(-1), more) for name, more in filters.items())
+    got = call(lambda one: one.post('/graphql', body={
+        'query': '{ viewer { zones(filter: {zoneTag: "%s"}) { %s } } }' % (zone, fields)}, cast_to=object))
+    counts = {name: sum(row['count'] for row in found) for name, found in got['data']['viewer']['zones'][0].items()}
+    expect('hits and classes in one question', counts, lambda got: 0 < got['hits'] < got['all'] and sum(
+        got[f'class{n}'] for n in range(2, 6)) == got['all'] and all(got.values()))
     expect('by country, and both add up', [sum(row['sum']['edgeResponseBytes'] for row in rows[part])
                                            for part in ('series', 'areas')], lambda got: got[0] == got[1] > 0)
     expect('limits of the data set', rows['settings'], lambda got: 'maxDuration' in got['httpRequestsAdaptiveGroups'])
