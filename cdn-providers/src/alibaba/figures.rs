@@ -63,12 +63,7 @@ impl Alibaba {
         let rows = answer.traffic_data_per_interval.data_module.into_iter();
         // Whether the end belongs to a range is not documented.
         let rows = rows.filter(|row| row.value > 0 && row.time_stamp >= from && row.time_stamp < to);
-        let rows = rows.map(|row| Figure {
-            domain: domain.to_owned(),
-            bucket: row.time_stamp,
-            bytes: row.value,
-            requests: None,
-        });
+        let rows = rows.map(|row| Figure::new(domain, row.time_stamp, row.value));
         Ok(rows.collect())
     }
 

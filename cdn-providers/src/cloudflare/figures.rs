@@ -153,7 +153,7 @@ fn figure(group: Group) -> Result<Figure, ProviderError> {
     let (bucket, host) = (group.dimensions.datetime_five_minutes, group.dimensions.host);
     let (Some(bucket), Some(host)) = (bucket, host) else { return Err(unreadable(200)) };
     let (domain, bytes) = (host.to_ascii_lowercase(), group.sum.edge_response_bytes);
-    Ok(Figure { domain, bucket, bytes, requests: Some(group.count) })
+    Ok(Figure { requests: Some(group.count), ..Figure::new(domain, bucket, bytes) })
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ impl Tencent {
         }
         let rows = bytes.into_iter().map(|((domain, bucket), bytes)| {
             let requests = Some(requests.get(&(domain.clone(), bucket)).copied().unwrap_or(0));
-            Figure { domain, bucket, bytes, requests }
+            Figure { requests, ..Figure::new(domain, bucket, bytes) }
         });
         Ok(Figures { rows: rows.collect(), known_until, estimated: false })
     }

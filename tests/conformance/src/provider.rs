@@ -10,7 +10,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::StreamExt as _;
 use pilothouse_core::ports::{
-    Batch, CdnProvider, Clock, Ids, ItemState, LogFile, Operation, ProviderError, Providers, Purge,
+    Batch, CdnProvider, Clock, Figure, Ids, ItemState, LogFile, Operation, ProviderError, Providers, Purge,
     RandomIds, RemoteTask, Repeat, Submission, SystemClock,
 };
 
@@ -259,18 +259,30 @@ async fn traffic_is_told(provider: &dyn CdnProvider, account: Account<'_>) {
         assert_eq!((row.domain.as_str(), row.bucket.timestamp() % 300), (account.domain, 0));
         assert!(row.bucket >= from && row.bucket < to && row.bytes >= 0, "{row:?}");
         assert!(buckets.insert(row.bucket), "{} comes twice", row.bucket);
+        parts_are_within_the_whole(row, figures.estimated);
     }
     // Cut anywhere, the parts have the same rows.
     let middle = from + TimeDelta::hours(1);
     let mut parts = provider.series(&domains, from, middle).await.unwrap().rows;
     parts.extend(provider.series(&domains, middle, to).await.unwrap().rows);
-    let known = |row: &&pilothouse_core::ports::Figure| row.bucket < figures.known_until;
+    let known = |row: &&Figure| row.bucket < figures.known_until;
     assert!(parts.iter().filter(known).eq(figures.rows.iter().filter(known)));
     // A range that no call can ask for at once is asked for in parts.
     let (from, to) = hours(24 * 8);
     let long = provider.series(&domains, from, to).await.unwrap();
     assert!(long.rows.iter().any(|row| row.bucket < from + TimeDelta::days(1)));
     assert!(long.rows.iter().any(|row| row.bucket >= from + TimeDelta::days(7)));
+}
+
+/// Hits are among bytes and requests, and so are the classes of status, each where it is known. Estimates are each rounded for
+/// itself, so only their sum may be above.
+fn parts_are_within_the_whole(row: &Figure, is_estimated: bool) {
+    assert!(row.hit_bytes.is_none_or(|hits| (0..=row.bytes).contains(&hits)), "{row:?}");
+    let Some(requests) = row.requests else { return };
+    assert!(requests >= 0 && row.hits.is_none_or(|hits| (0..=requests).contains(&hits)), "{row:?}");
+    let classes = row.classes.unwrap_or_default();
+    assert!(classes.iter().all(|answers| (0..=requests).contains(answers)), "{row:?}");
+    assert!(is_estimated || classes.iter().sum::<i64>() <= requests, "{row:?}");
 }
 
 async fn regions_are_told(provider: &dyn CdnProvider, account: Account<'_>) {

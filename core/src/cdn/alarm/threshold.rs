@@ -82,7 +82,9 @@ impl Threshold {
 
     /// Value of a bucket that is compared with the limit of a kind; `None` where the bucket says nothing.
     pub(super) fn value(&self, kind: AlarmKind, figures: Figures) -> Option<i64> {
-        let has_enough = figures.requests >= self.min_requests;
+        // Requests without any status are of a vendor that tells neither status nor hits.
+        let has_status = figures.classes.iter().any(|answers| *answers > 0);
+        let has_enough = figures.requests >= self.min_requests && has_status;
         let share = |part: i64| has_enough.then(|| Share::of_part(part, figures.requests).0);
         match kind {
             AlarmKind::Bandwidth => Some(bandwidth(figures.flux)),
@@ -226,13 +228,15 @@ mod tests {
             hit_flux: 0,
             requests,
             hits: 3,
-            classes: [0, 0, 0, errors],
+            classes: [requests - errors, 0, 0, errors],
         };
         let threshold = threshold();
         assert_eq!(threshold.value(AlarmKind::ErrorRatio, figures(9, 9)), None);
         assert_eq!(threshold.value(AlarmKind::ErrorRatio, figures(10, 1)), Some(100_000));
         assert_eq!(threshold.value(AlarmKind::HitRatio, figures(12, 0)), Some(250_000));
         assert_eq!(threshold.value(AlarmKind::Bandwidth, figures(0, 0)), Some(1000));
+        let unknown = Figures { hits: 0, classes: [0; 4], ..figures(12, 0) };
+        assert_eq!(threshold.value(AlarmKind::HitRatio, unknown), None, "the vendor tells no hits");
     }
 
     #[test]

@@ -26,7 +26,8 @@ impl From<Day> for i64 {
 pub struct Figures {
     /// Bytes sent to clients.
     pub flux: i64,
-    /// Bytes among these that were sent from the cache; 0 of lines that were read before these were counted.
+    /// Bytes among these that were sent from the cache; 0 of lines that were read before these were counted, and of vendors that
+    /// do not tell them.
     pub hit_flux: i64,
     /// Billed requests of any status.
     pub requests: i64,
@@ -56,6 +57,18 @@ impl Figures {
         self.hits = self.hits.saturating_add(other.hits);
         for (class, other) in self.classes.iter_mut().zip(other.classes) {
             *class = class.saturating_add(other);
+        }
+    }
+
+    /// Change that leads from other figures to these.
+    pub(super) fn since(self, before: Self) -> Self {
+        let classes = std::array::from_fn(|n| self.classes[n].saturating_sub(before.classes[n]));
+        Self {
+            flux: self.flux.saturating_sub(before.flux),
+            hit_flux: self.hit_flux.saturating_sub(before.hit_flux),
+            requests: self.requests.saturating_sub(before.requests),
+            hits: self.hits.saturating_sub(before.hits),
+            classes,
         }
     }
 }

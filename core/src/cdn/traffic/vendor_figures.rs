@@ -15,7 +15,7 @@ use super::bucket::{BUCKET_SECONDS, Bucket, Cell, Figures};
 use super::figure_scan::{FigureSink, scan};
 use crate::cdn::customers::{Domain, DomainState, ids};
 use crate::cdn::identifier::{CdnId, DomainId};
-use crate::ports::{self, CdnProvider, LockKey, ProviderError, Repositories, StorageResult};
+use crate::ports::{self, CdnProvider, Figure, LockKey, ProviderError, Repositories, StorageResult};
 use crate::{Pilothouse, Result};
 
 /// Time that is read again with every pull, and once an hour: vendors complete and correct their figures.
@@ -206,6 +206,18 @@ fn begin(known: Option<&VendorFigures>, now: DateTime<Utc>) -> DateTime<Utc> {
     floor((known.known_until.min(now) - back).max(now - LONGEST_PULL))
 }
 
+/// Figures of a bucket as a vendor tells them; those that it does not know stay as they are stored.
+fn completed(row: &Figure, stored: Figures) -> Figures {
+    let count = |told: Option<i64>, stored: i64| told.map_or(stored, |told| told.max(0));
+    Figures {
+        flux: row.bytes.max(0),
+        hit_flux: count(row.hit_bytes, stored.hit_flux),
+        requests: count(row.requests, stored.requests),
+        hits: count(row.hits, stored.hits),
+        classes: row.classes.map_or(stored.classes, |told| told.map(|answers| answers.max(0))),
+    }
+}
+
 /// Differences between what a vendor says of some buckets and what is stored of them.
 fn changes(
     domains: &[Domain],
@@ -215,24 +227,20 @@ fn changes(
 ) -> Vec<Cell> {
     let by_name: BTreeMap<&str, DomainId> =
         domains.iter().map(|domain| (domain.name.as_str(), domain.id)).collect();
-    let mut said: BTreeMap<(DomainId, Bucket), (i64, Option<i64>)> = BTreeMap::new();
+    let mut told: BTreeMap<(DomainId, Bucket), &Figure> = BTreeMap::new();
     for row in &pulled.rows {
         let bucket = row.bucket.timestamp().div_euclid(BUCKET_SECONDS);
         if let Some(id) = by_name.get(row.domain.as_str()).filter(|_| buckets.contains(&bucket)) {
-            said.insert((*id, bucket), (row.bytes.max(0), row.requests.map(|requests| requests.max(0))));
+            told.insert((*id, bucket), row);
         }
     }
     let mut cells = Vec::new();
     for id in by_name.values() {
         for bucket in buckets.clone() {
             let before = stored.get(&(*id, bucket)).copied().unwrap_or_default();
-            let (bytes, requests) = said.get(&(*id, bucket)).copied().unwrap_or((0, Some(0)));
-            let requests = requests.unwrap_or(before.requests);
-            let figures = Figures {
-                flux: bytes - before.flux,
-                requests: requests - before.requests,
-                ..Figures::default()
-            };
+            // A bucket that the vendor leaves out had no traffic.
+            let after = told.get(&(*id, bucket)).map(|row| completed(row, before)).unwrap_or_default();
+            let figures = after.since(before);
             if figures != Figures::default() {
                 cells.push(Cell { domain_id: *id, bucket, figures });
             }

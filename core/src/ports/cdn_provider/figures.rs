@@ -17,7 +17,15 @@ pub struct Figures {
     pub estimated: bool,
 }
 
-/// Traffic of one domain in 5 minutes.
+/// Traffic of one domain in 5 minutes. What the provider does not know of it is `None`, and leaves stored what was known
+/// before.
+///
+/// ```
+/// use pilothouse_core::ports::Figure;
+///
+/// let row = Figure { hits: Some(8), ..Figure::new("cdn.example.com", Default::default(), 151_012) };
+/// assert_eq!((row.bytes, row.hits, row.classes), (151_012, Some(8), None));
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figure {
     /// Domain, in lower case.
@@ -26,8 +34,22 @@ pub struct Figure {
     pub bucket: DateTime<Utc>,
     /// Bytes sent to clients.
     pub bytes: i64,
-    /// Number of requests, where it is known.
+    /// Bytes among these that were sent from the cache.
+    pub hit_bytes: Option<i64>,
+    /// Number of requests.
     pub requests: Option<i64>,
+    /// Requests among these that were answered from the cache.
+    pub hits: Option<i64>,
+    /// Answers by class of status: 2xx, 3xx, 4xx, 5xx.
+    pub classes: Option<[i64; 4]>,
+}
+
+impl Figure {
+    /// Bytes of a domain in the 5 minutes that begin at `bucket`, of which nothing else is known.
+    pub fn new(domain: impl Into<String>, bucket: DateTime<Utc>, bytes: i64) -> Self {
+        let domain = domain.into();
+        Self { domain, bucket, bytes, hit_bytes: None, requests: None, hits: None, classes: None }
+    }
 }
 
 /// Traffic that went to one region.

@@ -66,7 +66,7 @@ impl RegionsFixture {
     /// Has the vendors tell their bytes of the first bucket, known until a quarter of an hour ago.
     async fn pull(&self, qcloud: i64, cloud: i64) {
         for (vendor, bytes) in [(&self.qcloud, qcloud), (&self.cloud, cloud)] {
-            let row = Figure { domain: DOMAIN.into(), bucket: at(BEGIN), bytes, requests: Some(1) };
+            let row = Figure { requests: Some(1), ..Figure::new(DOMAIN, at(BEGIN), bytes) };
             let figures = Figures { rows: vec![row], known_until: at(NOW - 900), estimated: false };
             vendor.set_figures(Ok(figures));
         }

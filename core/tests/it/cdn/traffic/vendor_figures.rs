@@ -6,7 +6,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_conformance::Fixture;
 use pilothouse_conformance::doubles::{ManualClock, ScriptedProvider, ScriptedVendor};
 use pilothouse_core::account::Caller;
-use pilothouse_core::cdn::{BillingQuery, BillingRule, StatsBy, StatsQuery, StatsStep, TrafficQuery};
+use pilothouse_core::cdn::{
+    BillingQuery, BillingRule, Figures as StoredFigures, StatsBy, StatsQuery, StatsStep, TrafficQuery,
+};
 use pilothouse_core::ports::{Clock, Figure, Figures, ProviderError};
 use pilothouse_core::{Error, ErrorKind};
 use pilothouse_storage_memory::MemoryStorage;
@@ -47,9 +49,11 @@ impl FiguresFixture {
     }
 
     fn set(&self, rows: &[(DateTime<Utc>, i64)], known_until: DateTime<Utc>) {
-        let row =
-            |&(bucket, bytes)| Figure { domain: DOMAIN.into(), bucket, bytes, requests: Some(bytes / 10) };
-        let rows = rows.iter().map(row).collect();
+        let row = |&(bucket, bytes)| Figure::new(DOMAIN, bucket, bytes);
+        self.set_rows(rows.iter().map(row).collect(), known_until);
+    }
+
+    fn set_rows(&self, rows: Vec<Figure>, known_until: DateTime<Utc>) {
         self.vendor.set_figures(Ok(Figures { rows, known_until, estimated: false }));
     }
 
@@ -63,6 +67,15 @@ impl FiguresFixture {
         let time = bucket.timestamp();
         let query = TrafficQuery { start_time: time, end_time: time, ..TrafficQuery::default() };
         self.fixture.pilothouse.traffic().fluxs(&self.user, &query).await.unwrap()[0].value
+    }
+
+    /// All figures of a bucket.
+    async fn figures(&self, bucket: DateTime<Utc>) -> StoredFigures {
+        let time = bucket.timestamp();
+        let traffic = TrafficQuery { start_time: time, end_time: time, ..TrafficQuery::default() };
+        let query = StatsQuery { traffic, by: None, step: StatsStep::Bucket };
+        let stats = self.fixture.pilothouse.traffic().stats(&self.user, &query).await.unwrap();
+        stats.groups[0].figures[0]
     }
 
     async fn bill(&self, month: &str) -> Result<i64, Error> {
@@ -99,6 +112,47 @@ async fn what_a_vendor_says_last_counts() {
     assert_eq!(fixture.pull().await, Some(2));
     fixture.fixture.pilothouse.maintain().await.unwrap();
     assert_eq!((fixture.flux(early).await, fixture.flux(unknown).await), (800, 9));
+}
+
+#[tokio::test]
+async fn hits_and_status_classes_are_stored_and_corrected() {
+    let fixture = FiguresFixture::new().await;
+    let (bucket, known_until) = (fixture.bucket(30), fixture.bucket(15));
+    let told = Figure {
+        hit_bytes: Some(700),
+        requests: Some(10),
+        hits: Some(6),
+        classes: Some([7, 1, 1, 1]),
+        ..Figure::new(DOMAIN, bucket, 1000)
+    };
+    let stored = StoredFigures { flux: 1000, hit_flux: 700, requests: 10, hits: 6, classes: [7, 1, 1, 1] };
+    fixture.set_rows(vec![told.clone()], known_until);
+    assert_eq!(fixture.pull().await, Some(1));
+    assert_eq!(fixture.figures(bucket).await, stored);
+
+    // The same again changes nothing.
+    fixture.clock.advance(TimeDelta::minutes(5));
+    assert_eq!(fixture.pull().await, Some(0));
+
+    // What the vendor does not know at this time stays, and what it corrects is corrected.
+    fixture.clock.advance(TimeDelta::minutes(5));
+    let unknown = Figure { hits: Some(5), ..Figure::new(DOMAIN, bucket, 1100) };
+    fixture.set_rows(vec![unknown], known_until);
+    assert_eq!(fixture.pull().await, Some(1));
+    assert_eq!(fixture.figures(bucket).await, StoredFigures { flux: 1100, hits: 5, ..stored });
+
+    fixture.clock.advance(TimeDelta::minutes(5));
+    let corrected = Figure { hit_bytes: Some(-1), classes: Some([6, 1, 2, 1]), ..told };
+    fixture.set_rows(vec![corrected], known_until);
+    assert_eq!(fixture.pull().await, Some(1));
+    let expected = StoredFigures { hit_flux: 0, classes: [6, 1, 2, 1], ..stored };
+    assert_eq!(fixture.figures(bucket).await, expected, "no count is below 0");
+
+    // A bucket that it leaves out had no traffic at all.
+    fixture.clock.advance(TimeDelta::minutes(5));
+    fixture.set_rows(Vec::new(), known_until);
+    assert_eq!(fixture.pull().await, Some(1));
+    assert_eq!(fixture.figures(bucket).await, StoredFigures::default());
 }
 
 #[tokio::test]
