@@ -6,15 +6,27 @@ use serde::{Deserialize, Deserializer};
 
 use crate::vendor::words;
 
-/// Reads a number that may come as a text.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Either {
-        Integer(i64),
-        Float(f64),
-        Text(String),
+/// Number that may come as a text.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Either {
+    Integer(i64),
+    Float(f64),
+    Text(String),
+}
+
+/// Reads a percentage that may come as a text.
+fn percentage<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    match Either::deserialize(deserializer)? {
+        #[expect(clippy::cast_precision_loss, reason = "a percentage is small")]
+        Either::Integer(value) => Ok(value as f64),
+        Either::Float(value) => Ok(value),
+        Either::Text(text) => text.trim().parse().map_err(serde::de::Error::custom),
     }
+}
+
+/// Reads a whole number that may come as a text.
+fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let value = match Either::deserialize(deserializer)? {
         Either::Integer(value) => return Ok(value),
         Either::Float(value) => value,
@@ -151,9 +163,8 @@ pub(super) struct QuotaAnswer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct TrafficAnswer {
-    /// Length of a bucket in seconds.
     #[serde(deserialize_with = "number")]
-    pub(super) data_interval: i64,
+    data_interval: i64,
     pub(super) traffic_data_per_interval: TrafficData,
 }
 
@@ -172,6 +183,97 @@ pub(super) struct TrafficRow {
     #[serde(deserialize_with = "number")]
     pub(super) value: i64,
 }
+
+/// Answers by status.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CodesAnswer {
+    #[serde(deserialize_with = "number")]
+    data_interval: i64,
+    pub(super) http_code_data: CodeData,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CodeData {
+    pub(super) usage_data: Vec<CodesRow>,
+}
+
+/// Answers of one bucket.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CodesRow {
+    pub(super) time_stamp: DateTime<Utc>,
+    pub(super) value: Codes,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Codes {
+    #[serde(default)]
+    pub(super) code_proportion_data: Vec<CodeCount>,
+}
+
+/// Number of answers with one status.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct CodeCount {
+    pub(super) code: String,
+    #[serde(deserialize_with = "number")]
+    pub(super) count: i64,
+}
+
+/// Hits by requests.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RequestHitRatesAnswer {
+    #[serde(deserialize_with = "number")]
+    data_interval: i64,
+    pub(super) req_hit_rate_interval: RateData,
+}
+
+/// Bytes of hits by bytes.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct HitRatesAnswer {
+    #[serde(deserialize_with = "number")]
+    data_interval: i64,
+    pub(super) hit_rate_interval: RateData,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RateData {
+    pub(super) data_module: Vec<RateRow>,
+}
+
+/// Percentage of one bucket.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RateRow {
+    pub(super) time_stamp: DateTime<Utc>,
+    #[serde(deserialize_with = "percentage")]
+    pub(super) value: f64,
+}
+
+/// Answer whose figures are by intervals.
+pub(super) trait ByInterval {
+    /// Length of a bucket in seconds.
+    fn interval(&self) -> i64;
+}
+
+/// Implements [`ByInterval`] for answers that name their interval.
+macro_rules! by_interval {
+    ($($answer:ty),*) => {
+        $(impl ByInterval for $answer {
+            fn interval(&self) -> i64 {
+                self.data_interval
+            }
+        })*
+    };
+}
+
+by_interval!(TrafficAnswer, CodesAnswer, RequestHitRatesAnswer, HitRatesAnswer);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

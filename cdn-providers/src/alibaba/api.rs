@@ -32,12 +32,16 @@ pub(super) struct Api {
     pub(super) pace: Pace,
 }
 
-/// Time between two calls of an action that is called often at a time: 5 pages of tasks and 30 looks at tasks a second are
-/// allowed.
+/// Time between two calls of an action that is called often at a time: 5 pages of tasks, 30 looks at tasks, and 100 series a
+/// second are allowed.
 fn apart(action: &str) -> Duration {
     match action {
         "DescribeRefreshTasks" => Duration::from_millis(220),
         "DescribeRefreshTaskById" => Duration::from_millis(40),
+        "DescribeDomainTrafficData"
+        | "DescribeDomainHttpCodeData"
+        | "DescribeDomainReqHitRateData"
+        | "DescribeDomainHitRateData" => Duration::from_millis(12),
         _ => Duration::ZERO,
     }
 }

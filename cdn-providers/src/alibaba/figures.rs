@@ -1,72 +1,17 @@
-//! Traffic, logs and quotas of Alibaba Cloud CDN.
+//! Logs and quotas of Alibaba Cloud CDN.
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
-use futures_util::{StreamExt, TryStreamExt, stream};
-use pilothouse_core::ports::{Figure, Figures, LogFile, Operation, ProviderError, Quota};
+use chrono::{NaiveDate, NaiveTime, TimeDelta};
+use pilothouse_core::ports::{LogFile, Operation, ProviderError, Quota};
 
-use super::answer::{LogsAnswer, QuotaAnswer, TrafficAnswer};
+use super::answer::{LogsAnswer, QuotaAnswer};
 use super::api::stamp;
 use super::{Alibaba, MAX_PAGES};
-use crate::vendor::{buckets_end, next_midnight};
+use crate::vendor::next_midnight;
 
-/// Longest range of one call for buckets of 5 minutes.
-const MAX_RANGE: TimeDelta = TimeDelta::days(3);
-/// Time after which the traffic of 5 minutes is complete.
-const LAG: TimeDelta = TimeDelta::minutes(15);
-/// Length of a bucket in seconds.
-const BUCKET: i64 = 300;
-/// Calls that are under way at a time, so that a pull of many domains ends in time and far below the 100 calls a second
-/// that are allowed.
-const CONCURRENT_CALLS: usize = 4;
 /// Rows of a page of log files.
 const LOGS_PER_PAGE: usize = 1000;
 
 impl Alibaba {
-    /// Traffic by 5 minutes, a call per domain: several domains in one would be one sum.
-    pub(super) async fn traffic(
-        &self,
-        domains: &[String],
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Figures, ProviderError> {
-        let known_until = buckets_end(self.api.clock.now() - LAG).min(to);
-        let mut calls = Vec::new();
-        for domain in domains {
-            let mut begin = from;
-            while begin < known_until {
-                let end = (begin + MAX_RANGE).min(known_until);
-                calls.push(self.traffic_of(domain, begin, end));
-                begin = end;
-            }
-        }
-        let found: Vec<_> = stream::iter(calls).buffered(CONCURRENT_CALLS).try_collect().await?;
-        Ok(Figures { rows: found.concat(), known_until, estimated: false })
-    }
-
-    async fn traffic_of(
-        &self,
-        domain: &str,
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Vec<Figure>, ProviderError> {
-        let (start, end, interval) = (stamp(from), stamp(to), BUCKET.to_string());
-        let query =
-            [("DomainName", domain), ("StartTime", &start), ("EndTime", &end), ("Interval", &interval)];
-        let answer: TrafficAnswer = self.api.read("DescribeDomainTrafficData", &query).await?;
-        // Rather than refuse a range that is too long for it, the vendor answers with longer buckets.
-        if answer.data_interval != BUCKET {
-            return Err(ProviderError::Refused(format!(
-                "the vendor tells traffic by {} seconds instead of {BUCKET}",
-                answer.data_interval
-            )));
-        }
-        let rows = answer.traffic_data_per_interval.data_module.into_iter();
-        // Whether the end belongs to a range is not documented.
-        let rows = rows.filter(|row| row.value > 0 && row.time_stamp >= from && row.time_stamp < to);
-        let rows = rows.map(|row| Figure::new(domain, row.time_stamp, row.value));
-        Ok(rows.collect())
-    }
-
     pub(super) async fn log_files(
         &self,
         domain: &str,

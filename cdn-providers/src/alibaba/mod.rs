@@ -7,6 +7,7 @@
 mod answer;
 mod api;
 mod figures;
+mod series;
 mod tasks;
 
 use std::sync::Arc;

@@ -89,8 +89,21 @@ pub(super) struct Viewer {
 /// Groups of traffic of one zone, and its limits, of which a question names some.
 #[derive(Debug, Deserialize)]
 pub(super) struct ZoneFigures {
+    /// All that was asked for.
     #[serde(default)]
     pub(super) groups: Vec<Group>,
+    /// What of it was answered from the cache.
+    #[serde(default)]
+    pub(super) hits: Vec<Group>,
+    /// What of it was answered with a class of status.
+    #[serde(default)]
+    pub(super) class2: Vec<Group>,
+    #[serde(default)]
+    pub(super) class3: Vec<Group>,
+    #[serde(default)]
+    pub(super) class4: Vec<Group>,
+    #[serde(default)]
+    pub(super) class5: Vec<Group>,
     #[serde(default)]
     pub(super) settings: BTreeMap<String, DataSetLimits>,
 }

@@ -111,7 +111,8 @@ impl Tencent {
         self.list_areas().await?.remove(host).ok_or_else(not_served)
     }
 
-    async fn list_areas(&self) -> Result<HashMap<String, String>, ProviderError> {
+    /// Areas of the domains that may be purged, listed anew.
+    pub(super) async fn list_areas(&self) -> Result<HashMap<String, String>, ProviderError> {
         let rows = self.domain_rows().await?.into_iter().filter(DomainRow::may_be_purged);
         let areas: HashMap<_, _> = rows.map(|row| (row.domain, row.area)).collect();
         lock(&self.areas).clone_from(&areas);

@@ -1,51 +1,15 @@
-//! Traffic by 5 minutes and by region, and the files of access logs.
+//! Traffic by region, and the files of access logs.
 
-use std::collections::BTreeMap;
-
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
-use pilothouse_core::ports::{AreaFigure, AreaLevel, Figure, Figures, LogFile, ProviderError};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
+use pilothouse_core::ports::{AreaFigure, AreaLevel, LogFile, ProviderError};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{AREAS, GLOBAL, TIME, Tencent, china_time, parse_china_time};
-use crate::vendor::buckets_end;
+use super::{AREAS, GLOBAL, Tencent, china_time, parse_china_time};
 
-/// Most domains of one call for figures, and most days.
-const DOMAINS: usize = 30;
-const DAYS: TimeDelta = TimeDelta::days(31);
-/// Length of a bucket.
-const BUCKET: TimeDelta = TimeDelta::minutes(5);
-/// Age from which on a bucket is taken as whole. The vendor tells no lag.
-const LAG: TimeDelta = TimeDelta::minutes(15);
 /// Rows of a page of log files, and most pages that are read.
 const PAGE: usize = 1000;
 const MAX_PAGES: usize = 20;
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Series {
-    data: Vec<SeriesOfDomain>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SeriesOfDomain {
-    resource: String,
-    cdn_data: Vec<SeriesOfMetric>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct SeriesOfMetric {
-    detail_data: Vec<Point>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Point {
-    time: String,
-    value: f64,
-}
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
@@ -85,75 +49,11 @@ struct LogRow {
 
 /// A count that the vendor writes as a float.
 #[expect(clippy::cast_possible_truncation, reason = "a cast saturates, and counts are whole")]
-fn count(value: f64) -> i64 {
+pub(super) fn count(value: f64) -> i64 {
     value.round() as i64
 }
 
-/// Counts by domain and bucket.
-type Counts = BTreeMap<(String, DateTime<Utc>), i64>;
-
 impl Tencent {
-    pub(super) async fn traffic(
-        &self,
-        domains: &[String],
-        from: DateTime<Utc>,
-        to: DateTime<Utc>,
-    ) -> Result<Figures, ProviderError> {
-        let known_until = buckets_end(self.clock.now() - LAG).min(to);
-        let mut bytes = Counts::new();
-        let mut requests = Counts::new();
-        for domains in domains.chunks(DOMAINS) {
-            let mut begin = from;
-            while begin < to {
-                let end = (begin + DAYS).min(to);
-                for area in AREAS {
-                    self.add_counts("flux", area, domains, (begin, end), &mut bytes).await?;
-                    self.add_counts("request", area, domains, (begin, end), &mut requests).await?;
-                }
-                begin = end;
-            }
-        }
-        for key in requests.keys() {
-            bytes.entry(key.clone()).or_insert(0);
-        }
-        let rows = bytes.into_iter().map(|((domain, bucket), bytes)| {
-            let requests = Some(requests.get(&(domain.clone(), bucket)).copied().unwrap_or(0));
-            Figure { requests, ..Figure::new(domain, bucket, bytes) }
-        });
-        Ok(Figures { rows: rows.collect(), known_until, estimated: false })
-    }
-
-    /// Adds what one metric says of an area. Both ends of the vendor's range are included.
-    async fn add_counts(
-        &self,
-        metric: &str,
-        area: &str,
-        domains: &[String],
-        (from, to): (DateTime<Utc>, DateTime<Utc>),
-        counts: &mut Counts,
-    ) -> Result<(), ProviderError> {
-        let time = |at: DateTime<Utc>| at.format(TIME).to_string();
-        let asked = json!({
-            "StartTime": time(from), "EndTime": time(to - BUCKET), "TimeZone": "UTC+00:00", "Metric": metric,
-            "Domains": domains, "Interval": "5min", "Detail": true, "Area": area,
-        });
-        let series: Series = self.api.read("DescribeCdnData", &asked).await?;
-        for of_domain in series.data {
-            let domain = of_domain.resource.to_ascii_lowercase();
-            for point in of_domain.cdn_data.into_iter().flat_map(|of_metric| of_metric.detail_data) {
-                let bucket = NaiveDateTime::parse_from_str(&point.time, TIME);
-                let unreadable =
-                    |_| ProviderError::Unavailable("a time of the vendor cannot be read".to_owned());
-                let bucket = bucket.map_err(unreadable)?.and_utc();
-                let value = count(point.value);
-                if value > 0 && bucket >= from && bucket < to {
-                    *counts.entry((domain.clone(), bucket)).or_insert(0) += value;
-                }
-            }
-        }
-        Ok(())
-    }
-
     pub(super) async fn regions(
         &self,
         domain: &str,

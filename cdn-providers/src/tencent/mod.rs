@@ -7,6 +7,7 @@
 mod api;
 mod domains;
 mod figures;
+mod series;
 mod tasks;
 
 use std::collections::HashMap;

@@ -7,6 +7,8 @@
 #[cfg(any(feature = "tencent", feature = "alibaba"))]
 mod china;
 mod client;
+#[cfg(any(feature = "tencent", feature = "alibaba"))]
+mod details;
 mod endpoint;
 mod figures_from;
 #[cfg(any(feature = "tencent", feature = "alibaba"))]
@@ -23,6 +25,8 @@ pub(crate) use self::china::china;
 #[cfg(any(feature = "tencent", feature = "alibaba"))]
 pub(crate) use self::china::next_midnight;
 pub(crate) use self::client::{Answer, Request, VendorClient};
+#[cfg(any(feature = "tencent", feature = "alibaba"))]
+pub(crate) use self::details::{Details, turn};
 pub(crate) use self::endpoint::Endpoint;
 pub use self::figures_from::FiguresFrom;
 #[cfg(any(feature = "tencent", feature = "alibaba"))]

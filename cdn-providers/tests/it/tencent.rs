@@ -237,8 +237,7 @@ async fn domains_areas_and_quotas_are_read() {
 async fn traffic_is_the_sum_of_both_areas_up_to_a_known_bucket() {
     let test = "traffic_is_the_sum_of_both_areas_up_to_a_known_bucket";
     let Some(tencent) = TencentFixture::start_or_skip(test) else { return };
-    let end = DateTime::from_timestamp(now().timestamp() / 300 * 300, 0).unwrap();
-    let from = end - TimeDelta::hours(1);
+    let (from, end) = last_hour();
     let domains = [DOMAIN, "b.example.com"].map(str::to_owned);
     let figures = tencent.provider().series(&domains, from, end).await.unwrap();
     assert!(!figures.estimated && figures.known_until <= end - TimeDelta::minutes(10), "{figures:?}");
@@ -252,6 +251,53 @@ async fn traffic_is_the_sum_of_both_areas_up_to_a_known_bucket() {
     assert_eq!(named("Guangdong"), Some(AreaLevel::Province));
     assert_eq!(named("United States"), Some(AreaLevel::Country));
     assert!(tencent.provider().areas(DOMAIN, from, end).await.unwrap().len() == 2, "the mainland alone");
+}
+
+/// The last hour of whole buckets.
+fn last_hour() -> (DateTime<Utc>, DateTime<Utc>) {
+    let end = DateTime::from_timestamp(now().timestamp() / 300 * 300, 0).unwrap();
+    (end - TimeDelta::hours(1), end)
+}
+
+#[tokio::test]
+async fn hits_and_status_classes_come_with_the_traffic() {
+    let test = "hits_and_status_classes_come_with_the_traffic";
+    let Some(tencent) = TencentFixture::start_or_skip(test) else { return };
+    let (from, end) = last_hour();
+    let domains = [DOMAIN, "b.example.com"].map(str::to_owned);
+    let rows = tencent.provider().series(&domains, from, end).await.unwrap().rows;
+    for row in rows.iter().filter(|row| row.domain == DOMAIN) {
+        let requests = row.requests.unwrap();
+        let rest = [requests / 20, requests / 25, requests / 50];
+        let [class_3, class_4, class_5] = rest;
+        let expected = [requests - rest.iter().sum::<i64>(), class_3, class_4, class_5];
+        assert_eq!((row.classes, row.hits), (Some(expected), Some(requests * 4 / 5)), "{row:?}");
+        assert_eq!(row.hit_bytes, Some(row.bytes * 3 / 4));
+    }
+    for row in &rows {
+        assert_eq!(row.classes.unwrap().iter().sum::<i64>(), row.requests.unwrap(), "of both areas: {row:?}");
+    }
+    // Four kinds of figures of both domains in two areas; classes of one domain in one area, and of the other in two.
+    assert_eq!(tencent.calls("DescribeCdnData"), 8 + 3);
+    assert_eq!(tencent.calls("refused RequestLimitExceeded"), 0);
+}
+
+#[tokio::test]
+async fn traffic_is_told_also_where_its_details_are_refused() {
+    let test = "traffic_is_told_also_where_its_details_are_refused";
+    let Some(tencent) = TencentFixture::start_or_skip(test) else { return };
+    let (from, end) = last_hour();
+    let (domains, code) = ([DOMAIN.to_owned()], "InvalidParameter.CdnStatInvalidMetric");
+    // Bytes and requests are asked for first, in both areas.
+    let fault = format!(
+        r#"{{"op": "DescribeCdnData", "kind": "refuse", "code": "{code}", "after": 4, "times": 99}}"#
+    );
+    tencent.fake.set(&format!(r#"{{"faults": [{fault}]}}"#));
+    let rows = tencent.provider().series(&domains, from, end).await.unwrap().rows;
+    assert!((9..=10).contains(&rows.len()), "{rows:?}");
+    assert!(rows.iter().all(|row| row.bytes > 0 && row.requests.is_some()));
+    assert!(rows.iter().all(|row| (row.hit_bytes, row.hits, row.classes) == (None, None, None)), "{rows:?}");
+    assert_eq!(tencent.calls(&format!("refused {code}")), 5, "bytes of hits and hits in two areas, classes");
 }
 
 #[tokio::test]

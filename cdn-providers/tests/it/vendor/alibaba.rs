@@ -8,7 +8,7 @@ use pilothouse_core::ports::{
 };
 use pilothouse_test_support::FakeVendor;
 
-use super::{Secret, batch, calls, state};
+use super::{Secret, batch, calls, state, two_hours};
 use crate::providers_from;
 
 const URL: &str = "https://a.example.com/1.jpg";
@@ -55,6 +55,50 @@ async fn it_conforms() {
         vendor.provider().domains().await.unwrap(),
         ["a.example.com", "b.example.com", "d.example.com"]
     );
+}
+
+#[tokio::test]
+async fn requests_classes_and_hits_come_with_the_bytes() {
+    let Some(vendor) = Vendor::start("requests_classes_and_hits", "{}") else { return };
+    let (from, to) = two_hours();
+    let domains = ["a.example.com".to_owned(), "c.example.com".to_owned()];
+    let rows = vendor.provider().series(&domains, from, to).await.unwrap().rows;
+    assert_eq!(rows.len(), 2 * 24);
+    for row in &rows {
+        let requests = row.bytes / 10_000;
+        let [class_3, class_4, class_5] = [requests / 20, requests / 25, requests / 50];
+        let classes = [requests - class_3 - class_4 - class_5, class_3, class_4, class_5];
+        assert_eq!((row.requests, row.classes), (Some(requests), Some(classes)), "{row:?}");
+        let hits = (row.hits, row.hit_bytes);
+        assert_eq!(
+            hits,
+            (Some(requests * 4 / 5), Some(row.bytes * 3 / 4)),
+            "as counted, not as rounded: {row:?}"
+        );
+    }
+    assert_eq!(calls(&vendor.fake, "DescribeDomainHttpCodeData"), 2, "the whole time of a domain at once");
+    assert_eq!(calls(&vendor.fake, "refused Throttling.User"), 0);
+}
+
+#[tokio::test]
+async fn bytes_are_told_also_where_their_details_are_refused() {
+    let Some(vendor) = Vendor::start("bytes_are_told_also", "{}") else { return };
+    let (from, to) = two_hours();
+    let refuse = |operation: &str| {
+        let fault = format!(r#"{{"op": "{operation}", "kind": "refuse", "code": "InvalidField"}}"#);
+        vendor.fake.set(&format!("{{\"faults\": [{fault}]}}"));
+    };
+    let series = async || {
+        let domains = ["a.example.com".to_owned()];
+        vendor.provider().series(&domains, from, to).await.unwrap().rows
+    };
+    refuse("DescribeDomainReqHitRateData");
+    let rows = series().await;
+    assert!(rows.iter().all(|row| row.classes.is_some() && row.hits.is_none() && row.hit_bytes.is_some()));
+    refuse("DescribeDomainHttpCodeData");
+    let rows = series().await;
+    assert_eq!(rows.len(), 24);
+    assert!(rows.iter().all(|row| row.bytes > 0 && row.requests.is_none() && row.classes.is_none()));
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use pilothouse_core::ports::{CdnProvider, Operation, ProviderError, Providers, S
 use pilothouse_test_support::FakeVendor;
 use serde_json::json;
 
-use super::{Secret, batch, calls, state};
+use super::{Secret, batch, calls, state, two_hours};
 use crate::providers_from;
 
 const URL: &str = "https://a.example.com/1.jpg";
@@ -139,4 +139,34 @@ async fn traffic_is_asked_for_within_the_limits_of_the_plan() {
     assert!((5..=6).contains(&calls(&vendor.fake, "graphql")), "{}", calls(&vendor.fake, "graphql"));
     let old = vendor.provider().series(&domains, time(to - 40 * 86400), time(to)).await.unwrap_err();
     assert_eq!(old.to_string(), "the vendor knows no traffic of so long ago");
+}
+
+#[tokio::test]
+async fn hits_and_status_classes_come_with_the_same_question() {
+    let Some(vendor) = Vendor::start("hits_and_status_classes", "{}") else { return };
+    let (from, to) = two_hours();
+    let domains = ["a.example.com".to_owned(), "b.example.com".to_owned()];
+    let rows = vendor.provider().series(&domains, from, to).await.unwrap().rows;
+    assert_eq!(rows.len(), 2 * 24);
+    for row in &rows {
+        let (requests, hits) = (row.requests.unwrap(), row.hits.unwrap());
+        assert_eq!(row.classes.unwrap().iter().sum::<i64>(), requests, "{row:?}");
+        // Three countries, of each of which the fake rounds down four fifths and three quarters.
+        assert!((requests * 4 / 5 - 3..=requests * 4 / 5).contains(&hits), "{row:?}");
+        assert!((row.bytes * 3 / 4 - 3..=row.bytes * 3 / 4).contains(&row.hit_bytes.unwrap()), "{row:?}");
+    }
+    assert_eq!(calls(&vendor.fake, "graphql"), 2, "the limits, and everything else");
+}
+
+#[tokio::test]
+async fn traffic_is_told_also_where_its_details_are_refused() {
+    let Some(vendor) = Vendor::start("traffic_is_told_also", r#"{"max_duration": 3600}"#) else { return };
+    let (from, to) = two_hours();
+    let fault = r#"{"op": "graphql", "kind": "refuse", "code": "no access to the field", "after": 1}"#;
+    vendor.fake.set(&format!("{{\"faults\": [{fault}]}}"));
+    let rows = vendor.provider().series(&["a.example.com".to_owned()], from, to).await.unwrap().rows;
+    assert_eq!(rows.len(), 24);
+    assert!(rows.iter().all(|row| row.bytes > 0 && row.requests.is_some()));
+    assert!(rows.iter().all(|row| (row.hit_bytes, row.hits, row.classes) == (None, None, None)), "{rows:?}");
+    assert_eq!(calls(&vendor.fake, "graphql"), 1 + 1 + 2, "the limits, the refused one, and an hour each");
 }

@@ -10,7 +10,7 @@ use pilothouse_core::ports::{
 use pilothouse_test_support::FakeVendor;
 use serde_json::json;
 
-use super::{Secret, batch, calls, state};
+use super::{Secret, batch, calls, state, two_hours};
 use crate::providers_from;
 
 const URL: &str = "https://a.example.com/1.jpg";
@@ -117,6 +117,15 @@ async fn what_belongs_to_a_shared_distribution_is_told_of_none_of_its_domains() 
     assert_eq!(refused, "aws cannot tell the traffic of a domain that shares its distribution");
     let refused = vendor.provider().logs("a.example.com", now.date_naive()).await.unwrap_err().to_string();
     assert_eq!(refused, "aws cannot list the logs of a domain that shares its distribution");
+}
+
+#[tokio::test]
+async fn what_the_vendor_tells_only_in_percent_is_not_made_up() {
+    let Some(vendor) = Vendor::start("what_the_vendor_tells", "{}") else { return };
+    let (from, to) = two_hours();
+    let rows = vendor.provider().series(&["c.example.com".to_owned()], from, to).await.unwrap().rows;
+    assert!(!rows.is_empty() && rows.iter().all(|row| row.requests.is_some()));
+    assert!(rows.iter().all(|row| (row.hit_bytes, row.hits, row.classes) == (None, None, None)), "{rows:?}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 
+use chrono::{DateTime, TimeDelta, Utc};
 use pilothouse_core::ports::{Batch, CdnProvider, Clock, Ids, Operation, Purge, RandomIds, SystemClock};
 use pilothouse_test_support::FakeVendor;
 use serde_json::Value;
@@ -50,6 +51,13 @@ async fn batch(provider: &dyn CdnProvider, operation: Operation, host: &str, url
         items: urls.iter().map(|url| Purge { url: (*url).to_owned(), stamp: 1 }).collect(),
         accepted_at: SystemClock.now(),
     }
+}
+
+/// The two hours of whole buckets before the last.
+fn two_hours() -> (DateTime<Utc>, DateTime<Utc>) {
+    let now = SystemClock.now().timestamp();
+    let end = DateTime::from_timestamp(now - now.rem_euclid(300) - 3600, 0).unwrap();
+    (end - TimeDelta::hours(2), end)
 }
 
 /// Settings of each kind with what it needs.
