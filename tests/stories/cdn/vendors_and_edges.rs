@@ -1,6 +1,6 @@
 //! One customer with a domain on own edges (a real nginx), on Tencent Cloud and on Cloudflare (their fakes): refreshes and
 //! preloads reach all three through everything that vendors do wrong and a server that is killed, traffic is the sum of what each
-//! knows, and the log of a day is there.
+//! knows, with hits and classes of status, the log of a day is there, and a quota that runs out is used again on the next day.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,7 +12,7 @@ use pilothouse_test_support::{EdgeProgram, EdgeServer, FakeVendor, edges_or_skip
 use serde_json::{Value, json};
 
 use crate::support::{
-    ApiClient, EDGE_KEY, Installation, Origin, ROOT, TestServer, day, http_client, now, task,
+    ApiClient, EDGE_KEY, FakeClock, Installation, Origin, ROOT, TestServer, day, http_client, now, task,
 };
 
 const MAIL: &str = "root@example.com";
@@ -27,6 +27,8 @@ struct Stage {
     nginx: EdgeServer,
     tencent: FakeVendor,
     cloudflare: FakeVendor,
+    /// Clock of the servers.
+    clock: FakeClock,
     installation: Installation,
 }
 
@@ -40,6 +42,7 @@ impl Stage {
             return None;
         }
         let installation = Installation::sqlite();
+        let clock = FakeClock::new_or_skip(test, installation.file("clock").parent().unwrap(), "clock")?;
         let secret = |name: &str, text: &str| {
             let file = installation.file(name);
             fs::write(&file, text).unwrap();
@@ -73,15 +76,23 @@ impl Stage {
         );
         let file = installation.file("cdns.toml");
         fs::write(&file, settings).unwrap();
-        let installation = installation.with("CONFIG", &file.display().to_string());
+        let installation = installation.with("CONFIG", &file.display().to_string()).with_clock(&clock);
         installation.create_root();
-        Some(Self { origin, nginx, tencent, cloudflare, installation })
+        Some(Self { origin, nginx, tencent, cloudflare, clock, installation })
     }
 
     async fn serve(&self) -> (TestServer, ApiClient) {
         let server = self.installation.serve().await;
         let root = ApiClient::new(&[&server]).login(ROOT).await;
         (server, root)
+    }
+
+    /// Sets the clocks of the servers and of the vendors so many seconds ahead.
+    fn set_clocks(&self, seconds: i64) {
+        self.clock.set(seconds);
+        for vendor in [&self.tencent, &self.cloudflare] {
+            vendor.set(&json!({ "skew": seconds }).to_string());
+        }
     }
 
     /// Requests an object of the domain from the edge; its body.
@@ -189,6 +200,7 @@ async fn one_customer_on_own_edges_and_two_vendors() {
     assert_eq!((large.len(), small.len()), (3, 3), "a job on each cdn");
     tokio::time::sleep(Duration::from_millis(1500)).await;
     server.process.kill9();
+    FakeClock::forget(server.process.child.id());
     let synced = stage.installation.run(&["sync"], "");
     assert_eq!(synced.code, Some(0), "{synced:?}");
     let (server, root) = stage.serve().await;
@@ -206,7 +218,8 @@ async fn one_customer_on_own_edges_and_two_vendors() {
     preloads_are_done_where_they_can_be(&stage, &root, &mut percents).await;
     traffic_is_the_sum(&root, begun).await;
     a_day_has_its_log(&root).await;
-    a_clock_that_is_off_is_named(&stage, &root, &server, &mut percents).await;
+    let late = a_clock_that_is_off_is_named(&stage, &root, &server, &mut percents).await;
+    a_quota_runs_out_and_begins_anew(&stage, &root, &server, &late).await;
 }
 
 async fn wait_until_in_service(root: &ApiClient) {
@@ -292,6 +305,7 @@ async fn traffic_is_the_sum(root: &ApiClient, begun: i64) {
         assert!(points.iter().any(|(_, flux)| *flux > 0), "{cdn}");
         let is_known = |(time, flux): &(i64, i64)| *flux == 0 || time + 300 <= known_until;
         assert!(points.iter().all(is_known), "what {cdn} does not know is missing");
+        assert_details(&stats, cdn);
     }
     for cdn in CDNS {
         for (time, flux) in group(&stats, cdn) {
@@ -310,14 +324,40 @@ async fn traffic_is_the_sum(root: &ApiClient, begun: i64) {
     }
 }
 
+/// Every request of a vendor has a class of status, and of bytes and requests those are told that were hits.
+fn assert_details(stats: &Value, cdn: &str) {
+    let mut hits_of_all = 0;
+    for row in rows(stats, cdn) {
+        let figure = |name: &str| row[name].as_i64().unwrap();
+        let classes = ["2xx", "3xx", "4xx", "5xx"].map(figure);
+        let (flux, requests, hits) = (figure("flux"), figure("requests"), figure("hits"));
+        assert_eq!(classes.iter().sum::<i64>(), requests, "{cdn}: {row}");
+        assert!(hits <= requests && figure("hitFlux") <= flux, "{cdn}: {row}");
+        if cdn == "qcloud" {
+            // The shares of its fake.
+            assert_eq!((hits, figure("hitFlux")), (requests * 4 / 5, flux * 3 / 4), "{row}");
+            assert_eq!(classes[1..], [requests / 20, requests / 25, requests / 50], "{row}");
+        }
+        hits_of_all += hits;
+    }
+    assert!(hits_of_all > 0, "{cdn}");
+    let groups = stats["groups"].as_array().unwrap();
+    let total = &groups.iter().find(|group| group["name"] == cdn).unwrap()["total"];
+    assert_eq!(total["hits"], hits_of_all, "{total}");
+    let ratio = total["hitRatio"].as_f64().unwrap();
+    assert!((0.7..=0.8).contains(&ratio), "four in five, rounded down: {total}");
+}
+
+fn rows<'a>(stats: &'a Value, cdn: &str) -> &'a [Value] {
+    let groups = stats["groups"].as_array().unwrap();
+    let found = groups.iter().find(|group| group["name"] == cdn);
+    found.map_or(&[], |group| group["results"].as_array().unwrap())
+}
+
 /// Time and flux of each point of a cdn.
 fn group(stats: &Value, cdn: &str) -> Vec<(i64, i64)> {
-    let groups = stats["groups"].as_array().unwrap();
-    let Some(found) = groups.iter().find(|group| group["name"] == cdn) else {
-        return Vec::new();
-    };
     let point = |row: &Value| (row["timeStamp"].as_i64().unwrap(), row["flux"].as_i64().unwrap());
-    found["results"].as_array().unwrap().iter().map(point).collect()
+    rows(stats, cdn).iter().map(point).collect()
 }
 
 /// The day before yesterday, which Tencent has told of in whole: its hours in one file, in their order.
@@ -345,13 +385,13 @@ async fn a_day_has_its_log(root: &ApiClient) {
     }
 }
 
-/// A clock that is off looks like wrong credentials; the reason says so, and no job fails by it.
+/// A clock that is off looks like wrong credentials; the reason says so, and no job fails by it. Returns the job that waits.
 async fn a_clock_that_is_off_is_named(
     stage: &Stage,
     root: &ApiClient,
     server: &TestServer,
     percents: &mut HashMap<String, u64>,
-) {
+) -> String {
     stage.tencent.set(r#"{"skew": 600}"#);
     let jobs = queue(root, "refresh", urls("late", 3)).await;
     let begun = Instant::now();
@@ -364,4 +404,32 @@ async fn a_clock_that_is_off_is_named(
         assert_eq!(job["state"], "done", "{job}");
     }
     assert_eq!(task(root, &jobs["qcloud"]).await["state"], "pending");
+    jobs["qcloud"].clone()
+}
+
+/// With the clock right, and the pause over that refused credentials bring, the vendor is called again. Its quota of the day is
+/// used up, which the job says with the time at which it begins anew; then all goes on by itself.
+async fn a_quota_runs_out_and_begins_anew(stage: &Stage, root: &ApiClient, server: &TestServer, late: &str) {
+    let state: Value = serde_json::from_str(&stage.tencent.state()).unwrap();
+    let used = state["used"]["url mainland"].as_i64().unwrap();
+    let quota = |url: i64| json!({"quota": {"url": url, "path": 100, "push": 1000}}).to_string();
+    stage.tencent.set(&quota(used));
+    stage.set_clocks(400);
+    let mut percents = HashMap::new();
+    let is_shown =
+        |job: &Value| job["reason"].as_str().is_some_and(|why| why.contains("is used up until 20"));
+    let waiting = wait_for(root, late, &mut percents, is_shown).await;
+    assert_eq!(waiting["state"], "pending", "{waiting}");
+    assert!(!stage.taken_by_tencent().keys().any(|url| url.contains("/late/")));
+
+    stage.tencent.set(&quota(used + 10_000));
+    stage.set_clocks(400 + 86_400);
+    // A day is longer than a token is good for, and the server sees its clock within a second.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let root = ApiClient::new(&[server]).login(ROOT).await;
+    let done = wait_for(&root, late, &mut percents, is_over).await;
+    assert_eq!(done["state"], "done", "{done}");
+    let taken = stage.taken_by_tencent();
+    let late: Vec<_> = taken.iter().filter(|(url, _)| url.contains("/late/")).collect();
+    assert!(late.len() == 3 && late.iter().all(|(_, count)| **count == 1), "each once: {late:?}");
 }
