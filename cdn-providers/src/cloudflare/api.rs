@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::answer::{Envelope, Errors, GraphQlAnswer, GraphQlData};
+use super::budget::CallBudget;
 use crate::vendor::{Answer, Endpoint, Request, VendorClient, answered, of_reading, unreadable};
 
 /// Path that all calls begin with.
@@ -20,6 +21,7 @@ pub(super) struct Api {
     client: VendorClient,
     endpoint: Endpoint,
     token: String,
+    budget: CallBudget,
 }
 
 impl fmt::Debug for Api {
@@ -30,7 +32,7 @@ impl fmt::Debug for Api {
 
 impl Api {
     pub(super) fn new(client: VendorClient, endpoint: Endpoint, token: String) -> Self {
-        Self { client, endpoint, token }
+        Self { client, endpoint, token, budget: CallBudget::default() }
     }
 
     /// Reads what is at a path, with a query that needs no escapes.
@@ -40,18 +42,23 @@ impl Api {
         query: &str,
         now: DateTime<Utc>,
     ) -> Result<Envelope<T>, ProviderError> {
+        self.budget.wait().await;
         let request = self.request(Method::GET, path, query, Vec::new());
         let answer = self.client.send(request).await.map_err(of_reading)?;
         parse(&answer, now).map_err(of_reading)
     }
 
-    /// Posts a document.
+    /// Posts a document. With the budget of calls used up nothing is sent, so that the engine can wait.
     pub(super) async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
         body: &impl Serialize,
         now: DateTime<Utc>,
     ) -> Result<Envelope<T>, ProviderError> {
+        if let Err(missing) = self.budget.take() {
+            let reason = "the vendor's limit of calls is reached".to_owned();
+            return Err(ProviderError::Throttled { reason, after: Some(missing) });
+        }
         let request = self.request(Method::POST, path, "", json(body)?);
         parse(&self.client.send(request).await?, now)
     }

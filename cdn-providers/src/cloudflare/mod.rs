@@ -5,6 +5,7 @@
 
 mod answer;
 mod api;
+mod budget;
 mod figures;
 mod purge;
 mod zones;
