@@ -61,17 +61,19 @@ impl AppSession {
     #[tracing::instrument(level = "debug", skip_all)]
     pub async fn register(&self, new: NewNode) -> Result<Registered> {
         new.check()?;
-        match self.register_checked(new.clone()).await {
-            Err(Error::Unauthenticated) => self.opened_again().await?.register_checked(new).await,
-            registered => registered,
+        match self.begin().await {
+            Err(Error::Unauthenticated) => {
+                let again = self.opened_again().await?;
+                again.register_in(again.begin().await?, new).await
+            }
+            work => self.register_in(work?, new).await,
         }
     }
 
-    async fn register_checked(&self, new: NewNode) -> Result<Registered> {
+    async fn register_in(&self, mut work: Box<dyn UnitOfWork>, new: NewNode) -> Result<Registered> {
         let NewNode { profile, node_id, pid, ip, labels } = new;
         let node_id = node_id.map(|node_id| canonical_node_id(&node_id).into_owned());
         let node_id = node_id.unwrap_or_else(|| self.pilothouse.ids().uuid().simple().to_string());
-        let mut work = self.begin().await?;
         self.require_room(&mut *work, &profile, &node_id).await?;
         let now = work.now().await?;
         let node = Node {
