@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use chrono::DateTime;
 use pilothouse_test_support::{Database, ProcessGuard, S3Server, free_port};
+use reqwest::header::DATE;
 use tempfile::TempDir;
 
 use super::fake_clock::FakeClock;
@@ -221,6 +223,22 @@ impl TestServer {
         while !self.is_ready().await {
             assert!(Instant::now() < deadline, "the server does not become ready");
             tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Waits until it has the time of a clock that was set, as its answers tell it.
+    pub(crate) async fn wait_for_clock(&self, time: i64) {
+        let http = crate::support::http_client().build().unwrap();
+        let deadline = Instant::now() + TIMEOUT;
+        loop {
+            let answer = http.get(format!("{}/healthz", self.url())).send().await.unwrap();
+            let told = answer.headers()[DATE].to_str().unwrap();
+            let told = DateTime::parse_from_rfc2822(told).unwrap().timestamp();
+            if (told - time).abs() < 60 {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the clock of a server stands at {told} instead of {time}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 }
