@@ -160,11 +160,20 @@ pub(super) struct QuotaAnswer {
     pub(super) preload_remain: i64,
 }
 
+/// Answer whose figures are by intervals.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ByInterval<T> {
+    /// Length of a bucket in seconds.
+    #[serde(deserialize_with = "number")]
+    pub(super) data_interval: i64,
+    #[serde(flatten)]
+    pub(super) figures: T,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct TrafficAnswer {
-    #[serde(deserialize_with = "number")]
-    data_interval: i64,
     pub(super) traffic_data_per_interval: TrafficData,
 }
 
@@ -188,8 +197,6 @@ pub(super) struct TrafficRow {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct CodesAnswer {
-    #[serde(deserialize_with = "number")]
-    data_interval: i64,
     pub(super) http_code_data: CodeData,
 }
 
@@ -227,8 +234,6 @@ pub(super) struct CodeCount {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct RequestHitRatesAnswer {
-    #[serde(deserialize_with = "number")]
-    data_interval: i64,
     pub(super) req_hit_rate_interval: RateData,
 }
 
@@ -236,8 +241,6 @@ pub(super) struct RequestHitRatesAnswer {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct HitRatesAnswer {
-    #[serde(deserialize_with = "number")]
-    data_interval: i64,
     pub(super) hit_rate_interval: RateData,
 }
 
@@ -255,25 +258,6 @@ pub(super) struct RateRow {
     #[serde(deserialize_with = "percentage")]
     pub(super) value: f64,
 }
-
-/// Answer whose figures are by intervals.
-pub(super) trait ByInterval {
-    /// Length of a bucket in seconds.
-    fn interval(&self) -> i64;
-}
-
-/// Implements [`ByInterval`] for answers that name their interval.
-macro_rules! by_interval {
-    ($($answer:ty),*) => {
-        $(impl ByInterval for $answer {
-            fn interval(&self) -> i64 {
-                self.data_interval
-            }
-        })*
-    };
-}
-
-by_interval!(TrafficAnswer, CodesAnswer, RequestHitRatesAnswer, HitRatesAnswer);
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

@@ -139,7 +139,7 @@ impl Alibaba {
         Ok(SliceDetails { slice, buckets, failures })
     }
 
-    async fn by_interval<T: DeserializeOwned + ByInterval>(
+    async fn by_interval<T: DeserializeOwned>(
         &self,
         action: &'static str,
         slice: Slice<'_>,
@@ -147,15 +147,15 @@ impl Alibaba {
         let (start, end, interval) = (stamp(slice.from), stamp(slice.to), BUCKET.to_string());
         let query =
             [("DomainName", slice.domain), ("StartTime", &start), ("EndTime", &end), ("Interval", &interval)];
-        let answer: T = self.api.read(action, &query).await?;
+        let answer: ByInterval<T> = self.api.read(action, &query).await?;
         // Rather than refuse a range that is too long for it, the vendor answers with longer buckets.
-        if answer.interval() != BUCKET {
+        if answer.data_interval != BUCKET {
             return Err(ProviderError::Refused(format!(
                 "the vendor tells traffic by {} seconds instead of {BUCKET}",
-                answer.interval()
+                answer.data_interval
             )));
         }
-        Ok(answer)
+        Ok(answer.figures)
     }
 }
 

@@ -89,13 +89,13 @@ pub(super) struct Viewer {
 /// Groups of traffic of one zone, and its limits, of which a question names some.
 #[derive(Debug, Deserialize)]
 pub(super) struct ZoneFigures {
-    /// All that was asked for.
+    /// All traffic that was asked for.
     #[serde(default)]
     pub(super) groups: Vec<Group>,
-    /// What of it was answered from the cache.
+    /// Traffic among it that was answered from the cache.
     #[serde(default)]
     pub(super) hits: Vec<Group>,
-    /// What of it was answered with a class of status.
+    /// Traffic among it by class of status, here 2xx.
     #[serde(default)]
     pub(super) class2: Vec<Group>,
     #[serde(default)]
