@@ -80,6 +80,8 @@ pub(crate) struct Aggregator<'a> {
     city_cache: Option<CityCache<'a>>,
     default_slot: Option<usize>,
     hosts: HostCache,
+    /// Time of the last billed line and begin of its bucket: the next line mostly has the same.
+    recent_bucket: (i64, i64),
     /// Bucket and day of each domain's last line, by slot.
     recent: Vec<Recent>,
     counts: LineCounts,
@@ -99,6 +101,7 @@ pub(crate) struct Aggregator<'a> {
     unregistered: UnregisteredHosts,
 }
 
+#[expect(clippy::inline_always, reason = "run for each line, a call costs as much as what it does")]
 impl<'a> Aggregator<'a> {
     pub(crate) fn new(rules: &Rules<'a>) -> Self {
         Self {
@@ -108,6 +111,7 @@ impl<'a> Aggregator<'a> {
             city_cache: rules.cities.map(CityCache::new),
             default_slot: rules.default_domain.and_then(|name| rules.domains.slot(name.as_bytes())),
             hosts: HostCache::new(),
+            recent_bucket: (0, 0),
             recent: vec![NOWHERE; rules.domains.numbers().len()],
             counts: LineCounts::default(),
             first_time: i64::MAX,
@@ -225,7 +229,7 @@ impl<'a> Aggregator<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn judge<'l>(&mut self, line: &'l [u8]) -> Judged<'l> {
         let line = self.parser.parse(line);
         let slot = match line.host {
@@ -256,16 +260,14 @@ impl<'a> Aggregator<'a> {
     }
 
     /// Adds the line `sign` times: once, or minus once to withdraw it.
-    #[inline]
+    #[inline(always)]
     fn tally(&mut self, judged: &Judged<'_>, sign: i64) {
         self.counts.lines += sign;
         if sign > 0 && judged.line.time.is_some() {
             self.last_time = judged.line.time;
         }
-        if self.rules.format == Format::Verbatim {
-            return;
-        }
         match judged.verdict {
+            LineVerdict::Unreadable if self.rules.format == Format::Verbatim => {}
             LineVerdict::Unreadable => self.counts.unreadable += sign,
             LineVerdict::Unregistered => self.counts.unregistered += sign,
             LineVerdict::Purge(_) => {
@@ -284,19 +286,25 @@ impl<'a> Aggregator<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn bill(&mut self, judged: &Judged<'_>, sign: i64) {
         let Judged { line, slot, .. } = judged;
         let (Some(slot), Some(time), Some(status), Some(bytes)) = (*slot, line.time, line.status, line.bytes)
         else {
             return;
         };
-        let spread = Spread::of(line, time, bytes, self.rules.stamp);
-        let index = self.traffic_index(slot, time - time.rem_euclid(BUCKET_LENGTH));
+        if self.recent_bucket.0 != time {
+            self.recent_bucket = (time, time - time.rem_euclid(BUCKET_LENGTH));
+        }
+        let bucket_start = self.recent_bucket.1;
+        let spread = Spread::of(line, time, bucket_start, bytes, self.rules.stamp);
+        let index = self.traffic_index(slot, bucket_start);
         let totals = &mut self.traffic[index];
         totals.count_request(status, line.hit, sign);
-        if let (Some(urls), Some(uri)) = (&mut self.urls, line.uri) {
-            urls.count(slot, time, uri, sign);
+        if let Some(urls) = &mut self.urls
+            && let Some(path) = line.path()
+        {
+            urls.count(slot, time, path, sign);
         }
         let city = self.city_cache.as_mut();
         let city = city.map(|cache| line.address.map_or(CityKey::UNKNOWN, |address| cache.city(address)));

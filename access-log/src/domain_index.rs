@@ -46,6 +46,8 @@ pub struct DomainIndex {
     slots: FxHashMap<Box<[u8]>, usize>,
     numbers: Vec<DomainNumber>,
     spans: Vec<Span>,
+    /// Whether a domain was somebody else's before.
+    has_former: bool,
     /// Normalised names of which no line is dropped.
     listed: FxHashSet<Box<[u8]>>,
 }
@@ -73,6 +75,7 @@ impl DomainIndex {
             let head = self.slots.get(name).copied();
             let other = head.and_then(|head| self.spans[head].other);
             let slot = self.push(number, Span { since, until, other });
+            self.has_former = true;
             match head {
                 None => {
                     self.slots.insert(name.into(), slot);
@@ -119,6 +122,10 @@ impl DomainIndex {
     /// Slot of the same name as `slot` that lines of a time belong to.
     #[inline]
     pub(crate) fn slot_at(&self, slot: usize, time: i64) -> Option<usize> {
+        if self.has_former { self.former_slot_at(slot, time) } else { Some(slot) }
+    }
+
+    fn former_slot_at(&self, slot: usize, time: i64) -> Option<usize> {
         let mut next = Some(slot);
         while let Some(slot) = next {
             let span = &self.spans[slot];

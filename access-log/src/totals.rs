@@ -40,9 +40,7 @@ impl BucketTotals {
     #[inline]
     pub(crate) fn add_flux(&mut self, flux: i64, hit: bool) {
         self.flux = self.flux.saturating_add(flux);
-        if hit {
-            self.hit_flux = self.hit_flux.saturating_add(flux);
-        }
+        self.hit_flux = self.hit_flux.saturating_add(if hit { flux } else { 0 });
     }
 }
 

@@ -19,13 +19,19 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Spread of a line's bytes; nothing if all of them were sent in the bucket of its time, or if the duration is not known.
+    /// Spread of the bytes of a line whose time is in the bucket that begins at `bucket_start`; nothing if all of them were sent in the bucket of its time, or if the duration is not known.
     #[inline]
-    pub(super) fn of(line: &ParsedLine<'_>, time: i64, bytes: u64, stamp: Stamp) -> Option<Self> {
+    pub(super) fn of(
+        line: &ParsedLine<'_>,
+        time: i64,
+        bucket_start: i64,
+        bytes: u64,
+        stamp: Stamp,
+    ) -> Option<Self> {
         let duration = line.duration?;
         // Nearly every request takes less than ten seconds, and is not near the end of a bucket.
         if let [_, b'.', ..] = duration {
-            let in_bucket = time.rem_euclid(BUCKET_LENGTH);
+            let in_bucket = time - bucket_start;
             let is_inside = match stamp {
                 Stamp::Begin => in_bucket < BUCKET_LENGTH - 10,
                 Stamp::End => in_bucket >= 10,
@@ -37,6 +43,7 @@ impl Spread {
         Self::of_duration(milliseconds(duration)?, time, bytes, stamp)
     }
 
+    #[inline(never)]
     fn of_duration(duration: u64, time: i64, bytes: u64, stamp: Stamp) -> Option<Self> {
         if duration == 0 || duration > LONGEST || bytes == 0 {
             return None;
@@ -95,7 +102,10 @@ mod tests {
 
     fn buckets(time: i64, duration: &str, bytes: u64, stamp: Stamp) -> Vec<(i64, u64)> {
         let line = ParsedLine { duration: Some(duration.as_bytes()), ..ParsedLine::default() };
-        Spread::of(&line, time, bytes, stamp).into_iter().flat_map(Spread::buckets).collect()
+        Spread::of(&line, time, time - time.rem_euclid(BUCKET_LENGTH), bytes, stamp)
+            .into_iter()
+            .flat_map(Spread::buckets)
+            .collect()
     }
 
     #[test]

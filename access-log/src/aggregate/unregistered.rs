@@ -149,7 +149,7 @@ impl UnregisteredDay {
         let (Some(status), Some(bytes)) = (parsed.status, parsed.bytes) else { return };
         let bucket_start = time - time.rem_euclid(BUCKET_LENGTH);
         self.totals(bucket_start).count_request(status, parsed.hit, 1);
-        match Spread::of(parsed, time, bytes, stamp) {
+        match Spread::of(parsed, time, bucket_start, bytes, stamp) {
             None => self.add_flux(bucket_start, city, bytes.cast_signed(), parsed.hit),
             Some(spread) => {
                 for (bucket_start, bytes) in spread.buckets() {

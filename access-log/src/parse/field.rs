@@ -43,11 +43,13 @@ pub(super) fn seconds(text: &[u8]) -> Option<i64> {
 
 /// Status: three digits, at least 100. Servers write `000` or `-`, here 0, where nothing was answered.
 pub(super) fn status(text: &[u8]) -> Option<u16> {
-    if matches!(text, b"000" | b"-") {
-        return Some(0);
+    match *text {
+        [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] => {
+            Some(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
+        }
+        [b'0', b'0', b'0'] | [b'-'] => Some(0),
+        _ => None,
     }
-    let &[a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] = text else { return None };
-    Some(u16::from(a - b'0') * 100 + u16::from(b - b'0') * 10 + u16::from(c - b'0'))
 }
 
 /// Size in bytes; servers write `-` for none.

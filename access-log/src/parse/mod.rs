@@ -8,6 +8,7 @@ mod tsv;
 
 use crate::Format;
 use date::DateParser;
+use memchr::memchr2;
 
 /// Longest line that is parsed, in bytes (1 MiB): a longer one counts as unreadable.
 pub const MAX_LINE: usize = 1 << 20;
@@ -33,16 +34,24 @@ pub struct ParsedLine<'a> {
     /// Whether the cache status is `HIT`, nginx's `STALE`, `UPDATING` or `REVALIDATED`, or ends in `_HIT` as those of Traffic
     /// Server and Squid do, in any case.
     pub hit: bool,
-    /// URL as requested, perhaps with a query; may be anything. `None` where it could not be read, or holds escapes of JSON.
+    /// URL as requested, perhaps with a query, and in `tsv` with the fields after it; may be anything. `None` where it could
+    /// not be read, or holds escapes of JSON.
     pub uri: Option<&'a [u8]>,
     /// Whole duration of the response in seconds, as written; may be anything. Only in `tsv` and `json`.
     pub duration: Option<&'a [u8]>,
 }
 
-impl ParsedLine<'_> {
+impl<'a> ParsedLine<'a> {
     /// Whether request, status and bytes could be read, which billing needs beside host and time.
     pub fn is_complete(&self) -> bool {
         self.method.is_some() && self.status.is_some() && self.bytes.is_some()
+    }
+
+    /// URL as requested, without its query.
+    #[inline]
+    pub fn path(&self) -> Option<&'a [u8]> {
+        // Servers write a TAB of a URL in another way.
+        self.uri.map(|uri| &uri[..memchr2(b'?', b'\t', uri).unwrap_or(uri.len())])
     }
 
     /// Whether the request is a purge that the cache took: never billed. Any visitor can send one, so a refused one (the

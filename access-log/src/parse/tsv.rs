@@ -15,11 +15,12 @@ pub(super) fn parse<'a>(line: &'a [u8], times: &mut TimeCache) -> ParsedLine<'a>
     let status = fields.status();
     let bytes = fields.bytes();
     let address = fields.next();
-    let hit = fields.next().is_some_and(field::is_hit);
+    let hit = fields.hit();
     let duration = fields.next();
     // A request is a method and a uri; without either it counts as unreadable.
     let method = fields.next().filter(|method| !method.is_empty() && fields.next_is_filled());
-    let uri = method.and_then(|_| fields.next());
+    // Its end is searched where the path is needed.
+    let uri = method.and(fields.rest);
     ParsedLine { host, time, method, status, bytes, address, hit, uri, duration }
 }
 
@@ -68,23 +69,33 @@ impl<'a> Fields<'a> {
         self.next().and_then(field::status)
     }
 
-    /// Bytes sent. A number of up to nine digits is parsed in the same pass that finds its end.
+    /// Bytes sent. A number of up to seven digits is read with the TAB after it as one word, since its length cannot be foreseen.
     #[inline]
     fn bytes(&mut self) -> Option<u64> {
-        let rest = self.rest?;
-        let mut value = 0;
-        for (index, &byte) in rest.iter().take(10).enumerate() {
-            let digit = byte.wrapping_sub(b'0');
-            if digit <= 9 {
-                value = value * 10 + u64::from(digit);
-            } else if byte == b'\t' && index > 0 {
-                self.rest = Some(&rest[index + 1..]);
-                return Some(value);
-            } else {
-                break;
-            }
+        if let Some(rest) = self.rest
+            && let Some(&word) = rest.first_chunk::<8>()
+            && let Some(length @ 1..) = tab_in(word)
+            && let Some(value) = number_of(word, length)
+        {
+            self.rest = Some(&rest[length + 1..]);
+            return Some(value);
         }
         self.next().and_then(field::bytes)
+    }
+
+    #[inline]
+    fn hit(&mut self) -> bool {
+        match self.rest {
+            Some([b'H', b'I', b'T', b'\t', rest @ ..]) => {
+                self.rest = Some(rest);
+                true
+            }
+            Some([b'M', b'I', b'S', b'S', b'\t', rest @ ..]) => {
+                self.rest = Some(rest);
+                false
+            }
+            _ => self.next().is_some_and(field::is_hit),
+        }
     }
 
     fn next_is_filled(&self) -> bool {
@@ -96,19 +107,39 @@ impl<'a> Fields<'a> {
 /// vectorised search to pay.
 #[inline]
 fn find_tab(text: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    const TABS: u64 = u64::from_ne_bytes([b'\t'; 8]);
     let (words, tail) = text.as_chunks::<8>();
     for (index, &word) in words.iter().enumerate() {
-        let difference = u64::from_le_bytes(word) ^ TABS;
-        // The lowest marked byte is exact; only bytes above a true match can be marked falsely.
-        let marked = difference.wrapping_sub(ONES) & !difference & HIGH;
-        if marked != 0 {
-            return Some(index * 8 + marked.trailing_zeros() as usize / 8);
+        if let Some(position) = tab_in(word) {
+            return Some(index * 8 + position);
         }
     }
     tail.iter().position(|&byte| byte == b'\t').map(|position| words.len() * 8 + position)
+}
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGH: u64 = ONES << 7;
+
+/// Position of the first TAB in a word.
+#[inline]
+fn tab_in(word: [u8; 8]) -> Option<usize> {
+    let difference = u64::from_le_bytes(word) ^ (ONES * u64::from(b'\t'));
+    // The lowest marked byte is exact; only bytes above a true match can be marked falsely.
+    let marked = difference.wrapping_sub(ONES) & !difference & HIGH;
+    (marked != 0).then_some(marked.trailing_zeros() as usize / 8)
+}
+
+/// Number that the first `length` bytes of a word are, one to seven; nothing where one of them is no digit.
+#[inline]
+fn number_of(word: [u8; 8], length: usize) -> Option<u64> {
+    // The digits as numbers, the last one in the highest byte, with zeros before the first.
+    let digits = (u64::from_le_bytes(word) ^ (ONES * u64::from(b'0'))) << (64 - 8 * length);
+    // A byte above nine gets its highest bit, or has it already.
+    if (digits | digits.wrapping_add(ONES * 0x76)) & HIGH != 0 {
+        return None;
+    }
+    let pairs = (digits * 10 + (digits >> 8)) & (u64::MAX / 0xffff * 0xff);
+    let fours = (pairs * 100 + (pairs >> 16)) & (u64::MAX / 0xffff_ffff * 0xffff);
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 #[cfg(test)]
@@ -141,6 +172,11 @@ mod tests {
         assert_eq!((line.status, line.bytes, line.hit), (Some(200), Some(330), true));
         assert_eq!((line.address, line.method), (Some(&b"127.0.0.1"[..]), Some(&b"GET"[..])));
         assert_eq!(line.duration, Some(&b"0.000046"[..]));
+        assert_eq!(line.path(), Some(&b"/vv/1"[..]));
+        for (rest, path) in [("/a", "/a"), ("/a\tb?c", "/a"), ("/a?b\tc", "/a"), ("?a", ""), ("/\t/?", "/")] {
+            let line = format!("1\ta\t200\t3\t\t\t\tGET\t{rest}");
+            assert_eq!(parse(line.as_bytes()).path(), Some(path.as_bytes()), "{rest}");
+        }
     }
 
     #[test]
@@ -166,8 +202,10 @@ mod tests {
         let hit = fields.next().is_some_and(field::is_hit);
         let duration = fields.next();
         let method = fields.next().filter(|method| !method.is_empty());
-        let uri = method.and_then(|_| fields.next().filter(|uri| !uri.is_empty()));
-        let method = method.filter(|_| uri.is_some());
+        let rest = fields.collect::<Vec<_>>();
+        let method = method.filter(|_| rest.first().is_some_and(|uri| !uri.is_empty()));
+        let rest = rest.join(&b'\t');
+        let uri = method.and_then(|_| line.get(line.len() - rest.len()..));
         ParsedLine { host, time, method, status, bytes, address, hit, uri, duration }
     }
 
@@ -180,6 +218,15 @@ mod tests {
             let mut times = TimeCache::default();
             for line in &lines {
                 prop_assert_eq!(super::parse(line.as_bytes(), &mut times), parse_plainly(line.as_bytes()), "{:?}", line);
+            }
+        }
+
+        #[test]
+        fn a_word_is_read_as_its_number(word in any::<[u8; 8]>(), number in 0u32..10_000_000, length in 1usize..8) {
+            let text = format!("{number}\t{number:07}");
+            let (first, _) = text.as_bytes().split_first_chunk::<8>().unwrap();
+            for word in [word, *first] {
+                prop_assert_eq!(number_of(word, length), field::integer(&word[..length]), "{:?} {}", word, length);
             }
         }
 
