@@ -29,6 +29,8 @@ use crate::{console, data_folder, edge_logs, object_storage};
 
 /// Time limit of the first look at object storage.
 const CLAIM_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time limit of the background work's last flush, and of closing the store.
+pub(crate) const FAREWELL: Duration = Duration::from_millis(2500);
 
 /// Open store with this version's schema.
 pub(crate) struct Opened {
@@ -37,6 +39,26 @@ pub(crate) struct Opened {
     pub(crate) database: Option<SqlxStorage>,
     /// Names of the migrations that were applied when it was opened.
     pub(crate) applied: Vec<&'static str>,
+}
+
+impl Opened {
+    /// Closes the store, if it can be in time.
+    pub(crate) async fn close(&self) {
+        if let Some(database) = &self.database {
+            let _ = tokio::time::timeout(FAREWELL, database.close()).await;
+        }
+    }
+}
+
+/// Runs a command on the store, which is closed after it: the last connection leaves no log beside the file.
+pub(crate) async fn with_store<T>(
+    settings: &Settings,
+    command: impl AsyncFnOnce(&Opened) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let opened = open(settings).await?;
+    let done = command(&opened).await;
+    opened.close().await;
+    done
 }
 
 /// Opens the store and migrates it.

@@ -52,8 +52,10 @@ pub(crate) async fn restore(settings: Settings, file: &Path, replace: bool) -> R
 
 /// Renews the epoch, after the database was restored in a way that the server cannot notice.
 pub(crate) async fn renew_epoch(settings: Settings) -> Result<(), Failure> {
-    let opened = compose::open(&settings).await?;
-    let pilothouse = compose::domain(&settings, &opened).await?;
-    let epoch = pilothouse.renew_epoch(Epoch::default()).await?;
-    print(&format!("the epoch is {}: every node reads its configuration again", epoch.0))
+    compose::with_store(&settings, async |opened| {
+        let pilothouse = compose::domain(&settings, opened).await?;
+        let epoch = pilothouse.renew_epoch(Epoch::default()).await?;
+        print(&format!("the epoch is {}: every node reads its configuration again", epoch.0))
+    })
+    .await
 }

@@ -22,8 +22,6 @@ use crate::terminal::{password, print};
 use crate::tls::TlsPair;
 use crate::{compose, connections, logging, metrics, tls};
 
-/// Time limit of the background work's last flush, and of closing the store.
-const FAREWELL: Duration = Duration::from_millis(2500);
 /// The signal that a file reached its size limit, on every architecture of Linux but MIPS, and on macOS.
 const SIGXFSZ: i32 = 25;
 
@@ -95,7 +93,7 @@ pub(crate) async fn serve(settings: Settings, serve: Serve) -> Result<(), Failur
             database.close().await;
         }
     };
-    let _ = tokio::time::timeout(FAREWELL, farewell).await;
+    let _ = tokio::time::timeout(compose::FAREWELL, farewell).await;
     served
 }
 
@@ -121,7 +119,6 @@ async fn died(work: &mut JoinHandle<()>, ended: &CancellationToken) -> Failure {
 pub(crate) async fn work(settings: Settings) -> Result<(), Failure> {
     let opened = compose::open(&settings).await?;
     let pilothouse = compose::domain(&settings, &opened).await?;
-    let database = opened.database;
     let logs = compose::log_pipeline(&settings, pilothouse)?;
     let archive = object_archive(&settings, logs.pilothouse()).await?;
     let ended = ended_by_signal()?;
@@ -131,9 +128,11 @@ pub(crate) async fn work(settings: Settings) -> Result<(), Failure> {
     }
     tokio::spawn(ServiceManager::from_environment().accompany(ended.clone()));
     tokio::select! {
-        () = compose::work(&settings, logs, archive, ended) => Ok(()),
-        stopped = stopped(database) => Err(stopped),
+        () = compose::work(&settings, logs, archive, ended) => opened.close().await,
+        // One that has stopped by itself has nothing more to write.
+        stopped = stopped(opened.database.clone()) => return Err(stopped),
     }
+    Ok(())
 }
 
 /// Archive of kept lines that goes up into object storage; one of another store is refused.

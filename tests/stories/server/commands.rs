@@ -194,6 +194,22 @@ fn a_superuser_requires_a_password_and_an_unused_name() {
     assert!(!again.stderr.contains(PASSWORD));
 }
 
+/// The last connection copies the log into the database, however the command ends, so that the file alone is the store.
+#[test]
+fn a_command_leaves_no_log_beside_the_store() {
+    let installation = Installation::sqlite();
+    installation.create_root();
+    let again = ["create-superuser", "--name", ROOT, "--mail", "root@example.com", "--password-stdin"];
+    for round in 0..10 {
+        assert_eq!(installation.run(&["migrate"], "").code, Some(0));
+        assert_eq!(installation.run(&again, PASSWORD).code, Some(1));
+        assert_eq!(installation.run(&["renew-epoch"], "").code, Some(0));
+        for log in ["data/pilothouse.db-wal", "data/pilothouse.db-shm"] {
+            assert!(!installation.file(log).exists(), "{log} is there after round {round}");
+        }
+    }
+}
+
 #[test]
 fn migrate_lists_the_applied_migrations() {
     let installation = Installation::sqlite();
