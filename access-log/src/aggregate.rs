@@ -119,7 +119,7 @@ impl<'a> Aggregator<'a> {
             traffic: Vec::new(),
             traffic_index: FxHashMap::default(),
             city_bytes: FxHashMap::default(),
-            urls: Some(UrlCounts::new()),
+            urls: Some(UrlCounts::new(rules.domains.numbers().len())),
             kept: Vec::new(),
             kept_index: FxHashMap::default(),
             unregistered: UnregisteredHosts::new(rules.keeps_unregistered, rules.stamp),

@@ -59,14 +59,24 @@ struct Hour {
     missed: i64,
 }
 
+#[derive(Debug, Clone, Copy)]
+struct Recent {
+    hour_start: i64,
+    /// Index into [`UrlCounts::hours`].
+    index: usize,
+}
+
+/// No time is in this hour.
+const NOWHERE: Recent = Recent { hour_start: i64::MAX - HOUR, index: 0 };
+
 /// Counts of a batch.
 #[derive(Debug)]
 pub(crate) struct UrlCounts {
+    /// By slot and begin of the hour.
     hours: Vec<((usize, i64), Hour)>,
     index: FxHashMap<(usize, i64), usize>,
-    /// Hour of the last line: the next mostly belongs there too.
-    recent: (usize, i64),
-    recent_index: usize,
+    /// Hour of each slot's last line: the next mostly belongs there too.
+    recent: Vec<Recent>,
     /// Paths in all hours together.
     total: usize,
     /// Made when they are first needed.
@@ -74,12 +84,12 @@ pub(crate) struct UrlCounts {
 }
 
 impl UrlCounts {
-    pub(crate) fn new() -> Self {
+    /// Starts at zero, for so many slots.
+    pub(crate) fn new(slots: usize) -> Self {
         Self {
             hours: Vec::new(),
             index: FxHashMap::default(),
-            recent: (usize::MAX, 0),
-            recent_index: 0,
+            recent: vec![NOWHERE; slots],
             total: 0,
             cells: Vec::new(),
         }
@@ -89,7 +99,9 @@ impl UrlCounts {
     #[inline]
     pub(crate) fn count(&mut self, slot: usize, time: i64, path: &[u8], sign: i64) {
         let path = &path[..path.len().min(MAX_PATH)];
-        let index = self.hour(slot, time.div_euclid(HOUR));
+        let recent = self.recent[slot];
+        let is_recent = (recent.hour_start..recent.hour_start + HOUR).contains(&time);
+        let index = if is_recent { recent.index } else { self.hour(slot, time) };
         if let Some(count) = self.hours[index].1.paths.get_mut(path) {
             count.requests += sign;
         } else {
@@ -97,16 +109,15 @@ impl UrlCounts {
         }
     }
 
-    #[inline]
-    fn hour(&mut self, slot: usize, hour: i64) -> usize {
-        if self.recent != (slot, hour) {
-            self.recent = (slot, hour);
-            self.recent_index = *self.index.entry((slot, hour)).or_insert_with(|| {
-                self.hours.push(((slot, hour), Hour::default()));
-                self.hours.len() - 1
-            });
-        }
-        self.recent_index
+    /// Index of the hour of a time, where it is added if it is new.
+    fn hour(&mut self, slot: usize, time: i64) -> usize {
+        let hour_start = time - time.rem_euclid(HOUR);
+        let index = *self.index.entry((slot, hour_start)).or_insert_with(|| {
+            self.hours.push(((slot, hour_start), Hour::default()));
+            self.hours.len() - 1
+        });
+        self.recent[slot] = Recent { hour_start, index };
+        index
     }
 
     /// Counts a request of a path that has no count of its own.
@@ -137,13 +148,13 @@ impl UrlCounts {
     /// Hands out the counts and starts at zero again. `domains` has the domain of each slot.
     pub(crate) fn take(&mut self, domains: &[DomainNumber]) -> Vec<HourPaths> {
         self.index.clear();
-        self.recent = (usize::MAX, 0);
+        self.recent.fill(NOWHERE);
         self.total = 0;
         self.cells.clear();
-        let hours = self.hours.drain(..).filter_map(|((slot, hour), counts)| {
+        let hours = self.hours.drain(..).filter_map(|((slot, hour_start), counts)| {
             let (paths, missed) = counts.most_requested();
             let domain = *domains.get(slot)?;
-            (!paths.is_empty()).then_some(HourPaths { domain, hour_start: hour * HOUR, paths, missed })
+            (!paths.is_empty()).then_some(HourPaths { domain, hour_start, paths, missed })
         });
         hours.collect()
     }
@@ -185,7 +196,7 @@ mod tests {
 
     #[test]
     fn few_paths_are_counted_exactly_by_domain_and_hour() {
-        let mut counts = UrlCounts::new();
+        let mut counts = UrlCounts::new(DOMAINS.len());
         for (slot, time, path) in [
             (0, 7200, "/a"),
             (0, 10_799, "/a"),
@@ -214,7 +225,7 @@ mod tests {
 
     #[test]
     fn many_paths_are_counted_within_their_error() {
-        let mut counts = UrlCounts::new();
+        let mut counts = UrlCounts::new(DOMAINS.len());
         let mut exact = std::collections::HashMap::<String, i64>::new();
         let mut number = 1_u64;
         for n in 0..200_000_u64 {
