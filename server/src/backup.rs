@@ -9,7 +9,7 @@ use pilothouse_storage_sqlx::CheckedBackup;
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::compose;
+use crate::compose::{self, Opened};
 use crate::failure::Failure;
 use crate::settings::Settings;
 use crate::terminal::print;
@@ -24,7 +24,7 @@ pub(crate) async fn backup(settings: Settings, file: &Path, keep: Option<usize>)
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
     tokio::select! {
-        done = write(settings, file, keep) => done,
+        done = compose::with_store(&settings, async |opened| write(opened, file, keep).await) => done,
         _ = terminate.recv() => Err(interrupted()),
         _ = interrupt.recv() => Err(interrupted()),
         _ = hang_up.recv() => Err(interrupted()),
@@ -35,9 +35,8 @@ fn interrupted() -> Failure {
     Failure::died("backup: interrupted, no file was written")
 }
 
-async fn write(settings: Settings, file: &Path, keep: Option<usize>) -> Result<(), Failure> {
-    let opened = compose::open(&settings).await?;
-    let Some(database) = opened.database else {
+async fn write(opened: &Opened, file: &Path, keep: Option<usize>) -> Result<(), Failure> {
+    let Some(database) = &opened.database else {
         return Err(Failure::usage("backup: the memory store has nothing to copy"));
     };
     if file.symlink_metadata().is_ok() {

@@ -19,7 +19,8 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// Spread of the bytes of a line whose time is in the bucket that begins at `bucket_start`; nothing if all of them were sent in the bucket of its time, or if the duration is not known.
+    /// Spread of the bytes of a line whose time is in the bucket from `bucket_start` on; nothing if all of them were sent in that
+    /// bucket, or if the duration is not known.
     #[inline]
     pub(super) fn of(
         line: &ParsedLine<'_>,

@@ -204,6 +204,7 @@ fn a_command_leaves_no_log_beside_the_store() {
         assert_eq!(installation.run(&["migrate"], "").code, Some(0));
         assert_eq!(installation.run(&again, PASSWORD).code, Some(1));
         assert_eq!(installation.run(&["renew-epoch"], "").code, Some(0));
+        assert_eq!(installation.run(&["backup", &format!("copy-{round}.db")], "").code, Some(0));
         for log in ["data/pilothouse.db-wal", "data/pilothouse.db-shm"] {
             assert!(!installation.file(log).exists(), "{log} is there after round {round}");
         }
